@@ -1,0 +1,661 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/threshold"
+	"github.com/scrimlabs/scrim/threshold/thresholdtest"
+)
+
+// honest is a network with three certified batches and one that is pending.
+func honest(t testing.TB) *network {
+	n := newNetwork(t)
+	n.block(3, n.seal("a"), n.seal("b"), n.seal("c"))
+	n.block(4, n.seal("d"), n.void("v"))
+	n.block(9, n.seal(""), n.seal("e"))
+	n.block(10, n.seal("f"))
+	return n
+}
+
+func TestHonest(t *testing.T) {
+	n := honest(t)
+	termsHash := sha256.Sum256([]byte(testTerms))
+	got := run(t, n.bundle(), Options{TermsHash: &termsHash})
+	want := &Report{
+		Verdict: Verified, Findings: []Finding{}, Missing: []string{}, Receipts: []ReceiptResult{},
+		ChainID: chainID, TermsHash: termsHash, Anchored: true, Epochs: []uint64{1},
+		LogSize: 8, LogRoot: n.log.Root(), CertifiedSize: 6, CertifiedHeight: 9, LastHeight: 10,
+		Batches: 4, Revealed: 3, Pending: 1, Ciphertexts: 8, Plaintexts: 6, Voids: 1,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestHonestShapes: bundles of other shapes that an honest network gives.
+func TestHonestShapes(t *testing.T) {
+	tests := map[string]func(n *network){
+		"one batch, revealed":      func(n *network) { n.block(3, n.seal("a")); n.reveal(0) },
+		"committee in its block":   func(n *network) { n.block(2, n.seal("a")); n.reveal(0) },
+		"all void":                 func(n *network) { n.block(3, n.void("v"), n.void("w")); n.reveal(0) },
+		"ordered at its last time": func(n *network) { n.block(3, n.seal("a", validUntil(3))); n.reveal(0) },
+		"several pending": func(n *network) {
+			n.block(3, n.seal("a"))
+			n.withhold = true
+			n.block(4, n.seal("b"))
+			n.block(5, n.seal("c"))
+			n.reveal(0)
+			n.reveal(0)
+		},
+		"revealed in blocks without a batch": func(n *network) {
+			n.block(3, n.seal("a"))
+			n.reveal(0) // in block 4
+			n.block(6, n.seal("b"), n.seal("c"), n.seal("d"))
+			n.reveal(0)
+		},
+		"a batch in the block that reveals two": func(n *network) {
+			n.withhold = true
+			n.block(3, n.seal("a"))
+			n.block(4, n.seal("b"))
+			n.withhold = false
+			n.block(5, n.seal("c"), n.seal("d"), n.seal("e"))
+			n.reveal(0)
+		},
+		"opened before the log says so": func(n *network) {
+			n.block(3, n.seal("a"))
+			n.block(4, n.seal("b"))
+			n.block(5, n.seal("c"))
+			p := n.pending[0]
+			o := n.outcomes(p.cts)[0]
+			p.lines[0].Opening, p.lines[0].Plaintext = &o.Opening, o.Plaintext
+		},
+		"largest and smallest": func(n *network) {
+			n.block(3, n.seal(strings.Repeat("x", 1<<17-4)), n.seal(""))
+			n.reveal(0)
+		},
+	}
+	for name, build := range tests {
+		t.Run(name, func(t *testing.T) {
+			n := newNetwork(t)
+			build(n)
+			if r := run(t, n.bundle(), Options{}); r.Verdict != Verified {
+				t.Errorf("%s: %v %v", r.Verdict, r.Findings, r.Missing)
+			}
+		})
+	}
+}
+
+// TestDishonestCommittee: the committee does wrong and signs it. After the lie
+// two more batches follow, so that its own signature covers it.
+func TestDishonestCommittee(t *testing.T) {
+	swap := func(cts []*threshold.Ciphertext) []*threshold.Ciphertext { slices.Reverse(cts); return cts }
+	otherCommittee, _ := thresholdtest.Deal("other", 1, 4, 3)
+	tests := map[string]struct {
+		build func(n *network)
+		want  []string
+	}{
+		"ordered twice": {func(n *network) {
+			ct := n.seal("x")
+			n.block(5, ct)
+			n.block(6, n.seal("y"), ct)
+		}, []string{"duplicate 6 " + committeeOf}},
+		"twice in one batch": {func(n *network) {
+			n.lyingBlock(5, lies{cts: func(cts []*threshold.Ciphertext) []*threshold.Ciphertext { return append(cts, cts[0]) }}, n.seal("x"))
+		}, []string{"duplicate 5 " + committeeOf}},
+		"ordered too late": {func(n *network) {
+			n.block(5, n.seal("x", validUntil(4)))
+		}, []string{"expired 5 " + committeeOf}},
+		"ordered again when forgotten": {func(n *network) {
+			ct := n.seal("x", validUntil(5))
+			n.block(5, ct)
+			n.block(6, ct)
+		}, []string{"expired 6 " + committeeOf, "duplicate 6 " + committeeOf}},
+		"ciphertext of another chain": {func(n *network) {
+			n.block(5, n.seal("x", func(o *threshold.SealOptions) { o.ChainID = "other" }))
+		}, []string{"chain_id 5 " + committeeOf}},
+		"ciphertext to another key": {func(n *network) {
+			ct, err := threshold.Seal(n.rng, otherCommittee.Key, sealOptions(), []byte("x"))
+			n.must(err)
+			n.block(5, ct, n.seal("y"))
+		}, []string{"key_id 5 " + committeeOf}},
+		"opened without a proof": {func(n *network) {
+			b := n.seal("x").Bytes()
+			b[len(b)-1]++
+			ct, err := threshold.ParseCiphertext(b)
+			n.must(err)
+			n.block(5, ct, n.seal("y"))
+		}, []string{"ciphertext_proof 5 " + committeeOf}},
+		"another order": {func(n *network) {
+			n.lyingBlock(5, lies{cts: swap}, n.seal("x"), n.seal("y"))
+		}, []string{"order 5 " + committeeOf}},
+		"another beacon": {func(n *network) {
+			n.commit(5, [32]byte{1}, lies{}, []*threshold.Ciphertext{n.seal("x")})
+		}, []string{"beacon 5 " + committeeOf}},
+		"the beacon before": {func(n *network) {
+			before := n.beacon
+			n.reveal(0)
+			n.commit(5, before, lies{}, []*threshold.Ciphertext{n.seal("x")})
+		}, []string{"beacon 5 " + committeeOf}},
+		"another epoch": {func(n *network) {
+			n.lyingBlock(5, lies{commit: func(e *commitreveal.CommitEntry) { e.Epoch = 2 }}, n.seal("x"))
+		}, []string{"epoch 5 " + "committee of epoch 2"}},
+		"another key id": {func(n *network) {
+			n.lyingBlock(5, lies{commit: func(e *commitreveal.CommitEntry) { e.KeyID[0]++ }}, n.seal("x"))
+		}, []string{"key_id 5 " + committeeOf}},
+		"a height again": {func(n *network) {
+			n.lyingBlock(4, lies{}, n.seal("x"))
+		}, []string{"height 4 " + committeeOf}},
+		"wrong opening": {func(n *network) {
+			n.lyingBlock(5, lies{outcome: func(o []commitreveal.Outcome) { o[0].Opening = o[1].Opening }}, n.seal("x"), n.seal("y"))
+		}, []string{"opening 5 " + committeeOf}},
+		"no opening at all": {func(n *network) {
+			n.lyingBlock(5, lies{outcome: func(o []commitreveal.Outcome) { o[0].Opening, o[1].Opening = threshold.Opening{}, threshold.Opening{} }}, n.seal("x"), n.seal("y"), n.seal("z"))
+		}, []string{"opening 5 " + committeeOf, "opening 5 " + committeeOf}},
+		"wrong plaintext": {func(n *network) {
+			n.lyingBlock(5, lies{outcome: func(o []commitreveal.Outcome) { o[0].Plaintext = []byte("z") }}, n.seal("x"))
+		}, []string{"plaintext 5 " + committeeOf}},
+		"void, but it decrypts": {func(n *network) {
+			n.lyingBlock(5, lies{outcome: func(o []commitreveal.Outcome) { o[0].Void, o[0].Plaintext = true, nil }}, n.seal("x"))
+		}, []string{"void 5 " + committeeOf}},
+		"a plaintext, but it is void": {func(n *network) {
+			n.lyingBlock(5, lies{outcome: func(o []commitreveal.Outcome) { o[0].Void, o[0].Plaintext = false, []byte("x") }}, n.void("x"))
+		}, []string{"void 5 " + committeeOf}},
+		"other outcomes in the log": {func(n *network) {
+			n.lyingBlock(5, lies{reveal: func(e *commitreveal.RevealEntry) { e.Openings[0]++ }}, n.seal("x"))
+		}, []string{"outcomes 5 " + committeeOf}},
+		"voids miscounted": {func(n *network) {
+			n.lyingBlock(5, lies{reveal: func(e *commitreveal.RevealEntry) { e.Voids++ }}, n.seal("x"))
+		}, []string{"outcomes 5 " + committeeOf}},
+		"reveals another root": {func(n *network) {
+			n.lyingBlock(5, lies{reveal: func(e *commitreveal.RevealEntry) { e.Root[0]++ }}, n.seal("x"))
+		}, []string{"reveal 5 " + committeeOf}},
+		"reveals out of order": {func(n *network) {
+			n.withhold = true
+			n.block(5, n.seal("x"))
+			n.block(6, n.seal("y"))
+			n.withhold = false
+			n.reveal(len(n.pending) - 1)
+		}, []string{"reveal 6 " + committeeOf}},
+		"reveals twice": {func(n *network) {
+			n.block(5, n.seal("x"))
+			n.append(commitreveal.RevealEntry{Height: 4})
+			n.beacon = commitreveal.Beacon(threshold.Signature{})
+			n.block(7, n.seal("y"))
+		}, []string{"reveal 4 " + committeeOf}},
+		"certificate for something else": {func(n *network) {
+			sig := n.sign(commitreveal.Checkpoint{ChainID: chainID, Height: 5, LogSize: 1})
+			n.lyingBlock(5, lies{reveal: func(e *commitreveal.RevealEntry) { e.Certificate = sig }}, n.seal("x"))
+		}, []string{"certificate 5 " + committeeOf}},
+		"epoch again": {func(n *network) { n.activate(5, nil) }, []string{"epoch 5 " + committeeOf}},
+		"committee at an earlier height": {func(n *network) {
+			n.activate(1, nil)
+		}, []string{"epoch 1 " + committeeOf, "height 1 " + committeeOf}},
+		"the entry's committee is another": {func(n *network) {
+			n.activate(5, func(e *commitreveal.CommitteeEntry) { e.Committee = otherCommittee })
+		}, []string{"committee 5 " + committeeOf, "epoch 5 " + committeeOf}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			n := newNetwork(t)
+			n.block(3, n.seal("a"), n.seal("b"))
+			n.block(4, n.seal("c"))
+			tt.build(n)
+			n.block(20, n.seal("d"))
+			n.block(21, n.seal("e"))
+			n.reveal(0)
+			r := run(t, n.bundle(), Options{})
+			got := short(r)
+			slices.Sort(got)
+			slices.Sort(tt.want)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s\n%+v", diff, r.Findings)
+			}
+			if r.Verdict != Violated {
+				t.Errorf("verdict %s, missing %v", r.Verdict, r.Missing)
+			}
+		})
+	}
+}
+
+// TestAlteredBundle: the committee is honest, but not who made the bundle. Nobody
+// else is blamed.
+func TestAlteredBundle(t *testing.T) {
+	// the honest bundle's lines: 0 header, 1 committee, 2 commit 3, 3-5 its transactions, 6 reveal 3,
+	// 7 commit 4, 8-9, 10 reveal 4, 11 commit 9, 12-13, 14 reveal 9, 15 commit 10, 16
+	tx := func(n *network, line int) *commitreveal.BundleTransaction {
+		return n.lines[line].(*commitreveal.BundleTransaction)
+	}
+	entry := func(n *network, line int, change func(e commitreveal.Entry) commitreveal.Entry) {
+		l := n.lines[line].(*commitreveal.BundleEntry)
+		e, err := commitreveal.ParseEntry(l.Entry)
+		n.must(err)
+		l.Entry, err = commitreveal.MarshalEntry(change(e))
+		n.must(err)
+	}
+	commit := func(change func(e *commitreveal.CommitEntry)) func(e commitreveal.Entry) commitreveal.Entry {
+		return func(e commitreveal.Entry) commitreveal.Entry { c := e.(commitreveal.CommitEntry); change(&c); return c }
+	}
+	reveal := func(change func(e *commitreveal.RevealEntry)) func(e commitreveal.Entry) commitreveal.Entry {
+		return func(e commitreveal.Entry) commitreveal.Entry { c := e.(commitreveal.RevealEntry); change(&c); return c }
+	}
+	voidLine := func(n *network) int {
+		if tx(n, 8).Void {
+			return 8
+		}
+		return 9
+	}
+	tests := map[string]struct {
+		alter func(n *network)
+		want  []string
+	}{
+		"plaintext":          {func(n *network) { tx(n, 4).Plaintext = []byte("z") }, []string{"plaintext 3 bundle"}},
+		"plaintext, emptied": {func(n *network) { tx(n, 4).Plaintext = nil }, []string{"plaintext 3 bundle"}},
+		"void claimed":       {func(n *network) { tx(n, 4).Void, tx(n, 4).Plaintext = true, nil }, []string{"void 3 bundle"}},
+		"void denied":        {func(n *network) { tx(n, voidLine(n)).Void = false }, []string{"void 4 bundle"}},
+		"opening":            {func(n *network) { tx(n, 4).Opening = tx(n, 5).Opening }, []string{"opening 3 bundle"}},
+		"ciphertext":         {func(n *network) { tx(n, 4).Ciphertext = n.seal("z").Bytes() }, []string{"batch_root 3 bundle"}},
+		"ciphertexts swapped": {func(n *network) {
+			a, b := tx(n, 4), tx(n, 5)
+			a.Ciphertext, b.Ciphertext = b.Ciphertext, a.Ciphertext
+		}, []string{"batch_root 3 bundle"}},
+		"pending ciphertext": {func(n *network) { tx(n, 16).Ciphertext = n.seal("z").Bytes() }, []string{"batch_root 10 bundle"}},
+		"pending, falsely opened": {func(n *network) {
+			tx(n, 16).Opening, tx(n, 16).Plaintext = tx(n, 4).Opening, []byte("z")
+		}, []string{"opening 10 bundle"}},
+		"pending, wrong plaintext": {func(n *network) {
+			o := n.outcomes(n.pending[0].cts)[0]
+			tx(n, 16).Opening, tx(n, 16).Plaintext = &o.Opening, []byte("z")
+		}, []string{"plaintext 10 bundle"}},
+		"batch root": {func(n *network) {
+			entry(n, 7, commit(func(e *commitreveal.CommitEntry) { e.Root[0]++ }))
+		}, []string{"batch_root 4 bundle", "reveal 4 bundle", "certificate 4 bundle"}},
+		"beacon": {func(n *network) {
+			entry(n, 15, commit(func(e *commitreveal.CommitEntry) { e.Beacon[0]++ }))
+		}, []string{"beacon 10 bundle"}},
+		"key id": {func(n *network) {
+			entry(n, 15, commit(func(e *commitreveal.CommitEntry) { e.KeyID[0]++ }))
+		}, []string{"key_id 10 bundle"}},
+		"epoch": {func(n *network) {
+			entry(n, 11, commit(func(e *commitreveal.CommitEntry) { e.Epoch++ }))
+		}, []string{"epoch 9 bundle", "certificate 9 bundle"}},
+		"outcomes root": {func(n *network) {
+			entry(n, 14, reveal(func(e *commitreveal.RevealEntry) { e.Openings[0]++ }))
+		}, []string{"outcomes 9 bundle"}},
+		"outcomes root, earlier": {func(n *network) {
+			entry(n, 6, reveal(func(e *commitreveal.RevealEntry) { e.Openings[0]++ }))
+		}, []string{"outcomes 3 bundle", "certificate 4 bundle"}},
+		"voids": {func(n *network) {
+			entry(n, 14, reveal(func(e *commitreveal.RevealEntry) { e.Voids++ }))
+		}, []string{"outcomes 9 bundle"}},
+		"certificate": {func(n *network) {
+			entry(n, 14, reveal(func(e *commitreveal.RevealEntry) { e.Certificate[9]++ }))
+		}, []string{"certificate 9 bundle", "beacon 10 bundle"}},
+		"certificate of another batch": {func(n *network) {
+			entry(n, 10, reveal(func(e *commitreveal.RevealEntry) {
+				e.Certificate = n.sign(commitreveal.Checkpoint{ChainID: chainID, Height: 1, LogSize: 1})
+			}))
+		}, []string{"certificate 4 bundle", "beacon 9 bundle"}},
+		"committee certificate": {func(n *network) {
+			entry(n, 1, func(e commitreveal.Entry) commitreveal.Entry {
+				c := e.(commitreveal.CommitteeEntry)
+				c.Certificate[0]++
+				return c
+			})
+		}, []string{"committee 2 bundle"}},
+		"committee height": {func(n *network) {
+			entry(n, 1, func(e commitreveal.Entry) commitreveal.Entry {
+				c := e.(commitreveal.CommitteeEntry)
+				c.Height--
+				return c
+			})
+		}, []string{"certificate 3 bundle"}},
+		"terms":    {func(n *network) { n.lines[0].(*commitreveal.BundleHeader).Terms[0]++ }, []string{"committee 2 bundle"}},
+		"chain id": {func(n *network) { n.lines[0].(*commitreveal.BundleHeader).ChainID = "other" }, []string{"chain_id 2 bundle"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			n := honest(t)
+			tt.alter(n)
+			r := run(t, n.bundle(), Options{})
+			got := short(r)
+			if diff := cmp.Diff(tt.want, got); diff != "" || r.Verdict != Violated {
+				t.Errorf("%s, -want +got:\n%s\n%+v", r.Verdict, diff, r.Findings)
+			}
+		})
+	}
+	t.Run("committed before there is a committee", func(t *testing.T) {
+		n := silentNetwork(t)
+		n.block(3, n.seal("a"))
+		n.activate(4, nil)
+		n.block(5, n.seal("b"))
+		r := run(t, n.bundle(), Options{})
+		if diff := cmp.Diff([]string{"committee 3 bundle"}, short(r)); diff != "" || r.Verdict != Violated {
+			t.Errorf("%s, -want +got:\n%s", r.Verdict, diff)
+		}
+	})
+}
+
+// TestCannotTell: nothing contradicts, but something is missing.
+func TestCannotTell(t *testing.T) {
+	whole := honest(t).bundle()
+	lines := strings.SplitAfter(whole, "\n")
+	join := func(parts ...[]string) string { return strings.Join(slices.Concat(parts...), "") }
+	opened := honest(t)
+	for _, i := range []int{3, 4, 5} {
+		l := opened.lines[i].(*commitreveal.BundleTransaction)
+		l.Opening, l.Void, l.Plaintext = nil, false, nil
+	}
+	partly := honest(t)
+	l := partly.lines[4].(*commitreveal.BundleTransaction)
+	l.Opening, l.Void, l.Plaintext = nil, false, nil
+	malformed := honest(t)
+	malformed.lines[4].(*commitreveal.BundleTransaction).Ciphertext = []byte("garbage")
+	onlyCommittee := newNetwork(t)
+	uncertified := newNetwork(t)
+	uncertified.block(3, uncertified.seal("a"))
+	tests := map[string]struct{ bundle, missing string }{
+		"empty file":                  {"", "bundle line 1"},
+		"not a bundle":                {"{\"a\":1}\n", "bundle line 1"},
+		"cut in a line":               {whole[:len(whole)/2], "in the middle of a line"},
+		"cut between lines":           {join(lines[:11]), "before the line that ends it"},
+		"end left out":                {join(lines[:len(lines)-2]), "before the line that ends it"},
+		"an entry left out":           {join(lines[:6], lines[7:]), "log entry 3 where entry 2 is due"},
+		"a transaction left out":      {join(lines[:4], lines[5:]), "transaction 2 where 1 is due"},
+		"the last transaction":        {join(lines[:5], lines[6:]), "2 of its 3 ciphertexts"},
+		"a garbled byte":              {strings.Replace(whole, "0x", "0y", 1), "bundle line 1"},
+		"openings left out":           {opened.bundle(), "its openings, though the log reveals it"},
+		"an opening left out":         {partly.bundle(), "1 of its 3 openings"},
+		"an unreadable ciphertext":    {malformed.bundle(), "ciphertext 1 cannot be read"},
+		"a header alone":              {silentNetwork(t).bundle(), "no checkpoint that the committee signed"},
+		"a committee alone":           {onlyCommittee.bundle(), "no checkpoint that the committee signed"},
+		"nothing revealed yet":        {uncertified.bundle(), "no checkpoint that the committee signed"},
+		"the end without the entries": {join(lines[:1], lines[len(lines)-2:]), "bundle line 2"},
+	}
+	for name, tt := range tests {
+		r := run(t, tt.bundle, Options{})
+		if r.Verdict != CannotTell || len(r.Findings) > 0 || !strings.Contains(strings.Join(r.Missing, "\n"), tt.missing) {
+			t.Errorf("%s: %s, findings %v, missing %q, want %q", name, r.Verdict, r.Findings, r.Missing, tt.missing)
+		}
+	}
+	r := runReader(t, io.MultiReader(strings.NewReader(whole[:2000]), iotest.ErrReader(errors.New("disk on fire"))), Options{})
+	if r.Verdict != CannotTell || !strings.Contains(strings.Join(r.Missing, "\n"), "disk on fire") {
+		t.Errorf("a reader that fails: %s, %q", r.Verdict, r.Missing)
+	}
+	other := sha256.Sum256([]byte("other terms"))
+	r = run(t, whole, Options{TermsHash: &other})
+	if r.Verdict != CannotTell || r.Anchored || !strings.Contains(r.Missing[0], "not about the trusted one") {
+		t.Errorf("another committee than the trusted one: %s, %q", r.Verdict, r.Missing)
+	}
+	if _, err := Run(strings.NewReader(whole), Checks{}, Options{}); err == nil {
+		t.Error("an audit without checks")
+	}
+}
+
+// TestViolationOutweighsMissing: what was found before the cut stands.
+func TestViolationOutweighsMissing(t *testing.T) {
+	n := newNetwork(t)
+	n.lyingBlock(3, lies{outcome: func(o []commitreveal.Outcome) { o[0].Plaintext = []byte("z") }}, n.seal("x"))
+	n.block(4, n.seal("a"))
+	n.block(5, n.seal("b"))
+	whole := n.bundle()
+	r := run(t, whole[:len(whole)-20], Options{})
+	if diff := cmp.Diff([]string{"plaintext 3 " + committeeOf}, short(r)); diff != "" || r.Verdict != Violated || len(r.Missing) == 0 {
+		t.Errorf("%s, missing %q, -want +got:\n%s", r.Verdict, r.Missing, diff)
+	}
+}
+
+func TestReceipts(t *testing.T) {
+	n := newNetwork(t)
+	a, late, lost, wide, tail := n.seal("a", validUntil(8)), n.seal("late", validUntil(4)), n.seal("lost", validUntil(4)), n.seal("wide"), n.seal("tail")
+	n.block(3, a, n.seal("b"))
+	n.block(5, late)
+	n.block(6, n.seal("c"))
+	n.block(7, tail)
+	whole := n.bundle()
+	first := receipt(t, 2, a, 1, commitreveal.Hash{})
+	second := receipt(t, 2, lost, 2, first.Head)
+	forged := first
+	forged.Signature[0]++
+	foreign := first
+	foreign.ChainID = "other"
+	stranger := receipt(t, 5, a, 1, commitreveal.Hash{})
+	if err := commitreveal.SignReceipt(identity(2), &foreign); err != nil {
+		t.Fatal(err)
+	}
+	wrongHeight := first
+	wrongHeight.ValidUntil = 9
+	if err := commitreveal.SignReceipt(identity(2), &wrongHeight); err != nil {
+		t.Fatal(err)
+	}
+	const bob, anon = "member 2 (bob)", "member 3"
+	tests := map[string]struct {
+		receipts []commitreveal.Receipt
+		bundle   string
+		verdict  Verdict
+		status   []string
+		findings []string
+	}{
+		"kept":               {[]commitreveal.Receipt{first, receipt(t, 3, a, 9, commitreveal.Hash{1})}, whole, Verified, []string{ReceiptKept, ReceiptKept}, []string{}},
+		"never ordered":      {[]commitreveal.Receipt{first, second}, whole, Violated, []string{ReceiptKept, ReceiptBroken}, []string{"receipt 4 " + bob}},
+		"by another member":  {[]commitreveal.Receipt{receipt(t, 3, lost, 2, commitreveal.Hash{1})}, whole, Violated, []string{ReceiptBroken}, []string{"receipt 4 " + anon}},
+		"not due":            {[]commitreveal.Receipt{receipt(t, 2, wide, 2, first.Head)}, whole, CannotTell, []string{ReceiptPending}, []string{}},
+		"not certified yet":  {[]commitreveal.Receipt{receipt(t, 2, tail, 2, first.Head)}, whole, CannotTell, []string{ReceiptPending}, []string{}},
+		"forged":             {[]commitreveal.Receipt{forged}, whole, CannotTell, []string{ReceiptInvalid}, []string{}},
+		"of another chain":   {[]commitreveal.Receipt{foreign}, whole, CannotTell, []string{ReceiptInvalid}, []string{}},
+		"of no member":       {[]commitreveal.Receipt{stranger}, whole, CannotTell, []string{ReceiptInvalid}, []string{}},
+		"no member at all":   {[]commitreveal.Receipt{{}}, whole, CannotTell, []string{ReceiptInvalid}, []string{}},
+		"of another height":  {[]commitreveal.Receipt{wrongHeight}, whole, Violated, []string{ReceiptBroken}, []string{"receipt 3 " + bob}},
+		"one position twice": {[]commitreveal.Receipt{first, receipt(t, 2, tail, 1, commitreveal.Hash{})}, whole, Violated, []string{ReceiptKept, ReceiptPending}, []string{"receipt_conflict 100 " + bob}},
+		"one id twice":       {[]commitreveal.Receipt{first, receipt(t, 2, a, 5, commitreveal.Hash{1})}, whole, Violated, []string{ReceiptKept, ReceiptKept}, []string{"receipt_conflict 8 " + bob}},
+		"not chained":        {[]commitreveal.Receipt{receipt(t, 2, tail, 2, commitreveal.Hash{7}), first}, whole, Violated, []string{ReceiptPending, ReceiptKept}, []string{"receipt_conflict 100 " + bob}},
+		"two members, one position": {[]commitreveal.Receipt{first, receipt(t, 3, tail, 1, commitreveal.Hash{})}, whole,
+			CannotTell, []string{ReceiptKept, ReceiptPending}, []string{}},
+		"no log": {[]commitreveal.Receipt{first}, "", CannotTell, []string{ReceiptInvalid}, []string{}},
+	}
+	// the log orders "late" at height 5 though it was valid until 4
+	const expired = "expired 5 " + committeeOf
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, tt.bundle, Options{Receipts: tt.receipts})
+			var status []string
+			for _, s := range r.Receipts {
+				status = append(status, s.Status)
+			}
+			if diff := cmp.Diff(tt.status, status); diff != "" {
+				t.Errorf("status -want +got:\n%s", diff)
+			}
+			got := slices.DeleteFunc(short(r), func(s string) bool { return s == expired })
+			if diff := cmp.Diff(tt.findings, got); diff != "" {
+				t.Errorf("findings -want +got:\n%s", diff)
+			}
+			if tt.bundle != "" && len(got) == len(r.Findings) {
+				t.Errorf("%q was not found", expired)
+			}
+			if len(got) > 0 != (tt.verdict == Violated) || len(r.Missing) > 0 != slices.ContainsFunc(tt.status, func(s string) bool { return s == ReceiptPending || s == ReceiptInvalid }) {
+				t.Errorf("want %s: findings %v, missing %q", tt.verdict, got, r.Missing)
+			}
+		})
+	}
+	t.Run("ordered too late", func(t *testing.T) {
+		r := run(t, whole, Options{Receipts: []commitreveal.Receipt{receipt(t, 2, late, 1, commitreveal.Hash{})}})
+		if diff := cmp.Diff([]string{expired, "receipt 5 " + bob}, short(r)); diff != "" || r.Receipts[0].Status != ReceiptBroken || r.Receipts[0].Height != 5 {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("perhaps in a batch that is altered", func(t *testing.T) {
+		altered := newNetwork(t)
+		altered.block(3, altered.seal("x"))
+		altered.block(5, altered.seal("y"))
+		altered.reveal(0)
+		altered.lines[3].(*commitreveal.BundleTransaction).Ciphertext = altered.seal("z").Bytes()
+		r := run(t, altered.bundle(), Options{Receipts: []commitreveal.Receipt{second}})
+		if diff := cmp.Diff([]string{"batch_root 3 bundle"}, short(r)); diff != "" || r.Receipts[0].Status != ReceiptPending {
+			t.Errorf("the member is blamed for the bundle: %v, -want +got:\n%s", r.Receipts, diff)
+		}
+	})
+}
+
+// TestEveryByteMatters flips bytes all over a bundle. None may leave it verified,
+// for every line has one way to be written.
+func TestEveryByteMatters(t *testing.T) {
+	n := newNetwork(t)
+	n.block(3, n.seal("a"), n.void("v"))
+	n.block(4, n.seal("b"))
+	n.block(6, n.seal("c"))
+	whole := []byte(n.bundle())
+	if r := run(t, string(whole), Options{}); r.Verdict != Verified {
+		t.Fatalf("%s: %v %v", r.Verdict, r.Findings, r.Missing)
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	flip := func(at int, with byte) {
+		bad := bytes.Clone(whole)
+		bad[at] ^= with
+		if r := run(t, string(bad), Options{}); r.Verdict == Verified {
+			t.Errorf("byte %d changed from %q to %q: still verified", at, whole[at], bad[at])
+		}
+	}
+	// some bytes of every line, so that short lines and long ones are met alike
+	start := 0
+	for line := range bytes.Lines(whole) {
+		for range 12 {
+			at := start + rng.IntN(len(line))
+			flip(at, byte(1+rng.IntN(255)))
+			if hexDigit(whole[at]) {
+				flip(at, whole[at]^hexFlip(whole[at], rng.IntN(15)))
+			}
+		}
+		start += len(line)
+	}
+}
+
+func hexDigit(c byte) bool { return strings.IndexByte("0123456789abcdef", c) >= 0 }
+
+// hexFlip is another hexadecimal digit than c.
+func hexFlip(c byte, i int) byte {
+	return strings.ReplaceAll("0123456789abcdef", string(c), "")[i]
+}
+
+// FuzzRun: a changed bundle is never verified, and nothing makes the audit panic.
+func FuzzRun(f *testing.F) {
+	n := newNetwork(f)
+	n.block(3, n.seal("a"))
+	n.block(4, n.seal("b"))
+	n.reveal(0)
+	whole := n.bundle()
+	f.Add(uint32(0), uint32(0), []byte(nil))
+	f.Add(uint32(5), uint32(1), []byte("x"))
+	f.Add(uint32(len(whole)-3), uint32(2), []byte("\n"))
+	f.Fuzz(func(t *testing.T, at, remove uint32, insert []byte) {
+		from := min(int(at), len(whole))
+		to := min(from+int(remove), len(whole))
+		changed := whole[:from] + string(insert) + whole[to:]
+		r, err := Run(strings.NewReader(changed), testChecks(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (r.Verdict == Verified) != (changed == whole) {
+			t.Errorf("%d bytes at %d replaced by %q: %s", to-from, from, insert, r.Verdict)
+		}
+	})
+}
+
+// TestMemoryIsBoundedByABatch streams a long bundle and looks at what is kept.
+func TestMemoryIsBoundedByABatch(t *testing.T) {
+	n := newNetwork(t)
+	n.block(3, n.seal("a"))
+	var kept []int
+	for h := uint64(4); h < 24; h++ {
+		n.block(h, n.seal("x", validUntil(h)))
+	}
+	n.reveal(0)
+	a := newAuditor(testChecks(), Options{})
+	a.seen.next = 4
+	lines := commitreveal.NewBundleReader(strings.NewReader(n.bundle()))
+	for {
+		l, err := lines.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.line(l)
+		for _, b := range a.pending {
+			if b.transactions != nil {
+				t.Fatal("a checked batch keeps its transactions")
+			}
+		}
+		kept = append(kept, len(a.pending)+len(a.findings))
+		if len(a.seen.at) > 4 && a.seen.next == 4 {
+			t.Fatal("ids are never forgotten")
+		}
+	}
+	if slices.Max(kept) > 1 {
+		t.Errorf("kept %v", kept)
+	}
+	if r := a.finish(); r.Verdict != Verified {
+		t.Errorf("%s: %v %v", r.Verdict, r.Findings, r.Missing)
+	}
+}
+
+func TestSeenForgets(t *testing.T) {
+	s := newSeenIDs()
+	for h := range uint64(200) {
+		for i := range uint64(100) {
+			id := threshold.ID(sha256.Sum256([]byte{byte(h), byte(i), 1}))
+			if _, again := s.add(id, h+3, h); again {
+				t.Fatal("a new id was seen")
+			}
+		}
+		s.forget(h)
+	}
+	if len(s.at) > 2*minForget {
+		t.Errorf("%d ids are remembered", len(s.at))
+	}
+	if before, again := s.add(sha256.Sum256([]byte{199, 5, 1}), 202, 200); !again || before != 199 {
+		t.Errorf("an id that is still valid was forgotten: %d, %v", before, again)
+	}
+}
+
+func TestManyFindings(t *testing.T) {
+	n := newNetwork(t)
+	var cts []*threshold.Ciphertext
+	for range 3 {
+		cts = append(cts, n.seal("x"))
+	}
+	for h := uint64(3); h < 45; h++ {
+		n.block(h, cts...)
+	}
+	r := run(t, n.bundle(), Options{})
+	if r.Verdict != Violated || len(r.Findings) != maxFindings || r.MoreFindings != 3*41-maxFindings {
+		t.Errorf("%s: %d findings and %d more", r.Verdict, len(r.Findings), r.MoreFindings)
+	}
+}
+
+func TestReportJSON(t *testing.T) {
+	r := run(t, honest(t).bundle(), Options{})
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"verdict":"verified"`, `"findings":[]`, `"missing":[]`, `"receipts":[]`, `"certified_height":9`, `"log_root":"0x`} {
+		if !bytes.Contains(text, []byte(want)) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	if got := Verdict(7).String(); got != "verdict(7)" {
+		t.Error(got)
+	}
+}

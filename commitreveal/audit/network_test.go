@@ -1,0 +1,354 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/threshold"
+	"github.com/scrimlabs/scrim/threshold/thresholdtest"
+)
+
+const (
+	chainID     = "scrim-test"
+	testTerms   = "terms of scrim-test"
+	committeeOf = "committee of epoch 1"
+)
+
+var committeeOf4 = sync.OnceValues(func() (*threshold.Committee, []*threshold.SecretShare) {
+	return thresholdtest.Deal("audit", 1, 4, 3)
+})
+
+func identity(member uint32) ed25519.PrivateKey {
+	seed := sha256.Sum256(fmt.Appendf(nil, "identity %d", member))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// testChecks stands for the ceremony's certificates and the ordering rule: a
+// certificate is a hash over terms and committee, the order is by a hash.
+func testChecks() Checks { return Checks{Certificate: checkCertificate, Order: testOrder} }
+
+func certify(terms, committee []byte) []byte {
+	sum := sha256.Sum256(slices.Concat([]byte("certified"), terms, committee))
+	return append(sum[:], committee...)
+}
+
+func checkCertificate(terms, cert []byte) (CommitteeInfo, error) {
+	if len(cert) < 32 || !bytes.Equal(cert, certify(terms, cert[32:])) {
+		return CommitteeInfo{}, errors.New("the test's certificate does not hold")
+	}
+	c, err := threshold.ParseCommittee(cert[32:])
+	if err != nil {
+		return CommitteeInfo{}, err
+	}
+	info := CommitteeInfo{Committee: c, ChainID: chainID, TermsHash: sha256.Sum256(terms), Names: []string{"", "bob"}}
+	for j := range uint32(c.N()) {
+		info.Identities = append(info.Identities, identity(j+1).Public().(ed25519.PublicKey))
+	}
+	return info, nil
+}
+
+func testOrder(height uint64, beacon [32]byte, ids []threshold.ID) []threshold.ID {
+	if !slices.IsSortedFunc(ids, compareIDs) {
+		panic("the rule is given ids that are not sorted")
+	}
+	key := func(id threshold.ID) []byte {
+		sum := sha256.Sum256(slices.Concat(binary.BigEndian.AppendUint64(nil, height), beacon[:], id[:]))
+		return sum[:]
+	}
+	out := slices.Clone(ids)
+	slices.SortFunc(out, func(a, b threshold.ID) int { return bytes.Compare(key(a), key(b)) })
+	return out
+}
+
+func compareIDs(a, b threshold.ID) int { return bytes.Compare(a[:], b[:]) }
+
+// network is a committee that does what the test tells it, and signs it.
+type network struct {
+	t        testing.TB
+	terms    string
+	rng      *rand.ChaCha8
+	lines    []commitreveal.BundleLine
+	log      commitreveal.Log
+	entries  uint64
+	beacon   [32]byte
+	pending  []*planned
+	withhold bool // reveal nothing
+}
+
+// planned is a batch that the network has committed.
+type planned struct {
+	cts        []*threshold.Ciphertext
+	checkpoint commitreveal.Checkpoint
+	lines      []*commitreveal.BundleTransaction
+	lie        lies
+}
+
+// lies are what a dishonest committee does to a batch; a nil one is honest.
+type lies struct {
+	cts     func(cts []*threshold.Ciphertext) []*threshold.Ciphertext // after they were ordered
+	commit  func(e *commitreveal.CommitEntry)
+	outcome func(o []commitreveal.Outcome)
+	reveal  func(e *commitreveal.RevealEntry)
+}
+
+func newNetwork(t testing.TB) *network {
+	n := silentNetwork(t)
+	n.activate(2, nil)
+	return n
+}
+
+// silentNetwork has no committee yet.
+func silentNetwork(t testing.TB) *network {
+	return &network{
+		t: t, rng: rand.NewChaCha8([32]byte{1}),
+		lines: []commitreveal.BundleLine{&commitreveal.BundleHeader{ChainID: chainID, Terms: []byte(testTerms)}},
+	}
+}
+
+func (n *network) activate(height uint64, lie func(e *commitreveal.CommitteeEntry)) {
+	c, _ := committeeOf4()
+	b, err := c.MarshalBinary()
+	n.must(err)
+	e := commitreveal.CommitteeEntry{Height: height, Certificate: certify([]byte(testTerms), b), Committee: c}
+	if lie != nil {
+		lie(&e)
+	}
+	n.append(e)
+}
+
+func (n *network) must(err error) {
+	n.t.Helper()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func (n *network) append(e commitreveal.Entry) {
+	n.t.Helper()
+	b, err := commitreveal.MarshalEntry(e)
+	n.must(err)
+	n.lines = append(n.lines, &commitreveal.BundleEntry{Index: n.entries, Entry: b})
+	n.entries++
+	n.log, _, err = n.log.Append(b)
+	n.must(err)
+}
+
+func sealOptions() threshold.SealOptions {
+	return threshold.SealOptions{ChainID: chainID, Namespace: "rollup-a", ValidUntil: 100}
+}
+
+func (n *network) seal(plaintext string, change ...func(o *threshold.SealOptions)) *threshold.Ciphertext {
+	n.t.Helper()
+	c, _ := committeeOf4()
+	o := sealOptions()
+	for _, f := range change {
+		f(&o)
+	}
+	ct, err := threshold.Seal(n.rng, c.Key, o, []byte(plaintext))
+	n.must(err)
+	return ct
+}
+
+func validUntil(height uint64) func(o *threshold.SealOptions) {
+	return func(o *threshold.SealOptions) { o.ValidUntil = height }
+}
+
+// void is a ciphertext that does not decrypt.
+func (n *network) void(seed string) *threshold.Ciphertext {
+	c, _ := committeeOf4()
+	return thresholdtest.Void(seed, c.Key, sealOptions())
+}
+
+// block reveals what is pending, and commits a batch.
+func (n *network) block(height uint64, cts ...*threshold.Ciphertext) {
+	n.lyingBlock(height, lies{}, cts...)
+}
+
+func (n *network) lyingBlock(height uint64, lie lies, cts ...*threshold.Ciphertext) {
+	n.t.Helper()
+	if !n.withhold {
+		for len(n.pending) > 0 {
+			n.reveal(0)
+		}
+	}
+	beacon := n.beacon
+	byID := make(map[threshold.ID]*threshold.Ciphertext)
+	var ids []threshold.ID
+	for _, ct := range cts {
+		byID[ct.ID()] = ct
+		ids = append(ids, ct.ID())
+	}
+	slices.SortFunc(ids, compareIDs)
+	var ordered []*threshold.Ciphertext
+	for _, id := range testOrder(height, beacon, ids) {
+		ordered = append(ordered, byID[id])
+	}
+	if lie.cts != nil {
+		ordered = lie.cts(ordered)
+	}
+	n.commit(height, beacon, lie, ordered)
+}
+
+func (n *network) commit(height uint64, beacon [32]byte, lie lies, cts []*threshold.Ciphertext) {
+	n.t.Helper()
+	c, _ := committeeOf4()
+	var ids []threshold.ID
+	for _, ct := range cts {
+		ids = append(ids, ct.ID())
+	}
+	e := commitreveal.CommitEntry{
+		Height: height, Epoch: 1, KeyID: c.Key.ID(), Count: uint32(len(ids)),
+		Root: commitreveal.BatchRoot(ids), Beacon: beacon,
+	}
+	if lie.commit != nil {
+		lie.commit(&e)
+	}
+	n.append(e)
+	p := &planned{cts: cts, lie: lie, checkpoint: commitreveal.Checkpoint{
+		ChainID: chainID, Height: e.Height, Epoch: e.Epoch, BatchRoot: e.Root, LogSize: n.log.Size(), LogRoot: n.log.Root(),
+	}}
+	for i, ct := range cts {
+		line := &commitreveal.BundleTransaction{Height: e.Height, Position: uint32(i), Ciphertext: ct.Bytes()}
+		p.lines = append(p.lines, line)
+		n.lines = append(n.lines, line)
+	}
+	n.pending = append(n.pending, p)
+}
+
+// reveal opens the pending batch of an index; an honest network's is 0.
+func (n *network) reveal(i int) {
+	n.t.Helper()
+	p := n.pending[i]
+	n.pending = slices.Delete(n.pending, i, i+1)
+	outcomes := n.outcomes(p.cts)
+	if p.lie.outcome != nil {
+		p.lie.outcome(outcomes)
+	}
+	e := commitreveal.RevealEntry{
+		Height: p.checkpoint.Height, Root: p.checkpoint.BatchRoot,
+		Openings: commitreveal.OutcomesRoot(outcomes), Certificate: n.sign(p.checkpoint),
+	}
+	for i, o := range outcomes {
+		p.lines[i].Opening, p.lines[i].Void, p.lines[i].Plaintext = &o.Opening, o.Void, o.Plaintext
+		if o.Void {
+			e.Voids++
+		}
+	}
+	if p.lie.reveal != nil {
+		p.lie.reveal(&e)
+	}
+	n.append(e)
+	n.beacon = commitreveal.Beacon(e.Certificate)
+}
+
+// outcomes opens what can be opened. The rest gets no true opening.
+func (n *network) outcomes(cts []*threshold.Ciphertext) []commitreveal.Outcome {
+	n.t.Helper()
+	c, secrets := committeeOf4()
+	outcomes := make([]commitreveal.Outcome, len(cts))
+	var batch []*threshold.Checked
+	var positions []int
+	for i, ct := range cts {
+		outcomes[i] = commitreveal.Outcome{ID: ct.ID(), Void: true}
+		if checked, err := ct.Check(); err == nil && ct.Header().KeyID == c.Key.ID() {
+			batch, positions = append(batch, checked), append(positions, i)
+		}
+	}
+	var shares []*threshold.BatchShare
+	for _, s := range secrets[:3] {
+		share, err := s.ShareBatch(batch)
+		n.must(err)
+		shares = append(shares, share)
+	}
+	openings, _, err := threshold.Combine(c, batch, shares)
+	n.must(err)
+	for k, o := range openings {
+		plaintext, err := threshold.Open(o)
+		if err != nil && !errors.Is(err, threshold.ErrVoid) {
+			n.t.Fatal(err)
+		}
+		outcomes[positions[k]] = commitreveal.Outcome{ID: cts[positions[k]].ID(), Opening: o.Opening(), Void: err != nil, Plaintext: plaintext}
+	}
+	return outcomes
+}
+
+func (n *network) sign(cp commitreveal.Checkpoint) threshold.Signature {
+	n.t.Helper()
+	c, secrets := committeeOf4()
+	message, err := cp.MarshalBinary()
+	n.must(err)
+	var shares []threshold.SignatureShare
+	for _, s := range secrets[:3] {
+		share, err := s.Sign(message)
+		n.must(err)
+		shares = append(shares, share)
+	}
+	sig, _, err := threshold.CombineSignature(c, message, shares)
+	n.must(err)
+	return sig
+}
+
+// bundle writes what the network has done so far.
+func (n *network) bundle() string {
+	n.t.Helper()
+	var out bytes.Buffer
+	w, err := commitreveal.NewBundleWriter(&out, *n.lines[0].(*commitreveal.BundleHeader))
+	n.must(err)
+	for _, l := range n.lines[1:] {
+		switch l := l.(type) {
+		case *commitreveal.BundleEntry:
+			n.must(w.Entry(l.Index, l.Entry))
+		case *commitreveal.BundleTransaction:
+			n.must(w.Transaction(*l))
+		}
+	}
+	n.must(w.Close())
+	return out.String()
+}
+
+// receipt is a member's for a ciphertext.
+func receipt(t testing.TB, member uint32, ct *threshold.Ciphertext, position uint64, head commitreveal.Hash) commitreveal.Receipt {
+	t.Helper()
+	r := commitreveal.Receipt{
+		ChainID: chainID, ID: ct.ID(), Member: member, ValidUntil: ct.Header().ValidUntil,
+		Time: 1700000000000, Position: position, Head: commitreveal.NextHead(head, ct.ID()),
+	}
+	if err := commitreveal.SignReceipt(identity(member), &r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func run(t testing.TB, bundle string, opts Options) *Report {
+	t.Helper()
+	return runReader(t, strings.NewReader(bundle), opts)
+}
+
+func runReader(t testing.TB, r io.Reader, opts Options) *Report {
+	t.Helper()
+	report, err := Run(r, testChecks(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// short gives a report's findings as "code height who".
+func short(r *Report) []string {
+	out := []string{}
+	for _, f := range r.Findings {
+		out = append(out, fmt.Sprintf("%s %d %s", f.Code, f.Height, f.Who))
+	}
+	return out
+}

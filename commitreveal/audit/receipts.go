@@ -1,0 +1,156 @@
+package audit
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// What became of a receipt.
+const (
+	ReceiptKept    = "kept"    // ordered in time, as the committee certified
+	ReceiptBroken  = "broken"  // not ordered in time, or the member contradicts itself
+	ReceiptPending = "pending" // the certified log does not reach far enough to say
+	ReceiptInvalid = "invalid" // not signed by that member of this committee
+)
+
+// ReceiptResult is the answer about one of the user's receipts.
+type ReceiptResult struct {
+	ID       commitreveal.Hash `json:"id"`
+	Member   uint32            `json:"member"`
+	Status   string            `json:"status"`
+	Height   uint64            `json:"height"`   // at which it was ordered; 0 if it was not
+	Position uint32            `json:"position"` // in the batch of that height, from 0
+}
+
+// receipts are those of the user, with where their ciphertexts were ordered.
+type receipts struct {
+	all   []commitreveal.Receipt
+	where map[threshold.ID]*place // of all ids that a receipt names
+}
+
+// place is where a ciphertext was first ordered. entry is that of the commit.
+type place struct {
+	found      bool
+	entry      uint64
+	height     uint64
+	position   uint32
+	validUntil uint64
+}
+
+func newReceipts(all []commitreveal.Receipt) *receipts {
+	r := &receipts{all: all, where: make(map[threshold.ID]*place, len(all))}
+	for i := range all {
+		r.where[all[i].ID] = new(place)
+	}
+	return r
+}
+
+// ordered notes which ciphertexts of a batch the user holds receipts for.
+func (r *receipts) ordered(b *batch, cts []*threshold.Ciphertext) {
+	if len(r.where) == 0 {
+		return
+	}
+	for i, ct := range cts {
+		if p := r.where[ct.ID()]; p != nil && !p.found {
+			*p = place{true, b.index, b.entry.Height, uint32(i), ct.Header().ValidUntil}
+		}
+	}
+}
+
+// checkReceipts holds the members to their receipts, when the log has been read.
+func (a *auditor) checkReceipts() {
+	var valid []*commitreveal.Receipt
+	for i := range a.receipts.all {
+		r := &a.receipts.all[i]
+		result := ReceiptResult{ID: commitreveal.Hash(r.ID), Member: r.Member}
+		if who := a.signer(r); who == nil {
+			result.Status = ReceiptInvalid
+			a.missing("receipt for %s: it is not signed by member %d of this committee on chain %q", result.ID, r.Member, a.report.ChainID)
+		} else {
+			valid = append(valid, r)
+			a.checkReceipt(r, a.receipts.where[r.ID], who.member(r.Member), &result)
+		}
+		a.report.Receipts = append(a.report.Receipts, result)
+	}
+	a.checkContradictions(valid)
+}
+
+// signer is the committee whose member signed the receipt; nil if none.
+func (a *auditor) signer(r *commitreveal.Receipt) *CommitteeInfo {
+	if a.header == nil || r.ChainID != a.header.ChainID {
+		return nil
+	}
+	for _, epoch := range a.report.Epochs {
+		info := a.committees[epoch]
+		if int(r.Member) > len(info.Identities) || r.Member == 0 {
+			continue
+		}
+		if commitreveal.VerifyReceipt(info.Identities[r.Member-1], r) == nil {
+			return info
+		}
+	}
+	return nil
+}
+
+func (a *auditor) checkReceipt(r *commitreveal.Receipt, p *place, who string, result *ReceiptResult) {
+	blame := func(code, what string, height uint64) {
+		result.Status = ReceiptBroken
+		a.add(&finding{entry: -1, Finding: Finding{Code: code, Height: height, Who: who, What: what + " (" + result.ID.String() + ")"}})
+	}
+	if p.found {
+		result.Height, result.Position = p.height, p.position
+		switch {
+		case p.entry >= a.certified:
+			result.Status = ReceiptPending
+			a.missing("receipt for %s: its batch of height %d is not certified yet", result.ID, p.height)
+		case p.validUntil != r.ValidUntil:
+			blame(CodeReceipt, "the receipt promises another height than the ciphertext's header", p.height)
+		case p.height > r.ValidUntil:
+			blame(CodeReceipt, "ordered after the height that the receipt promises", p.height)
+		default:
+			result.Status = ReceiptKept
+		}
+		return
+	}
+	switch {
+	case a.certHeight <= r.ValidUntil:
+		result.Status = ReceiptPending
+		a.missing("receipt for %s: valid until height %d, the certified log reaches height %d", result.ID, r.ValidUntil, a.certHeight)
+	case a.bodiesMissing:
+		result.Status = ReceiptPending
+		a.missing("receipt for %s: it may be in a batch that is not whole in the bundle", result.ID)
+	default:
+		blame(CodeReceipt, "accepted, but not ordered up to the height that the receipt promises", r.ValidUntil)
+	}
+}
+
+// checkContradictions looks for receipts of one member that no receive log gives.
+func (a *auditor) checkContradictions(valid []*commitreveal.Receipt) {
+	slices.SortStableFunc(valid, func(x, y *commitreveal.Receipt) int {
+		return cmp.Or(cmp.Compare(x.Member, y.Member), cmp.Compare(x.Position, y.Position))
+	})
+	type held struct {
+		member uint32
+		id     threshold.ID
+	}
+	first := make(map[held]*commitreveal.Receipt)
+	for i, r := range valid {
+		var other *commitreveal.Receipt
+		if i > 0 && valid[i-1].Member == r.Member && valid[i-1].Contradicts(r) {
+			other = valid[i-1]
+		} else if o := first[held{r.Member, r.ID}]; o != nil && o.Contradicts(r) {
+			other = o
+		}
+		first[held{r.Member, r.ID}] = r
+		if other == nil {
+			continue
+		}
+		a.add(&finding{entry: -1, Finding: Finding{
+			Code: CodeContradiction, Height: r.ValidUntil, Who: a.signer(r).member(r.Member),
+			What: "two receipts that no receive log gives, for " + commitreveal.Hash(other.ID).String() + " and " + commitreveal.Hash(r.ID).String(),
+		}})
+	}
+}

@@ -1,0 +1,146 @@
+package audit
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+)
+
+// Verdict is the answer of an audit. Its number is the exit code of scrim audit.
+type Verdict int
+
+// The three verdicts.
+const (
+	Verified   Verdict = 0
+	Violated   Verdict = 1
+	CannotTell Verdict = 2
+)
+
+var verdictNames = [...]string{Verified: "verified", Violated: "violated", CannotTell: "cannot tell"}
+
+// String gives "verified", "violated" or "cannot tell".
+func (v Verdict) String() string {
+	if v < 0 || int(v) >= len(verdictNames) {
+		return fmt.Sprintf("verdict(%d)", int(v))
+	}
+	return verdictNames[v]
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// The codes of findings.
+const (
+	CodeCommittee     = "committee"        // not certified, or a batch before any committee
+	CodeEpoch         = "epoch"            // a batch for a committee that is not in office
+	CodeHeight        = "height"           // heights do not grow along the log
+	CodeChain         = "chain_id"         // something of another chain
+	CodeKey           = "key_id"           // a batch or ciphertext for another key
+	CodeBeacon        = "beacon"           // order computed with another beacon than the rule's
+	CodeOrder         = "order"            // not the order that the rule gives
+	CodeBatchRoot     = "batch_root"       // the ciphertexts do not give the committed root
+	CodeDuplicate     = "duplicate"        // ordered twice
+	CodeExpired       = "expired"          // ordered after its valid-until height
+	CodeProof         = "ciphertext_proof" // ordered though its proof does not hold
+	CodeOpening       = "opening"          // an opening that does not verify
+	CodePlaintext     = "plaintext"        // not what the opening gives
+	CodeVoid          = "void"             // claimed void but decrypts, or the reverse
+	CodeOutcomes      = "outcomes"         // the log's outcomes are not those of the openings
+	CodeReveal        = "reveal"           // out of order, of no batch, or of another root
+	CodeCertificate   = "certificate"      // the committee's signature does not fit the checkpoint
+	CodeReceipt       = "receipt"          // a member's promise that was not kept
+	CodeContradiction = "receipt_conflict" // receipts of one member that exclude each other
+)
+
+// WhoBundle is to blame for a contradiction that no valid signature covers:
+// whoever made or altered the file.
+const WhoBundle = "bundle"
+
+// Finding is one broken promise, or one thing in the bundle that is not true.
+type Finding struct {
+	Code   string `json:"code"`   // one of the Code constants
+	Height uint64 `json:"height"` // of the batch, or the one that a receipt promises
+	Who    string `json:"who"`    // "committee of epoch 1", "member 2 (alice)", or WhoBundle
+	What   string `json:"what"`   // one sentence for people
+}
+
+// Report is the result of a run.
+type Report struct {
+	Verdict      Verdict         `json:"verdict"`
+	Findings     []Finding       `json:"findings"`      // by height; at most 100
+	MoreFindings int             `json:"more_findings"` // that are not listed
+	Missing      []string        `json:"missing"`       // why one cannot tell
+	Receipts     []ReceiptResult `json:"receipts"`      // in the order of Options.Receipts
+
+	ChainID   string            `json:"chain_id"`
+	TermsHash commitreveal.Hash `json:"terms_hash"` // whose committee this is about
+	Anchored  bool              `json:"anchored"`   // the user gave that hash
+	Epochs    []uint64          `json:"epochs"`     // of the committees, in order
+
+	LogSize         uint64            `json:"log_size"` // entries read
+	LogRoot         commitreveal.Hash `json:"log_root"`
+	CertifiedSize   uint64            `json:"certified_size"`   // entries that the committee's signature covers
+	CertifiedHeight uint64            `json:"certified_height"` // of the batch whose certificate that is
+	LastHeight      uint64            `json:"last_height"`      // of the last batch
+
+	Batches     uint64 `json:"batches"`
+	Revealed    uint64 `json:"revealed"`
+	Pending     uint64 `json:"pending"` // committed, not revealed
+	Ciphertexts uint64 `json:"ciphertexts"`
+	Plaintexts  uint64 `json:"plaintexts"` // that are what their opening gives
+	Voids       uint64 `json:"voids"`      // that their opening proves void
+}
+
+// finding is a Finding that may still turn out to be the committee's.
+type finding struct {
+	Finding
+	entry int64 // the log entry that commits to it; -1 if none
+}
+
+// certify: a valid certificate covers the first size entries.
+func (f *finding) certify(size, epoch uint64) {
+	if f.Who == "" && f.entry >= 0 && uint64(f.entry) < size {
+		f.Who = fmt.Sprintf("committee of epoch %d", epoch)
+	}
+}
+
+// member names a member for people.
+func (c *CommitteeInfo) member(j uint32) string {
+	if j >= 1 && int(j) <= len(c.Names) && c.Names[j-1] != "" {
+		return fmt.Sprintf("member %d (%s)", j, c.Names[j-1])
+	}
+	return fmt.Sprintf("member %d", j)
+}
+
+// finish concludes.
+func (a *auditor) finish() *Report {
+	r := a.report
+	r.LogSize, r.LogRoot = a.log.Size(), a.log.Root()
+	r.CertifiedSize, r.CertifiedHeight = a.certified, a.certHeight
+	r.LastHeight, r.Pending = a.lastCommit, uint64(len(a.pending))
+	for _, b := range a.pending {
+		a.blame(b, -1)
+	}
+	if a.certified == 0 && !a.stopped {
+		a.missing("no checkpoint that the committee signed: nothing in the log is certified yet")
+	}
+	a.checkReceipts()
+	for _, f := range a.findings {
+		if f.Who == "" {
+			f.Who = WhoBundle
+		}
+		r.Findings = append(r.Findings, f.Finding)
+	}
+	slices.SortStableFunc(r.Findings, func(x, y Finding) int { return cmp.Compare(x.Height, y.Height) })
+	switch {
+	case len(r.Findings) > 0:
+		r.Verdict = Violated
+	case len(r.Missing) > 0:
+		r.Verdict = CannotTell
+	default:
+		r.Verdict = Verified
+	}
+	return r
+}

@@ -1,0 +1,210 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// fake is a small node in memory. A ciphertext is any bytes here; the namespace
+// decides what becomes of it.
+type fake struct {
+	mu     sync.Mutex
+	txs    map[threshold.ID]v1.Transaction
+	stream []v1.Transaction // revealed, in order
+	ready  v1.Readiness
+	err    error // what every method gives, if set
+	export func(ctx context.Context, w io.Writer) error
+	block  chan struct{} // Submit waits for it, if set
+}
+
+func newFake() *fake {
+	f := &fake{
+		txs:   make(map[threshold.ID]v1.Transaction),
+		ready: v1.Readiness{Ready: true, Height: 40, Epoch: 1, Peers: 3},
+	}
+	return f
+}
+
+func idOf(b []byte) threshold.ID { return sha256.Sum256(b) }
+
+func repeat(b byte, n int) v1.Hex { return bytes.Repeat([]byte{b}, n) }
+
+func ptr[T any](v T) *T { return &v }
+
+func (f *fake) Limits(context.Context) v1.Limits {
+	return v1.Limits{ChainID: "scrim-test", Height: 40, MaxSizeClass: 9, MaxPlaintextBytes: 131068,
+		MaxCiphertextBytes: 131400, MaxValidity: 1000, MaxBatch: 512, MaxPending: 10000}
+}
+
+func (f *fake) Health(context.Context) v1.Health {
+	return v1.Health{Status: "ok", ChainID: "scrim-test", Node: "alice", Height: 40, Version: "test", Time: v1.UnixMilli(1_700_000_000_123)}
+}
+
+func (f *fake) Ready(context.Context) v1.Readiness { return f.ready }
+
+func (f *fake) EncryptionKeys(context.Context) (v1.EncryptionKeys, error) {
+	return v1.EncryptionKeys{ChainID: "scrim-test", Height: 40, Keys: []v1.EncryptionKey{
+		{KeyID: repeat(2, 32), Epoch: 2, Suite: threshold.Suite, PublicKey: repeat(5, 144), Threshold: 3, Members: 4, ValidFrom: 60},
+		{KeyID: repeat(1, 32), Epoch: 1, Suite: threshold.Suite, PublicKey: repeat(4, 144), Threshold: 3, Members: 4, ValidFrom: 5, ValidUntil: ptr(uint64(80))},
+	}}, f.err
+}
+
+func (f *fake) Committee(context.Context) (v1.Committee, error) {
+	return v1.Committee{ChainID: "scrim-test", Epoch: 1, Threshold: 3, TermsHash: repeat(7, 32), Terms: v1.Hex{1}, Certificate: v1.Hex{2}, Committee: v1.Hex{3},
+		Members: []v1.CommitteeMember{{Index: 1, Name: "alice", Identity: repeat(1, 32), Key: repeat(2, 96), Certified: true}}}, f.err
+}
+
+func ceremonies() []v1.Ceremony {
+	return []v1.Ceremony{
+		{CeremonySummary: v1.CeremonySummary{ID: repeat(9, 32), Epoch: 2, Attempt: 1, Threshold: 3, Members: 4, Outcome: v1.CeremonyRunning,
+			Phase: "dealing", StartHeight: 30, Deadline: ptr(uint64(50))}, ChainID: "scrim-test", Waiting: []uint32{2, 4}, Terms: v1.Hex{1},
+			Status: []v1.CeremonyMember{{Index: 1, Name: "alice", Identity: repeat(1, 32), Deal: "sent", Response: "-", Justification: "-", Certification: "-"}}},
+		{CeremonySummary: v1.CeremonySummary{ID: repeat(8, 32), Epoch: 1, Attempt: 2, Threshold: 3, Members: 4, Outcome: v1.CeremonySucceeded,
+			Phase: "active", StartHeight: 1}, ChainID: "scrim-test", Terms: v1.Hex{1}, Certificate: v1.Hex{2}},
+		{CeremonySummary: v1.CeremonySummary{ID: repeat(7, 32), Epoch: 1, Attempt: 1, Threshold: 3, Members: 4, Outcome: v1.CeremonyFailed,
+			Phase: "failed", StartHeight: 1}, ChainID: "scrim-test", Terms: v1.Hex{1},
+			Blame: []v1.Fault{{Member: 3, Phase: "dealing", Height: 9, Reason: "carol sent nothing before the deadline"}}},
+	}
+}
+
+func (f *fake) Ceremonies(context.Context) (v1.Ceremonies, error) {
+	var out v1.Ceremonies
+	for _, c := range ceremonies() {
+		out.Ceremonies = append(out.Ceremonies, c.CeremonySummary)
+	}
+	return out, f.err
+}
+
+func (f *fake) Ceremony(_ context.Context, id string) (v1.Ceremony, error) {
+	for _, c := range ceremonies() {
+		if c.ID.String() == id {
+			return c, f.err
+		}
+	}
+	return v1.Ceremony{}, Errorf(v1.CodeNotFound, "no ceremony has these terms")
+}
+
+// Submit refuses with a code that is the ciphertext's text, if it is one.
+func (f *fake) Submit(ctx context.Context, namespace string, ciphertext []byte) (v1.Transaction, error) {
+	if f.block != nil {
+		select {
+		case <-f.block:
+		case <-ctx.Done():
+			return v1.Transaction{}, fmt.Errorf("wait for a place: %w", ctx.Err())
+		}
+	}
+	if f.err != nil {
+		return v1.Transaction{}, f.err
+	}
+	if string(ciphertext) == "panic" {
+		panic("secret detail")
+	}
+	if _, ok := ProblemTypeOf(string(ciphertext)); ok {
+		return v1.Transaction{}, fmt.Errorf("submit: %w", Errorf(string(ciphertext), "the reason"))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := idOf(ciphertext)
+	if tx, ok := f.txs[id]; ok {
+		return tx, nil
+	}
+	tx := v1.Transaction{ID: id[:], Namespace: namespace, Status: v1.StatusReceived, ValidUntil: 100, Receipt: &v1.Receipt{
+		ChainID: "scrim-test", ID: id[:], Member: 1, ValidUntil: 100, Time: v1.UnixMilli(1_700_000_000_000),
+		Position: uint64(len(f.txs) + 1), Head: repeat(3, 32), Signature: repeat(4, 64)}}
+	f.txs[id] = tx
+	return tx, nil
+}
+
+// reveal makes the transaction final.
+func (f *fake) reveal(id threshold.ID, height uint64, position uint32, plaintext []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	tx := f.txs[id]
+	tx.Status, tx.Height, tx.Position, tx.RevealHeight = v1.StatusRevealed, &height, &position, ptr(height+1)
+	tx.Opening, tx.Plaintext = repeat(6, 48), v1.HexOf(plaintext)
+	f.txs[id] = tx
+	f.stream = append(f.stream, tx)
+}
+
+func (f *fake) Transaction(_ context.Context, id threshold.ID) (v1.Transaction, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	tx, ok := f.txs[id]
+	if !ok {
+		return tx, Errorf(v1.CodeNotFound, "this node knows nothing of the transaction")
+	}
+	return tx, f.err
+}
+
+func batchSummary(height uint64) v1.BatchSummary {
+	b := v1.BatchSummary{Height: height, Epoch: 1, Phase: "sharing", Count: 1, Root: repeat(1, 32), Checkpoint: &v1.Checkpoint{
+		ChainID: "scrim-test", Height: height, Epoch: 1, BatchRoot: repeat(1, 32), LogSize: height, LogRoot: repeat(2, 32), Message: v1.Hex{9}}}
+	if height < 40 {
+		b.Phase, b.RevealHeight, b.Certificate = v1.PhaseRevealed, ptr(height+1), repeat(3, 48)
+	}
+	return b
+}
+
+// Batches: the fake has one at each height from 1 to 40.
+func (f *fake) Batches(_ context.Context, before uint64, limit int) (v1.Batches, error) {
+	var out v1.Batches
+	if before == 0 || before > 41 {
+		before = 41
+	}
+	for h := before - 1; h > 0 && len(out.Batches) < limit; h-- {
+		out.Batches = append(out.Batches, batchSummary(h))
+	}
+	if n := len(out.Batches); n > 0 && out.Batches[n-1].Height > 1 {
+		out.Next = ptr(out.Batches[n-1].Height)
+	}
+	return out, f.err
+}
+
+func (f *fake) Batch(_ context.Context, height uint64) (v1.Batch, error) {
+	if height > 40 {
+		return v1.Batch{}, Errorf(v1.CodeNotFound, "height %d ordered nothing", height)
+	}
+	b := v1.Batch{BatchSummary: batchSummary(height), Transactions: []v1.BatchItem{{ID: repeat(1, 32), Namespace: "demo", Status: v1.StatusOrdered}}}
+	if height < 40 {
+		b.Transactions[0].Status, b.Transactions[0].Opening = v1.StatusVoid, repeat(6, 48)
+	}
+	return b, f.err
+}
+
+func (f *fake) Stream(_ context.Context, namespace string, after v1.Cursor, limit int) (v1.StreamPage, error) {
+	if namespace == "-" {
+		return v1.StreamPage{}, (&Error{Code: v1.CodeInvalidNamespace})
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	page := v1.StreamPage{Namespace: namespace, Next: after}
+	for _, tx := range f.stream {
+		at := v1.Cursor{Height: *tx.Height, Position: *tx.Position}
+		if tx.Namespace != namespace || at.Height < after.Height || at.Height == after.Height && at.Position <= after.Position {
+			continue
+		}
+		if len(page.Transactions) == limit {
+			page.More = true
+			break
+		}
+		page.Transactions = append(page.Transactions, tx)
+		page.Next = at
+	}
+	return page, f.err
+}
+
+func (f *fake) Export(ctx context.Context, w io.Writer) error {
+	if f.export != nil {
+		return f.export(ctx, w)
+	}
+	_, err := io.WriteString(w, "{\"format\":\"scrim-audit-bundle/v1\"}\n")
+	return errors.Join(err, f.err)
+}

@@ -1,0 +1,101 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/scrimlabs/scrim/internal/pg"
+	"github.com/scrimlabs/scrim/ordering"
+)
+
+// retryEvery is the pause between attempts to reach a database that is away. The node
+// stands still meanwhile and the other members go on.
+const retryEvery = 200 * time.Millisecond
+
+// engine makes blocks durable and then tells the parts of the node that act on them.
+// It is abci.Engine.
+type engine struct {
+	ctx         context.Context // ends the wait for a database when the node stops
+	store       *pg.Store
+	chain       pg.Chain // chain id and genesis hash
+	opener      *opener
+	metrics     *metrics
+	log         *slog.Logger
+	onCommitted []func(*ordering.State, *ordering.Result)
+}
+
+func (e *engine) InitChain(s *ordering.State) error {
+	snapshot, err := s.Snapshot()
+	if err != nil {
+		return err
+	}
+	c := e.chain
+	c.Height, c.AppHash, c.Snapshot = 0, s.AppHash(), snapshot
+	return e.untilDurable("initial state", func() error { return e.store.InitChain(e.ctx, c) })
+}
+
+func (e *engine) Persist(_ *ordering.State, r *ordering.Result) error {
+	start := time.Now()
+	err := e.untilDurable(fmt.Sprintf("block %d", r.Height), func() error { return e.store.CommitBlock(e.ctx, r) })
+	e.metrics.persist.Observe(time.Since(start).Seconds())
+	return err
+}
+
+// untilDurable repeats write until it succeeds or can't: an error that says that the
+// database is another one than expected is final, any other may pass.
+func (e *engine) untilDurable(what string, write func() error) error {
+	for {
+		err := write()
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, pg.ErrGap), errors.Is(err, pg.ErrConflict), errors.Is(err, pg.ErrForeignChain), errors.Is(err, pg.ErrInvalid):
+			return err
+		case e.ctx.Err() != nil:
+			return e.ctx.Err()
+		}
+		e.log.Error("database does not take the "+what+"; the node waits for it", "err", err)
+		select {
+		case <-e.ctx.Done():
+			return e.ctx.Err()
+		case <-time.After(retryEvery):
+		}
+	}
+}
+
+// Committed runs after r is durable, and only then.
+func (e *engine) Committed(next *ordering.State, r *ordering.Result) {
+	e.opener.committed(next)
+	e.metrics.committed(next, r)
+	for _, f := range e.onCommitted {
+		f(next, r)
+	}
+}
+
+func (e *engine) Openings(s *ordering.State) []ordering.BatchOpenings { return e.opener.openings(s) }
+
+// loadState rebuilds the state after the last durable block, or gives the one before
+// the first.
+func loadState(ctx context.Context, store *pg.Store, g *ordering.Genesis, want pg.Chain) (*ordering.State, error) {
+	c, err := store.Chain(ctx)
+	if errors.Is(err, pg.ErrEmpty) {
+		return ordering.New(g)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.ChainID != want.ChainID || c.GenesisHash != want.GenesisHash {
+		return nil, &pg.ForeignChainError{Have: pg.Identity{ChainID: c.ChainID, GenesisHash: c.GenesisHash}, Want: pg.Identity{ChainID: want.ChainID, GenesisHash: want.GenesisHash}}
+	}
+	seen, err := store.Seen(ctx, c.Height+1)
+	if err != nil {
+		return nil, err
+	}
+	return ordering.Restore(g, c.Snapshot, ordering.Rows{
+		Seen:        seen,
+		Ciphertexts: func(height uint64) ([][]byte, error) { return store.Ciphertexts(ctx, height) },
+	})
+}

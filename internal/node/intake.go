@@ -1,0 +1,162 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/internal/pg"
+	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/ordering/abci"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+const (
+	groupLimit = 128 // submissions made durable in one transaction
+	offerEvery = 3 * time.Second
+	offerPage  = 200
+)
+
+// intake takes admitted ciphertexts: it writes them to the receive log, signs receipts,
+// and offers them to the mempool until they are ordered or expired. Whatever got a
+// receipt is offered again after a restart.
+type intake struct {
+	chainID string
+	member  uint32
+	key     ed25519.PrivateKey
+	store   *pg.Store
+	comet   *abci.Node
+	metrics *metrics
+	log     *slog.Logger
+	queue   chan submission
+}
+
+type submission struct {
+	ct    *threshold.Ciphertext
+	reply chan<- stored
+}
+
+type stored struct {
+	row pg.Received
+	err error
+}
+
+func newIntake() *intake { return &intake{queue: make(chan submission, 4*groupLimit)} }
+
+// accept makes one ciphertext durable and gives its place in the receive log. When it
+// returns without an error the ciphertext will be ordered, or expires.
+func (i *intake) accept(ctx context.Context, ct *threshold.Ciphertext, offer bool) (pg.Received, error) {
+	reply := make(chan stored, 1)
+	select {
+	case i.queue <- submission{ct, reply}:
+	case <-ctx.Done():
+		return pg.Received{}, ctx.Err()
+	}
+	select {
+	case s := <-reply:
+		if s.err == nil && offer {
+			i.offer(ct.Bytes())
+		}
+		return s.row, s.err
+	case <-ctx.Done():
+		return pg.Received{}, ctx.Err()
+	}
+}
+
+// offer gives a ciphertext to the mempool. A full mempool is no loss: the ciphertext is
+// durable, and offered again.
+func (i *intake) offer(ciphertext []byte) {
+	if err := i.comet.Submit(ordering.CiphertextTx(ciphertext), nil); err != nil && !errors.Is(err, abci.ErrMempoolFull) {
+		i.log.Warn("ciphertext not offered to the mempool; it will be again", "err", err)
+	}
+}
+
+// run writes what arrives meanwhile as one transaction, one after the other.
+func (i *intake) run(ctx context.Context) {
+	for {
+		var group []submission
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-i.queue:
+			group = append(group, s)
+		}
+		for more := true; more && len(group) < groupLimit; {
+			select {
+			case s := <-i.queue:
+				group = append(group, s)
+			default:
+				more = false
+			}
+		}
+		i.write(ctx, group)
+	}
+}
+
+func (i *intake) write(ctx context.Context, group []submission) {
+	cts := make([]*threshold.Ciphertext, len(group))
+	for j, s := range group {
+		cts[j] = s.ct
+	}
+	rows, err := i.store.Receive(ctx, time.Now().UnixMilli(), cts)
+	for j, s := range group {
+		if err != nil {
+			s.reply <- stored{err: err}
+			continue
+		}
+		s.reply <- stored{row: rows[j]}
+	}
+}
+
+// offerWaiting offers what was received here and is still not ordered: after a restart,
+// or when the mempool was full or has dropped it.
+func (i *intake) offerWaiting(ctx context.Context, height func() uint64) {
+	tick := time.NewTicker(offerEvery)
+	defer tick.Stop()
+	age := time.Duration(0) // everything at the first time, then what has waited
+	for {
+		if err := i.offerOlder(ctx, height(), time.Now().Add(-age).UnixMilli()); err != nil && ctx.Err() == nil {
+			i.log.Error("waiting ciphertexts not offered again", "err", err)
+		}
+		age = offerEvery
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (i *intake) offerOlder(ctx context.Context, height uint64, before int64) error {
+	for after := uint64(0); ; {
+		rows, err := i.store.Waiting(ctx, height, after, offerPage)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if r.Time > before {
+				return nil
+			}
+			if err := i.comet.Submit(ordering.CiphertextTx(r.Ciphertext), nil); errors.Is(err, abci.ErrMempoolFull) {
+				return nil
+			}
+			after = r.Position
+		}
+		if len(rows) < offerPage {
+			return nil
+		}
+	}
+}
+
+// receipt signs the member's promise for a row of its receive log. Signing the same row
+// again gives the same bytes.
+func (i *intake) receipt(r *pg.Received) (*commitreveal.Receipt, error) {
+	receipt := &commitreveal.Receipt{
+		ChainID: i.chainID, ID: r.ID, Member: i.member, ValidUntil: r.ValidUntil,
+		Time: r.Time, Position: r.Position, Head: r.Head,
+	}
+	return receipt, commitreveal.SignReceipt(i.key, receipt)
+}

@@ -1,0 +1,493 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// Messages of the members' p2p channel: one kind byte and a body.
+const (
+	messageShare   = 1 // body: commitreveal.ShareMessage
+	messageRequest = 2 // body: height (8) of the batch whose share is asked for
+)
+
+// earlyHeights is how far ahead of this node another member may be for its share to be
+// kept until this node has committed the batch.
+const earlyHeights = 8
+
+// askAfter is how long a batch waits for shares before they are asked for again.
+const askAfter = 250 * time.Millisecond
+
+var (
+	errPeerMessage = errors.New("node: malformed message of a member")
+	errPeerSender  = errors.New("node: a member sent a share that is not its own")
+)
+
+// guard records durably which batch root a share was made for, before it leaves.
+type guard interface {
+	RecordShare(ctx context.Context, epoch, height uint64, root commitreveal.Hash) error
+	AddEvidence(ctx context.Context, kind string, member uint32, height uint64, body []byte) error
+}
+
+// network carries messages to the other members; both calls return at once.
+type network interface {
+	Broadcast(message []byte)
+	Send(member uint32, message []byte) bool
+}
+
+// sharer is what the opener does with this member's share of the key; it is a
+// *threshold.SecretShare.
+type sharer interface {
+	Member() uint32
+	ShareBatch([]*threshold.Checked) (*threshold.BatchShare, error)
+	Sign([]byte) (threshold.SignatureShare, error)
+}
+
+// opener releases this member's share of each committed batch, gathers the others',
+// and opens the batch when t of them hold. It never makes a share of a batch that is
+// not durable, nor before the guard's record is: release is only told of committed
+// batches, and asks the guard first.
+type opener struct {
+	chainID    string
+	identity   ed25519.PrivateKey
+	identities []ed25519.PublicKey // of member i+1
+	maxBatch   int
+	guard      guard
+	net        network
+	verifier   *ordering.Verifier
+	metrics    *metrics
+	log        *slog.Logger
+
+	mu        sync.Mutex
+	height    uint64 // of the last committed block
+	committee *threshold.Committee
+	secret    sharer
+	active    bool // false while catching up: nothing is released
+	batches   map[uint64]*opening
+	work      chan struct{} // capacity 1: something may have become possible
+}
+
+// opening is what is known about one batch that is not opened on the chain yet.
+type opening struct {
+	batch    *ordering.OrderedBatch // nil until this node has committed it
+	since    time.Time              // when it was committed here
+	asked    time.Time
+	released []byte                                // this member's share message, once it has left
+	shares   map[uint32]*commitreveal.ShareMessage // by member, signature checked
+	bad      map[uint32]bool                       // members whose share of this batch does not verify
+	openings ordering.BatchOpenings                // once opened
+	outcomes []commitreveal.Outcome                // once opened
+}
+
+func (o *opening) opened() bool { return o.outcomes != nil }
+
+func newOpener() *opener {
+	return &opener{batches: make(map[uint64]*opening), work: make(chan struct{}, 1)}
+}
+
+func (o *opener) wake() {
+	select {
+	case o.work <- struct{}{}:
+	default:
+	}
+}
+
+// setShare gives the opener this member's share of the committee's key.
+func (o *opener) setShare(s sharer) {
+	o.mu.Lock()
+	o.secret = s
+	o.mu.Unlock()
+	o.wake()
+}
+
+func (o *opener) hasShare() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.secret != nil
+}
+
+// setActive says whether this node has caught up with the others.
+func (o *opener) setActive(active bool) {
+	o.mu.Lock()
+	o.active = active
+	o.mu.Unlock()
+	o.wake()
+}
+
+// committed takes over a durable state: new batches to open, opened ones to forget.
+func (o *opener) committed(s *ordering.State) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.height, o.committee = s.Height(), s.Committee()
+	pending := make(map[uint64]bool, len(s.Pending()))
+	for _, b := range s.Pending() {
+		pending[b.Batch.Height] = true
+		if p := o.at(b.Batch.Height); p.batch == nil {
+			p.batch, p.since = b, time.Now()
+			o.sift(p)
+		}
+	}
+	for h := range o.batches {
+		if h <= o.height && !pending[h] {
+			delete(o.batches, h)
+		}
+	}
+	o.wake()
+}
+
+func (o *opener) at(height uint64) *opening {
+	p := o.batches[height]
+	if p == nil {
+		p = &opening{shares: make(map[uint32]*commitreveal.ShareMessage), bad: make(map[uint32]bool)}
+		o.batches[height] = p
+	}
+	return p
+}
+
+// sift drops shares that came before the batch was known and are for another batch.
+func (o *opener) sift(p *opening) {
+	for member, m := range p.shares {
+		if !fits(p.batch, m) {
+			delete(p.shares, member)
+		}
+	}
+}
+
+func fits(b *ordering.OrderedBatch, m *commitreveal.ShareMessage) bool {
+	return m.Epoch == b.Batch.Epoch && m.Root == b.Batch.Root && len(m.Share.Points) == len(b.Ciphertexts)
+}
+
+// PeerUp sends a member that has just connected our shares of the open batches.
+func (o *opener) PeerUp(member uint32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, p := range o.batches {
+		if p.released != nil {
+			o.net.Send(member, p.released)
+		}
+	}
+}
+
+// Receive takes a message of another member's node. Size, sender and signature are
+// checked before anything costs curve arithmetic.
+func (o *opener) Receive(member uint32, message []byte) error {
+	if len(message) == 0 {
+		return errPeerMessage
+	}
+	body := message[1:]
+	switch message[0] {
+	case messageShare:
+		return o.receiveShare(member, body)
+	case messageRequest:
+		if len(body) != 8 {
+			return errPeerMessage
+		}
+		o.answer(member, binary.BigEndian.Uint64(body))
+		return nil
+	default:
+		return errPeerMessage
+	}
+}
+
+func (o *opener) answer(member uint32, height uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p := o.batches[height]; p != nil && p.released != nil {
+		o.net.Send(member, p.released)
+	}
+}
+
+func (o *opener) receiveShare(member uint32, body []byte) error {
+	m, err := commitreveal.ParseShareMessage(body, o.maxBatch)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errPeerMessage, err)
+	}
+	if m.Share.Member != member || member < 1 || int(member) > len(o.identities) || m.ChainID != o.chainID {
+		return errPeerSender
+	}
+	if !o.wanted(m) {
+		return nil
+	}
+	if err := m.Verify(o.identities[member-1]); err != nil {
+		return fmt.Errorf("%w: %w", errPeerMessage, err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.wantedLocked(m) {
+		return nil
+	}
+	o.at(m.Height).shares[member] = m
+	o.wake()
+	return nil
+}
+
+func (o *opener) wanted(m *commitreveal.ShareMessage) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.wantedLocked(m)
+}
+
+// wantedLocked: the batch is open or about to be, and this member's share is not here yet.
+func (o *opener) wantedLocked(m *commitreveal.ShareMessage) bool {
+	p := o.batches[m.Height]
+	switch {
+	case p == nil || p.batch == nil && p.shares[m.Share.Member] == nil:
+		return m.Height > o.height && m.Height <= o.height+earlyHeights
+	case p.batch == nil, p.opened(), p.bad[m.Share.Member], p.shares[m.Share.Member] != nil:
+		return false
+	default:
+		return fits(p.batch, m)
+	}
+}
+
+// run does the opener's work until ctx ends: one batch at a time, the oldest first.
+func (o *opener) run(ctx context.Context) {
+	tick := time.NewTicker(askAfter)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-o.work:
+		case <-tick.C:
+			o.ask()
+		}
+		for o.once(ctx) && ctx.Err() == nil {
+		}
+	}
+}
+
+// once does the most urgent piece of work, and reports whether there was any. Shares of
+// our own come first: others wait for them.
+func (o *opener) once(ctx context.Context) bool {
+	o.mu.Lock()
+	release, combine := o.next()
+	secret, committee := o.secret, o.committee
+	var shares []*commitreveal.ShareMessage
+	if combine != nil {
+		for member := uint32(1); int(member) <= committee.N(); member++ {
+			if m := combine.shares[member]; m != nil {
+				shares = append(shares, m)
+			}
+		}
+	}
+	o.mu.Unlock()
+	switch {
+	case release != nil:
+		if err := o.release(ctx, secret, release); err != nil {
+			o.log.Error("share not released", "height", release.batch.Batch.Height, "err", err)
+			return false // tried again at the next tick
+		}
+		return true
+	case combine != nil:
+		o.combine(ctx, committee, combine, shares)
+		return true
+	default:
+		return false
+	}
+}
+
+func (o *opener) next() (release, combine *opening) {
+	for _, p := range o.batches {
+		if p.batch == nil || o.committee == nil || p.batch.Batch.Epoch != o.committee.Epoch {
+			continue
+		}
+		if o.active && o.secret != nil && p.released == nil && older(p, release) {
+			release = p
+		}
+		if !p.opened() && len(p.shares) >= o.committee.Threshold && older(p, combine) {
+			combine = p
+		}
+	}
+	return release, combine
+}
+
+func older(p, than *opening) bool {
+	return than == nil || p.batch.Batch.Height < than.batch.Batch.Height
+}
+
+// release makes this member's share of a committed batch and lets it leave. The guard's
+// record is durable first, and a batch with another root than recorded is refused.
+func (o *opener) release(ctx context.Context, secret sharer, p *opening) error {
+	b := p.batch.Batch
+	if err := o.guard.RecordShare(ctx, b.Epoch, b.Height, b.Root); err != nil {
+		return err
+	}
+	_, effects, err := commitreveal.Step(b, commitreveal.Durable{Root: b.Root})
+	if err != nil {
+		return err
+	}
+	for _, effect := range effects {
+		if e, ok := effect.(commitreveal.ReleaseShare); ok {
+			return o.share(secret, p, e)
+		}
+	}
+	return nil
+}
+
+// share performs the effect that allows it.
+func (o *opener) share(secret sharer, p *opening, b commitreveal.ReleaseShare) error {
+	share, err := secret.ShareBatch(p.batch.Ciphertexts)
+	if err != nil {
+		return err
+	}
+	checkpoint, err := b.Checkpoint.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	signature, err := secret.Sign(checkpoint)
+	if err != nil {
+		return err
+	}
+	m := &commitreveal.ShareMessage{
+		ChainID: o.chainID, Epoch: b.Epoch, Height: b.Height, Root: b.Root,
+		Share: *share, Signature: signature,
+	}
+	if err := m.Sign(o.identity); err != nil {
+		return err
+	}
+	wire, err := m.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	wire = append([]byte{messageShare}, wire...)
+	o.net.Broadcast(wire)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p.released = wire
+	p.shares[share.Member] = m
+	o.metrics.sharesReleased.Inc()
+	return nil
+}
+
+// combine opens a batch from the shares that are there. Members whose share does not
+// verify are named, their share is kept as evidence, and others are waited for.
+func (o *opener) combine(ctx context.Context, committee *threshold.Committee, p *opening, shares []*commitreveal.ShareMessage) {
+	batchShares := make([]*threshold.BatchShare, len(shares))
+	signatures := make([]threshold.SignatureShare, len(shares))
+	for i, m := range shares {
+		batchShares[i], signatures[i] = &m.Share, m.Signature
+	}
+	openings, bad, err := threshold.Combine(committee, p.batch.Ciphertexts, batchShares)
+	o.blame(ctx, p, bad)
+	if err != nil {
+		o.combineFailed(p, err)
+		return
+	}
+	checkpoint, err := p.batch.Batch.Checkpoint.MarshalBinary()
+	if err != nil {
+		o.combineFailed(p, err)
+		return
+	}
+	certificate, bad, err := threshold.CombineSignature(committee, checkpoint, signatures)
+	o.blame(ctx, p, bad)
+	if err != nil {
+		o.combineFailed(p, err)
+		return
+	}
+	outcomes, err := ordering.Outcomes(p.batch, openings)
+	if err != nil {
+		o.combineFailed(p, err)
+		return
+	}
+	o.verifier.Remember(committee.Key, p.batch.Batch.Root, openings)
+	found := ordering.BatchOpenings{Height: p.batch.Batch.Height, Certificate: certificate}
+	for _, v := range openings {
+		found.Openings = append(found.Openings, v.Opening())
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p.openings, p.outcomes = found, outcomes
+	o.metrics.openLatency.Observe(time.Since(p.since).Seconds())
+}
+
+// combineFailed: fewer than t of the shares held. Blame has taken the others out, so the
+// batch waits for more; should nobody be to blame, the shares are dropped and asked for
+// again rather than tried for ever.
+func (o *opener) combineFailed(p *opening, err error) {
+	o.log.Warn("batch not opened yet", "height", p.batch.Batch.Height, "err", err)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(p.shares) < o.committee.Threshold {
+		return
+	}
+	own := o.secret
+	for member := range p.shares {
+		if own == nil || member != own.Member() {
+			delete(p.shares, member)
+		}
+	}
+}
+
+// blame takes bad shares out and keeps them, with their member's signature, as evidence.
+func (o *opener) blame(ctx context.Context, p *opening, members []uint32) {
+	for _, member := range members {
+		o.mu.Lock()
+		m := p.shares[member]
+		delete(p.shares, member)
+		p.bad[member] = true
+		o.mu.Unlock()
+		if m == nil {
+			continue
+		}
+		o.metrics.badShares.WithLabelValues(fmt.Sprint(member)).Inc()
+		o.log.Warn("share does not verify", "height", m.Height, "member", member)
+		wire, err := m.MarshalBinary()
+		if err == nil {
+			err = o.guard.AddEvidence(ctx, "bad_share", member, m.Height, wire)
+		}
+		if err != nil {
+			o.log.Error("evidence not stored", "height", m.Height, "member", member, "err", err)
+		}
+	}
+}
+
+// ask requests the missing shares of batches that have waited for a while.
+func (o *opener) ask() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	for height, p := range o.batches {
+		if p.batch == nil || p.opened() || now.Sub(p.since) < askAfter || now.Sub(p.asked) < askAfter {
+			continue
+		}
+		p.asked = now
+		o.net.Broadcast(binary.BigEndian.AppendUint64([]byte{messageRequest}, height))
+	}
+}
+
+// openings gives what a proposer may put into the block after s.
+func (o *opener) openings(s *ordering.State) []ordering.BatchOpenings {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []ordering.BatchOpenings
+	for _, b := range s.Pending() {
+		p := o.batches[b.Batch.Height]
+		if p == nil || !p.opened() {
+			break
+		}
+		out = append(out, p.openings)
+	}
+	return out
+}
+
+// outcome finds a ciphertext in the batches that are opened here, but not yet by a block.
+func (o *opener) outcome(height uint64, position uint32) (commitreveal.Outcome, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := o.batches[height]
+	if p == nil || int(position) >= len(p.outcomes) {
+		return commitreveal.Outcome{}, false
+	}
+	return p.outcomes[position], true
+}

@@ -1,0 +1,387 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/httpapi"
+	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+	"github.com/scrimlabs/scrim/internal/pg"
+	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// mempoolReserve is the part of the mempool that the door leaves to ceremony messages
+// and to ciphertexts that other members relay: one in so many places.
+const mempoolReserve = 10
+
+// backend answers the REST interface from the state, the store and the opener. It is
+// httpapi.Backend.
+type backend struct {
+	n *running
+}
+
+var _ httpapi.Backend = backend{}
+
+func (b backend) Limits(context.Context) v1.Limits {
+	s := b.n.state()
+	p := s.Genesis().Params
+	return v1.Limits{
+		ChainID: s.Genesis().ChainID, Height: s.Height(), MaxSizeClass: p.MaxSizeClass,
+		MaxPlaintextBytes:  uint64(threshold.MaxPlaintext - (256<<threshold.MaxSizeClass - 256<<p.MaxSizeClass)),
+		MaxCiphertextBytes: ordering.MaxCiphertext(p.MaxSizeClass),
+		MaxValidity:        p.MaxValidity, MaxBatch: p.MaxBatch, MaxPending: p.MaxPending,
+	}
+}
+
+func (b backend) Health(context.Context) v1.Health {
+	s := b.n.state()
+	return v1.Health{
+		Status: "ok", ChainID: s.Genesis().ChainID, Node: b.n.self.Name, Height: s.Height(),
+		Version: Version, Time: v1.TimeOf(time.Now()),
+	}
+}
+
+func (b backend) Ready(ctx context.Context) v1.Readiness {
+	s := b.n.state()
+	r := v1.Readiness{Height: s.Height(), Peers: uint64(b.n.comet.PeersUp()), Reasons: []v1.Reason{}}
+	add := func(code, detail string) { r.Reasons = append(r.Reasons, v1.Reason{Code: code, Detail: detail}) }
+	if b.n.comet.CatchingUp() {
+		add("catching_up", "the node still fetches blocks that the other members have")
+	}
+	if err := b.n.store.Ping(ctx); err != nil {
+		add("database", "Postgres does not answer")
+	}
+	if c := s.Committee(); c != nil {
+		r.Epoch = c.Epoch
+		if !b.n.opener.hasShare() {
+			add("missing_share", "this member has no share of the key, so it cannot help to open batches")
+		}
+	} else {
+		add("no_committee", "the key ceremony is in phase "+s.Ceremony().Phase().String())
+	}
+	if need := s.Genesis().Terms.Threshold - 1; b.n.comet.PeersUp() < need {
+		add("no_peers", "fewer members are connected than a block needs")
+	}
+	r.Ready = len(r.Reasons) == 0
+	return r
+}
+
+var errNoCommittee = &httpapi.Error{Code: ordering.CodeNoCommittee}
+
+func (b backend) EncryptionKeys(context.Context) (v1.EncryptionKeys, error) {
+	s := b.n.state()
+	c := s.Committee()
+	if c == nil {
+		return v1.EncryptionKeys{}, errNoCommittee
+	}
+	id := c.Key.ID()
+	return v1.EncryptionKeys{
+		ChainID: s.Genesis().ChainID, Height: s.Height(),
+		Keys: []v1.EncryptionKey{{
+			KeyID: v1.HexOf(id[:]), Epoch: c.Epoch, Suite: threshold.Suite, PublicKey: v1.HexOf(c.Key.Bytes()),
+			Threshold: uint32(c.Threshold), Members: uint32(c.N()), ValidFrom: s.ActiveSince() + 1,
+		}},
+	}, nil
+}
+
+func (b backend) Committee(context.Context) (v1.Committee, error) {
+	s := b.n.state()
+	cert := s.Ceremony().Certificate()
+	if s.Committee() == nil || cert == nil {
+		return v1.Committee{}, errNoCommittee
+	}
+	terms, err := cert.Terms.MarshalBinary()
+	if err != nil {
+		return v1.Committee{}, err
+	}
+	wire, err := cert.MarshalBinary()
+	if err != nil {
+		return v1.Committee{}, err
+	}
+	committee, err := cert.Committee.MarshalBinary()
+	if err != nil {
+		return v1.Committee{}, err
+	}
+	hash := cert.Terms.Hash()
+	out := v1.Committee{
+		ChainID: cert.Terms.ChainID, Epoch: cert.Committee.Epoch, Threshold: uint32(cert.Committee.Threshold),
+		TermsHash: v1.HexOf(hash[:]), Terms: terms, Certificate: wire, Committee: committee,
+	}
+	certified := make(map[uint32]bool)
+	for _, c := range cert.Certifications {
+		certified[c.Member] = true
+	}
+	for i, m := range cert.Terms.Members {
+		out.Members = append(out.Members, v1.CommitteeMember{
+			Index: uint32(i + 1), Name: m.Name, Identity: v1.HexOf(m.Identity),
+			Key: cert.Committee.Members[i].Bytes(), Certified: certified[uint32(i+1)],
+		})
+	}
+	return out, nil
+}
+
+func (b backend) Ceremonies(context.Context) (v1.Ceremonies, error) {
+	return v1.Ceremonies{Ceremonies: []v1.CeremonySummary{ceremonySummary(b.n.state().Ceremony())}}, nil
+}
+
+func ceremonySummary(s *keygen.State) v1.CeremonySummary {
+	t := s.Terms()
+	id := t.Hash()
+	out := v1.CeremonySummary{
+		ID: v1.HexOf(id[:]), Epoch: t.Epoch, Attempt: t.Attempt, Threshold: uint32(t.Threshold),
+		Members: uint32(len(t.Members)), Phase: s.Phase().String(), StartHeight: t.StartHeight, Outcome: v1.CeremonyRunning,
+	}
+	switch {
+	case s.Certificate() != nil:
+		out.Outcome = v1.CeremonySucceeded
+	case s.Done():
+		out.Outcome = v1.CeremonyFailed
+	default:
+		deadline := s.Deadline()
+		out.Deadline = &deadline
+	}
+	return out
+}
+
+func (b backend) Ceremony(_ context.Context, id string) (v1.Ceremony, error) {
+	s := b.n.state().Ceremony()
+	hash := s.Terms().Hash()
+	if !strings.EqualFold(strings.TrimPrefix(id, "0x"), hex.EncodeToString(hash[:])) {
+		return v1.Ceremony{}, httpapi.Errorf("not_found", "no ceremony has the id %s", id)
+	}
+	terms, err := s.Terms().MarshalBinary()
+	if err != nil {
+		return v1.Ceremony{}, err
+	}
+	out := v1.Ceremony{CeremonySummary: ceremonySummary(s), ChainID: s.Terms().ChainID, Terms: terms, Status: []v1.CeremonyMember{}, Blame: []v1.Fault{}}
+	if c := s.Certificate(); c != nil {
+		if out.Certificate, err = c.MarshalBinary(); err != nil {
+			return v1.Ceremony{}, err
+		}
+	}
+	status := s.Status()
+	out.Waiting = append([]uint32{}, status.Waiting...)
+	for i, m := range status.Members {
+		out.Status = append(out.Status, v1.CeremonyMember{
+			Index: m.Index, Name: m.Name, Identity: v1.HexOf(s.Terms().Members[i].Identity),
+			Deal: m.Deal, Response: m.Response, Justification: m.Justification, Certification: m.Certification,
+			Qualified: m.Qualified,
+		})
+	}
+	for _, f := range s.Blame() {
+		out.Blame = append(out.Blame, v1.Fault{Member: f.Member, Phase: f.Phase.String(), Height: f.Height, Reason: f.String()})
+	}
+	return out, nil
+}
+
+// Submit admits a ciphertext, makes it durable and gives its receipt.
+func (b backend) Submit(ctx context.Context, namespace string, wire []byte) (v1.Transaction, error) {
+	tx, err := b.submit(ctx, namespace, wire)
+	var r *ordering.Rejection
+	if errors.As(err, &r) {
+		b.n.metrics.rejected.WithLabelValues(r.Code).Inc()
+		return v1.Transaction{}, httpapi.Errorf(r.Code, "%s", r.Detail)
+	}
+	return tx, err
+}
+
+func (b backend) submit(ctx context.Context, namespace string, wire []byte) (v1.Transaction, error) {
+	ct, err := threshold.ParseCiphertext(wire)
+	if err == nil && ct.Header().Namespace != namespace {
+		return v1.Transaction{}, httpapi.Errorf("namespace_mismatch", "the ciphertext is sealed for namespace %q, the request says %q; they must be the same", ct.Header().Namespace, namespace)
+	}
+	if b.n.comet.CatchingUp() {
+		return v1.Transaction{}, &httpapi.Error{Code: "not_synced", Detail: "this node still fetches blocks that the other members have; send to another member, or try again"}
+	}
+	_, rejected := ordering.Admit(b.n.state(), b.n.verifier, wire)
+	ordered := hasCode(rejected, ordering.CodeAlreadyOrdered)
+	if rejected != nil && !ordered {
+		return b.repeated(ctx, ct, rejected)
+	}
+	if !ordered && b.n.comet.MempoolSize() >= b.n.cfg.Mempool.Size-b.n.cfg.Mempool.Size/mempoolReserve {
+		full := &httpapi.Error{Code: "mempool_full", Detail: "too many ciphertexts wait to be ordered; try again shortly", RetryAfter: time.Second}
+		return b.repeated(ctx, ct, full.With("limit", b.n.cfg.Mempool.Size))
+	}
+	row, err := b.n.intake.accept(ctx, ct, !ordered)
+	if err != nil {
+		return v1.Transaction{}, err
+	}
+	b.n.metrics.received.Inc()
+	if !ordered {
+		return b.transaction(&pg.Transaction{ID: row.ID, Namespace: row.Namespace, ValidUntil: row.ValidUntil, Received: &row})
+	}
+	return b.Transaction(ctx, row.ID)
+}
+
+func hasCode(err error, code string) bool {
+	var r *ordering.Rejection
+	return errors.As(err, &r) && r.Code == code
+}
+
+// repeated gives a ciphertext that is refused now, but was accepted before, the same
+// answer as before.
+func (b backend) repeated(ctx context.Context, ct *threshold.Ciphertext, refusal error) (v1.Transaction, error) {
+	if ct == nil {
+		return v1.Transaction{}, refusal
+	}
+	t, err := b.n.store.Transaction(ctx, ct.ID())
+	if errors.Is(err, pg.ErrNotFound) || err == nil && t.Received == nil {
+		return v1.Transaction{}, refusal
+	}
+	if err != nil {
+		return v1.Transaction{}, err
+	}
+	return b.transaction(t)
+}
+
+func (b backend) Transaction(ctx context.Context, id threshold.ID) (v1.Transaction, error) {
+	t, err := b.n.store.Transaction(ctx, id)
+	if errors.Is(err, pg.ErrNotFound) {
+		return v1.Transaction{}, httpapi.Errorf("not_found", "this node knows no transaction 0x%x; it may be at another member, or not have been submitted", id)
+	}
+	if err != nil {
+		return v1.Transaction{}, err
+	}
+	return b.transaction(t)
+}
+
+// transaction gives a row its JSON form. A batch that this node has opened itself shows
+// its plaintexts at once, without the height of the reveal, which the next block makes
+// final.
+func (b backend) transaction(t *pg.Transaction) (v1.Transaction, error) {
+	out := v1.Transaction{ID: v1.HexOf(t.ID[:]), Namespace: t.Namespace, ValidUntil: t.ValidUntil, Status: v1.StatusReceived}
+	if t.Received != nil {
+		row := *t.Received
+		row.ID, row.ValidUntil = t.ID, t.ValidUntil
+		r, err := b.n.intake.receipt(&row)
+		if err != nil {
+			return v1.Transaction{}, err
+		}
+		out.Receipt = &v1.Receipt{
+			ChainID: r.ChainID, ID: v1.HexOf(r.ID[:]), Member: r.Member, ValidUntil: r.ValidUntil,
+			Time: v1.UnixMilli(r.Time), Position: r.Position, Head: v1.HexOf(r.Head[:]), Signature: v1.HexOf(r.Signature[:]),
+		}
+	}
+	if t.Height == 0 {
+		if b.n.state().Height() >= t.ValidUntil {
+			out.Status = v1.StatusExpired
+		}
+		return out, nil
+	}
+	out.Status, out.Height, out.Position = v1.StatusOrdered, &t.Height, &t.Position
+	outcome := commitreveal.Outcome{ID: t.ID, Opening: t.Opening, Void: t.Void, Plaintext: t.Plaintext}
+	if t.Revealed {
+		out.RevealHeight = &t.RevealHeight
+	} else {
+		var opened bool
+		if outcome, opened = b.n.opener.outcome(t.Height, t.Position); !opened {
+			return out, nil
+		}
+	}
+	out.Opening = v1.HexOf(outcome.Opening[:])
+	if outcome.Void {
+		out.Status = v1.StatusVoid
+		return out, nil
+	}
+	out.Status, out.Plaintext = v1.StatusRevealed, v1.HexOf(outcome.Plaintext)
+	return out, nil
+}
+
+func (b backend) Batches(ctx context.Context, before uint64, limit int) (v1.Batches, error) {
+	infos, err := b.n.store.Batches(ctx, before, limit+1)
+	if err != nil {
+		return v1.Batches{}, err
+	}
+	out := v1.Batches{Batches: []v1.BatchSummary{}}
+	for i := range infos {
+		if i == limit {
+			out.Next = &infos[i-1].Height
+			break
+		}
+		s, err := batchSummary(&infos[i])
+		if err != nil {
+			return v1.Batches{}, err
+		}
+		out.Batches = append(out.Batches, s)
+	}
+	return out, nil
+}
+
+func batchSummary(i *pg.BatchInfo) (v1.BatchSummary, error) {
+	message, err := i.Checkpoint.MarshalBinary()
+	if err != nil {
+		return v1.BatchSummary{}, err
+	}
+	c := i.Checkpoint
+	out := v1.BatchSummary{
+		Height: i.Height, Epoch: i.Epoch, Phase: i.Phase.String(), Count: uint32(len(i.IDs)), Root: v1.HexOf(i.Root[:]), Voids: i.Voids,
+		Checkpoint: &v1.Checkpoint{
+			ChainID: c.ChainID, Height: c.Height, Epoch: c.Epoch, BatchRoot: v1.HexOf(c.BatchRoot[:]),
+			LogSize: c.LogSize, LogRoot: v1.HexOf(c.LogRoot[:]), Message: message,
+		},
+	}
+	if i.RevealHeight > 0 {
+		out.RevealHeight, out.Certificate = &i.RevealHeight, v1.HexOf(i.Certificate[:])
+	}
+	return out, nil
+}
+
+func (b backend) Batch(ctx context.Context, height uint64) (v1.Batch, error) {
+	info, err := b.n.store.Batch(ctx, height)
+	if errors.Is(err, pg.ErrNotFound) {
+		return v1.Batch{}, httpapi.Errorf("not_found", "the block of height %d has no batch, or is not there yet", height)
+	}
+	if err != nil {
+		return v1.Batch{}, err
+	}
+	txs, err := b.n.store.BatchTransactions(ctx, height)
+	if err != nil {
+		return v1.Batch{}, err
+	}
+	summary, err := batchSummary(info)
+	if err != nil {
+		return v1.Batch{}, err
+	}
+	out := v1.Batch{BatchSummary: summary, Transactions: []v1.BatchItem{}}
+	for i := range txs {
+		t, err := b.transaction(&txs[i])
+		if err != nil {
+			return v1.Batch{}, err
+		}
+		out.Transactions = append(out.Transactions, v1.BatchItem{
+			Position: txs[i].Position, ID: t.ID, Namespace: t.Namespace, Status: t.Status, Opening: t.Opening,
+		})
+	}
+	return out, nil
+}
+
+func (b backend) Stream(ctx context.Context, namespace string, after v1.Cursor, limit int) (v1.StreamPage, error) {
+	if err := threshold.ValidNamespace(namespace); err != nil {
+		return v1.StreamPage{}, httpapi.Errorf(ordering.CodeBadNamespace, "%v", err)
+	}
+	rows, err := b.n.store.Stream(ctx, namespace, after.Height, after.Position, limit+1)
+	if err != nil {
+		return v1.StreamPage{}, err
+	}
+	out := v1.StreamPage{Namespace: namespace, Transactions: []v1.Transaction{}, Next: after, More: len(rows) > limit}
+	for i := range rows[:min(len(rows), limit)] {
+		t, err := b.transaction(&rows[i])
+		if err != nil {
+			return v1.StreamPage{}, err
+		}
+		out.Transactions = append(out.Transactions, t)
+		out.Next = v1.Cursor{Height: rows[i].Height, Position: rows[i].Position}
+	}
+	return out, nil
+}
+
+func (b backend) Export(ctx context.Context, w io.Writer) error {
+	return export(ctx, b.n.store, b.n.state(), w)
+}

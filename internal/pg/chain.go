@@ -1,0 +1,307 @@
+package pg
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/ordering"
+)
+
+// Chain gives the chain and its state after the last committed block; ErrEmpty if
+// InitChain has not been called.
+func (s *Store) Chain(ctx context.Context) (*Chain, error) {
+	c := new(Chain)
+	err := s.write.QueryRow(ctx, `SELECT chain_id, genesis_hash, height, app_hash, snapshot FROM chain`).
+		Scan(&c.ChainID, fixed(c.GenesisHash[:]), &c.Height, fixed(c.AppHash[:]), &c.Snapshot)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrEmpty
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read chain: %w", err)
+	}
+	return c, nil
+}
+
+// InitChain makes the database this chain's. Height is the one before the first
+// block. Doing it again with the same values is harmless until a block is
+// committed. ErrForeignChain if the database is another chain's, ErrConflict if the
+// same chain is there already, in another state.
+func (s *Store) InitChain(ctx context.Context, c Chain) error {
+	snapshot := notNil(c.Snapshot)
+	_, err := s.write.Exec(ctx, `INSERT INTO chain (chain_id, genesis_hash, height, app_hash, snapshot)
+		VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, c.ChainID, c.GenesisHash[:], c.Height, c.AppHash[:], snapshot)
+	if err != nil {
+		return fmt.Errorf("init chain: %w", err)
+	}
+	have, err := s.Chain(ctx)
+	if err != nil {
+		return fmt.Errorf("init chain: %w", err)
+	}
+	haveID, wantID := Identity{have.ChainID, have.GenesisHash}, Identity{c.ChainID, c.GenesisHash}
+	if haveID != wantID {
+		return &ForeignChainError{Have: haveID, Want: wantID}
+	}
+	if have.Height != c.Height || have.AppHash != c.AppHash || !bytes.Equal(have.Snapshot, c.Snapshot) {
+		return fmt.Errorf("%w: init chain %s: the database is at height %d already; a node whose CometBFT data was lost needs an empty database, to replay into",
+			ErrConflict, c.ChainID, have.Height)
+	}
+	return nil
+}
+
+// CommitBlock stores everything that a block changed, in one transaction. A block
+// that is there already, with the same app hash, is no error, so a caller whose COMMIT's
+// answer was lost calls again. ErrGap if the block is not the next, ErrConflict if another block
+// of its height is there or its log records or reveals do not fit, ErrEmpty before InitChain.
+func (s *Store) CommitBlock(ctx context.Context, r *ordering.Result) error {
+	b, err := newBlock(r)
+	if err != nil {
+		return err
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error { return b.write(ctx, tx) })
+	if errors.Is(err, errNotNext) {
+		return s.explainNotNext(ctx, b)
+	}
+	if err != nil {
+		return fmt.Errorf("commit block %d: %w", r.Height, err)
+	}
+	return nil
+}
+
+// errNotNext: the guarded update of the chain's row found it elsewhere.
+var errNotNext = errors.New("not the next block")
+
+// block is a Result as rows.
+type block struct {
+	*ordering.Result
+	checkpoint []byte   // of the batch
+	ids        [][]byte // that are ordered
+	ordered    [][]any
+	openings   [][]any
+	entries    [][]any
+	hashes     [][]any
+	voids      []int64 // by reveal
+}
+
+// newBlock checks that the result is whole before anything is sent.
+func newBlock(r *ordering.Result) (*block, error) {
+	b := &block{Result: r}
+	for _, step := range []func() error{b.addBatch, b.addReveals, b.addRecords} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("%w: commit block %d: %w", ErrInvalid, r.Height, err)
+		}
+	}
+	return b, nil
+}
+
+func (b *block) addBatch() (err error) {
+	if b.Batch == nil {
+		return nil
+	}
+	batch := b.Batch.Batch
+	if batch.Height != b.Height {
+		return fmt.Errorf("its batch is of height %d", batch.Height)
+	}
+	if batch.Phase != commitreveal.Committed {
+		return fmt.Errorf("its batch is %s, not yet or no longer committed", batch.Phase)
+	}
+	if len(b.Batch.Ciphertexts) != len(batch.IDs) {
+		return fmt.Errorf("its batch has %d ids and %d ciphertexts", len(batch.IDs), len(b.Batch.Ciphertexts))
+	}
+	if b.checkpoint, err = batch.Checkpoint.MarshalBinary(); err != nil {
+		return err
+	}
+	for i, ct := range b.Batch.Ciphertexts {
+		id, h := ct.ID(), ct.Header()
+		if id != batch.IDs[i] {
+			return fmt.Errorf("ciphertext %d of its batch is %x, not %x", i, id, batch.IDs[i])
+		}
+		b.ids = append(b.ids, id[:])
+		b.ordered = append(b.ordered, []any{b.Height, i, id[:], h.Namespace, h.ValidUntil, ct.Ciphertext().Bytes()})
+	}
+	return nil
+}
+
+func (b *block) addReveals() error {
+	for _, r := range b.Reveals {
+		if len(r.Outcomes) != len(r.Batch.IDs) {
+			return fmt.Errorf("its reveal of batch %d has %d outcomes for %d ids", r.Batch.Height, len(r.Outcomes), len(r.Batch.IDs))
+		}
+		voids := int64(0)
+		for i, o := range r.Outcomes {
+			if o.ID != r.Batch.IDs[i] {
+				return fmt.Errorf("outcome %d of its reveal of batch %d is of %x", i, r.Batch.Height, o.ID)
+			}
+			var plaintext []byte
+			if o.Void {
+				voids++
+			} else {
+				plaintext = notNil(o.Plaintext)
+			}
+			b.openings = append(b.openings, []any{r.Batch.Height, i, o.Opening[:], o.Void, plaintext})
+		}
+		b.voids = append(b.voids, voids)
+	}
+	return nil
+}
+
+func (b *block) addRecords() error {
+	for i, r := range b.Records {
+		if r.Index != b.Records[0].Index+uint64(i) {
+			return fmt.Errorf("its log records are not consecutive: %d after %d", r.Index, b.Records[i-1].Index)
+		}
+		first := storedHashes(r.Index)
+		if n := storedHashes(r.Index+1) - first; uint64(len(r.Hashes)) != n {
+			return fmt.Errorf("its log record %d has %d hashes instead of %d", r.Index, len(r.Hashes), n)
+		}
+		b.entries = append(b.entries, []any{r.Index, r.Entry})
+		for j, h := range r.Hashes {
+			b.hashes = append(b.hashes, []any{first + uint64(j), h[:]})
+		}
+	}
+	return nil
+}
+
+// storedHashes is how many hashes a log of n entries stores, and so the index of
+// the next one (tlog's order): one for each complete subtree.
+func storedHashes(n uint64) (count uint64) {
+	for ; n > 0; n >>= 1 {
+		count += n
+	}
+	return count
+}
+
+// write is the block's transaction. The guarded update comes first: it takes the
+// lock that makes blocks follow one another.
+func (b *block) write(ctx context.Context, tx pgx.Tx) error {
+	if err := b.advance(ctx, tx); err != nil {
+		return err
+	}
+	for _, table := range []struct {
+		name    string
+		columns []string
+		rows    [][]any
+	}{
+		{"ordered", []string{"height", "position", "id", "namespace", "valid_until", "ciphertext"}, b.ordered},
+		{"openings", []string{"height", "position", "opening", "void", "plaintext"}, b.openings},
+		{"log_entries", []string{"index", "entry"}, b.entries},
+		{"log_hashes", []string{"index", "hash"}, b.hashes},
+	} {
+		if len(table.rows) == 0 {
+			continue
+		}
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{table.name}, table.columns, pgx.CopyFromRows(table.rows)); err != nil {
+			return err
+		}
+	}
+	return b.writeRest(ctx, tx)
+}
+
+// advance moves the chain's row on, if this block is the next.
+func (b *block) advance(ctx context.Context, tx pgx.Tx) error {
+	firstRecord := int64(-1) // none
+	if len(b.Records) > 0 {
+		firstRecord = int64(b.Records[0].Index)
+	}
+	voids := int64(0)
+	for _, n := range b.voids {
+		voids += n
+	}
+	tag, err := tx.Exec(ctx, `UPDATE chain SET height = $1, app_hash = $2, snapshot = $3, log_size = log_size + $4,
+			ordered = ordered + $5, revealed = revealed + $6, voids = voids + $7
+		WHERE height = $1 - 1 AND ($8::bigint < 0 OR log_size = $8)`,
+		b.Height, b.AppHash[:], notNil(b.Snapshot), len(b.entries), len(b.ordered), len(b.openings), voids, firstRecord)
+	if err == nil && tag.RowsAffected() != 1 {
+		err = errNotNext
+	}
+	return err
+}
+
+// writeRest sends the single rows in one round trip.
+func (b *block) writeRest(ctx context.Context, tx pgx.Tx) error {
+	q := new(pgx.Batch)
+	q.Queue(`INSERT INTO blocks (height, app_hash) VALUES ($1, $2)`, b.Height, b.AppHash[:])
+	if b.Batch != nil {
+		v := b.Batch.Batch
+		q.Queue(`INSERT INTO batches (height, epoch, root, size, checkpoint) VALUES ($1, $2, $3, $4, $5)`,
+			v.Height, v.Epoch, v.Root[:], len(v.IDs), b.checkpoint)
+		q.Queue(`DELETE FROM inbox WHERE id = ANY($1)`, b.ids)
+	}
+	// A ciphertext that can no longer be ordered must never be opened either: not
+	// keeping it means that no later loss of the key can open it.
+	q.Queue(`DELETE FROM inbox WHERE valid_until <= $1`, b.Height)
+	for i, r := range b.Reveals {
+		q.Queue(`UPDATE batches SET reveal_height = $1, certificate = $2, voids = $3
+			WHERE height = $4 AND root = $5 AND size = $6 AND reveal_height IS NULL`,
+			b.Height, r.Certificate[:], b.voids[i], r.Batch.Height, r.Batch.Root[:], len(r.Outcomes)).
+			Exec(func(tag pgconn.CommandTag) error {
+				if tag.RowsAffected() != 1 {
+					return fmt.Errorf("%w: batch %d with root %s is not there to be revealed", ErrConflict, r.Batch.Height, r.Batch.Root)
+				}
+				return nil
+			})
+	}
+	return tx.SendBatch(ctx, q).Close()
+}
+
+// explainNotNext says why a block was not the next; nil if it is there already.
+func (s *Store) explainNotNext(ctx context.Context, b *block) error {
+	var height, logSize uint64
+	var have []byte // app hash of the block's height, if there is one
+	err := s.write.QueryRow(ctx, `SELECT height, log_size, (SELECT app_hash FROM blocks WHERE height = $1) FROM chain`, b.Height).
+		Scan(&height, &logSize, &have)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return fmt.Errorf("commit block %d: %w", b.Height, ErrEmpty)
+	case err != nil:
+		return fmt.Errorf("commit block %d: %w", b.Height, err)
+	case bytes.Equal(have, b.AppHash[:]):
+		return nil
+	case have != nil:
+		return fmt.Errorf("%w: commit block %d: it is there with app hash %x, not %x", ErrConflict, b.Height, have, b.AppHash)
+	case height+1 != b.Height:
+		return &GapError{Have: height, Want: b.Height}
+	}
+	return fmt.Errorf("%w: commit block %d: the log has %d entries, its first record is number %d", ErrConflict, b.Height, logSize, b.Records[0].Index)
+}
+
+const seenQuery = `SELECT id, valid_until FROM ordered WHERE valid_until >= $1`
+
+// Seen gives the ordered ids that may not be forgotten at height yet: those whose
+// valid_until is at or above it. The order is of no meaning.
+func (s *Store) Seen(ctx context.Context, height uint64) ([]ordering.Seen, error) {
+	rows, err := s.read.Query(ctx, seenQuery, height)
+	if err != nil {
+		return nil, fmt.Errorf("read seen ids: %w", err)
+	}
+	seen, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (v ordering.Seen, err error) {
+		err = row.Scan(fixed(v.ID[:]), &v.ValidUntil)
+		return v, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read seen ids: %w", err)
+	}
+	return seen, nil
+}
+
+// Ciphertexts gives the wire bytes of the batch of that height, in order;
+// ErrNotFound if the block ordered nothing.
+func (s *Store) Ciphertexts(ctx context.Context, height uint64) ([][]byte, error) {
+	rows, err := s.read.Query(ctx, `SELECT ciphertext FROM ordered WHERE height = $1 ORDER BY position`, height)
+	if err != nil {
+		return nil, fmt.Errorf("read ciphertexts: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		return nil, fmt.Errorf("read ciphertexts: %w", err)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("batch %d: %w", height, ErrNotFound)
+	}
+	return all, nil
+}

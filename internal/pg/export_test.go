@@ -1,0 +1,31 @@
+package pg
+
+import (
+	"context"
+	"time"
+)
+
+// The queries that must use an index.
+const (
+	TransactionQuery       = transactionQuery
+	BatchTransactionsQuery = batchTransactionsQuery
+	StreamQuery            = streamQuery
+	BatchesQuery           = batchesQuery
+	WaitingQuery           = waitingQuery
+	LogEntriesQuery        = logEntriesQuery
+	SeenQuery              = seenQuery
+	PageBytes              = pageBytes
+)
+
+// Setting reads a server setting on a connection that blocks are written with.
+func Setting(ctx context.Context, s *Store, name string) (value string, err error) {
+	err = s.write.QueryRow(ctx, `SELECT current_setting($1)`, name).Scan(&value)
+	return value, err
+}
+
+// SetClaimWait changes how long Claim waits for a database in use.
+func SetClaimWait(d time.Duration) (restore func()) {
+	before := claimWait
+	claimWait = d
+	return func() { claimWait = before }
+}

@@ -1,0 +1,72 @@
+package wallet
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/scrimlabs/scrim/commitreveal/audit"
+	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/ordering"
+)
+
+// Audit replays a bundle offline, with the chain's own rule for the order and
+// the check of certificates that wallets make.
+func Audit(bundle io.Reader, o audit.Options) (*audit.Report, error) {
+	return audit.Run(bundle, audit.Checks{Certificate: certificateInfo, Order: ordering.Order}, o)
+}
+
+func certificateInfo(terms, certificate []byte) (audit.CommitteeInfo, error) {
+	t, err := keygen.ParseTerms(terms)
+	if err != nil {
+		return audit.CommitteeInfo{}, fmt.Errorf("terms: %w", err)
+	}
+	c, err := keygen.ParseCertificate(certificate)
+	if err != nil {
+		return audit.CommitteeInfo{}, fmt.Errorf("certificate: %w", err)
+	}
+	if err := keygen.VerifyCertificate(c, t); err != nil {
+		return audit.CommitteeInfo{}, err
+	}
+	info := audit.CommitteeInfo{Committee: c.Committee, ChainID: t.ChainID, TermsHash: t.Hash()}
+	for _, m := range t.Members {
+		info.Identities = append(info.Identities, m.Identity)
+		info.Names = append(info.Names, m.Name)
+	}
+	return info, nil
+}
+
+// WriteReport writes the report for people: what was looked at, what was found, the verdict last.
+func WriteReport(w io.Writer, r *audit.Report) error {
+	var b strings.Builder
+	if r.ChainID != "" {
+		fmt.Fprintf(&b, "chain %s, terms hash %s\n", r.ChainID, r.TermsHash)
+	}
+	if r.ChainID != "" && !r.Anchored {
+		b.WriteString("  believed to be the right committee: no --terms-hash was given\n")
+	}
+	fmt.Fprintf(&b, "%d log entries, root %s; the committee's signature covers %d\n", r.LogSize, r.LogRoot, r.CertifiedSize)
+	fmt.Fprintf(&b, "%d batches up to block %d, %d opened, %d pending: %d ciphertexts, %d plaintexts, %d void\n",
+		r.Batches, r.LastHeight, r.Revealed, r.Pending, r.Ciphertexts, r.Plaintexts, r.Voids)
+	kept := map[string]int{}
+	for _, receipt := range r.Receipts {
+		kept[receipt.Status]++
+	}
+	for _, status := range slices.Sorted(maps.Keys(kept)) {
+		fmt.Fprintf(&b, "%d receipts %s\n", kept[status], status)
+	}
+	for _, f := range r.Findings {
+		fmt.Fprintf(&b, "block %d: %s: %s (%s)\n", f.Height, f.Who, f.What, f.Code)
+	}
+	if r.MoreFindings > 0 {
+		fmt.Fprintf(&b, "and %d more\n", r.MoreFindings)
+	}
+	for _, text := range r.Missing {
+		fmt.Fprintf(&b, "missing: %s\n", text)
+	}
+	fmt.Fprintln(&b, r.Verdict)
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,490 @@
+package keygen
+
+import (
+	"bytes"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.dedis.ch/kyber/v3"
+	"go.dedis.ch/kyber/v3/share"
+	dkg "go.dedis.ch/kyber/v3/share/dkg/pedersen"
+	"go.dedis.ch/kyber/v3/util/random"
+	"go.dedis.ch/kyber/v3/xof/blake2xb"
+
+	"github.com/scrimlabs/scrim/keygen/internal/g1"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// finished plays a ceremony without incident.
+func finished(t testing.TB, terms *Terms) *stage {
+	st := newStage(t, terms)
+	for _, phase := range []string{"deal", "respond", "certify"} {
+		st.command([]string{phase, "all"})
+	}
+	if st.state.Phase() != PhaseActive {
+		t.Fatalf("the ceremony is %s: %v", st.state.Phase(), st.printed)
+	}
+	return st
+}
+
+// The table is tested over all pairs of a phase and a kind.
+func TestAdmitAllPairs(t *testing.T) {
+	terms := testTerms(4, 3)
+	base := must(New(terms))(t)
+	takes := map[Phase]Kind{PhaseDealing: KindDeal, PhaseResponding: KindResponse, PhaseJustifying: KindJustification, PhaseCertifying: KindCertification}
+	for phase := PhaseProposed; phase <= PhaseAborted; phase++ {
+		for kind := Kind(0); kind <= KindReshareDeal+1; kind++ {
+			s := base.clone()
+			s.phase = phase
+			if phase == PhaseJustifying { // member 1 dealt, member 2 complained
+				s.entries[KindDeal-1][0] = &entry{reading: reading{deal: &deal{}}}
+				s.entries[KindResponse-1][1] = &entry{reading: reading{verdicts: []verdict{complaint, 0, 0, 0}}}
+			}
+			var want error
+			switch {
+			case kind < KindDeal || kind > KindCertification:
+				want = ErrKind
+			case slices.Contains([]Phase{PhaseRejected, PhaseActive, PhaseFailed, PhaseAborted}, phase):
+				want = ErrOver
+			case takes[phase] == kind:
+			case phase == PhaseStoring || takes[phase] > kind:
+				want = ErrLate
+			default:
+				want = ErrEarly
+			}
+			m := newMessage(testSecret(1).Identity(), terms, terms.Hash(), kind, 1, []byte("x"))
+			if err := s.Admit(m); !errors.Is(err, want) {
+				t.Errorf("%s in %s: %v, want %v", kind, phase, err, want)
+			}
+		}
+	}
+}
+
+func TestAdmitRefuses(t *testing.T) {
+	terms := testTerms(4, 3)
+	s := must(New(terms))(t)
+	good := must(must(NewParticipant(testSecret(1), terms, testSeed(1)))(t).Next(s))(t)
+	for name, test := range map[string]struct {
+		change func(m *Message)
+		want   error
+	}{
+		"nothing":          {func(*Message) {}, nil},
+		"other ceremony":   {func(m *Message) { m.Ceremony[0] ^= 1 }, ErrOtherCeremony},
+		"member 0":         {func(m *Message) { m.Member = 0 }, ErrMember},
+		"member n+1":       {func(m *Message) { m.Member = 5 }, ErrMember},
+		"huge member":      {func(m *Message) { m.Member = 1<<32 - 1 }, ErrMember},
+		"another's name":   {func(m *Message) { m.Member = 2 }, ErrSignature},
+		"changed body":     {func(m *Message) { m.Body[7] ^= 1 }, ErrSignature},
+		"changed kind":     {func(m *Message) { m.Kind = KindResponse }, ErrEarly},
+		"no signature":     {func(m *Message) { m.Signature = [64]byte{} }, ErrSignature},
+		"oversize":         {func(m *Message) { m.Body = make([]byte, maxBody+1) }, ErrEncoding},
+		"signature of 255": {func(m *Message) { m.Signature[63] = 0xff }, ErrSignature},
+	} {
+		m := *good
+		m.Body = bytes.Clone(good.Body)
+		test.change(&m)
+		if err := s.Admit(&m); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+		next, effects, err := Step(s, Event{1, &m})
+		if !errors.Is(err, test.want) || effects != nil || (test.want != nil) != (next == s) {
+			t.Errorf("%s: Step gives %v, %v", name, effects, err)
+		}
+	}
+}
+
+// A kind does not verify as another one, nor a chain's message on another chain.
+func TestSignatureIsBound(t *testing.T) {
+	terms := testTerms(4, 3)
+	h := terms.Hash()
+	m := newMessage(testSecret(1).Identity(), terms, h, KindDeal, 1, []byte("body"))
+	if err := terms.verifySigned(h, KindDeal, 1, m.digest(), m.Signature); err != nil {
+		t.Fatal(err)
+	}
+	other := *terms
+	other.ChainID = "another"
+	for name, err := range map[string]error{
+		"kind":     terms.verifySigned(h, KindResponse, 1, m.digest(), m.Signature),
+		"member":   terms.verifySigned(h, KindDeal, 2, m.digest(), m.Signature),
+		"nobody":   terms.verifySigned(h, KindDeal, 9, m.digest(), m.Signature),
+		"ceremony": terms.verifySigned([32]byte{1}, KindDeal, 1, m.digest(), m.Signature),
+		"chain":    other.verifySigned(h, KindDeal, 1, m.digest(), m.Signature),
+		"body":     terms.verifySigned(h, KindDeal, 1, [32]byte{}, m.Signature),
+	} {
+		if !errors.Is(err, ErrSignature) {
+			t.Errorf("another %s: %v", name, err)
+		}
+	}
+}
+
+func TestHeightsDoNotGoBack(t *testing.T) {
+	s := must(New(testTerms(4, 3)))(t)
+	s, _, err := Step(s, Event{Height: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _, err := Step(s, Event{Height: 3}); err != nil || again.Hash() != s.Hash() {
+		t.Errorf("the same height: %v", err)
+	}
+	if _, _, err := Step(s, Event{Height: 2}); !errors.Is(err, ErrHeight) {
+		t.Errorf("a lower height: %v", err)
+	}
+	if _, _, err := Step(s, Event{Height: 1 << 63}); !errors.Is(err, ErrHeight) {
+		t.Errorf("a height that is none: %v", err)
+	}
+}
+
+// As long as a ceremony runs, every height changes the state's hash; then it stands still.
+func TestHashMovesWhileRunning(t *testing.T) {
+	s := must(New(testTerms(4, 3)))(t)
+	running := 0
+	for h := uint64(1); h < 60; h++ {
+		next, _, err := Step(s, Event{Height: h})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !s.Done() {
+			running++
+		}
+		if moved := next.Hash() != s.Hash(); moved == s.Done() {
+			t.Fatalf("height %d: done %v, moved %v", h, s.Done(), moved)
+		}
+		s = next
+	}
+	if running != 5 || s.Phase() != PhaseFailed || len(s.Blame()) != 4 {
+		t.Errorf("with nobody there: %s after %d heights, %v", s.Phase(), running, s.Blame())
+	}
+}
+
+// coin is a seeded source of accidents.
+type coin struct{ *rand.Rand }
+
+func (c coin) heads(percent int) bool { return c.IntN(100) < percent }
+
+// TestChaos holds ceremonies in which messages are lost, repeated and permuted,
+// members are away, and up to n-t members cheat. Whatever happens: observers
+// agree, the ceremony ends, no honest member is blamed for more than absence,
+// and who certified holds a share of the committee.
+func TestChaos(t *testing.T) {
+	outcomes := map[string]int{}
+	for seed := range uint64(20) {
+		c := coin{rand.New(rand.NewPCG(seed, 1))}
+		n := []int{4, 5, 7}[c.IntN(3)]
+		ch := &chaos{coin: c, stage: newStage(t, testTerms(n, DefaultThreshold(n))), cheats: map[uint32]bool{}}
+		for range c.IntN((n-1)/3 + 1) {
+			ch.cheats[uint32(1+c.IntN(n))] = true
+		}
+		ch.loss = []int{0, 10, 50, 90}[c.IntN(4)]
+		ch.observers = []*State{must(New(ch.terms))(t)}
+		ch.run()
+		outcomes[ch.state.Phase().String()]++
+		if ch.loss <= 10 && ch.state.Phase() != PhaseActive {
+			t.Errorf("seed %d: %s with loss %d%%: %v", seed, ch.state.Phase(), ch.loss, ch.state.Blame())
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d, cheats %v: %v", seed, ch.cheats, strings.Join(ch.printed, "\n"))
+		}
+	}
+	if outcomes["active"] < 8 || outcomes["failed"] < 2 {
+		t.Errorf("the accidents are not varied enough: %v", outcomes)
+	}
+}
+
+type chaos struct {
+	coin
+	*stage
+	cheats    map[uint32]bool
+	loss      int // percent
+	observers []*State
+}
+
+var badness = map[Kind][]string{
+	KindDeal:          {"garbage", "share", "ciphertext", "degree", "shares", "possession", "infinity", "other"},
+	KindResponse:      {"garbage", "complain", "approve"},
+	KindJustification: {"garbage", "answer"},
+	KindCertification: {"garbage", "transcript", "signature"},
+}
+
+func (c *chaos) run() {
+	for ; !c.state.Done(); c.height++ {
+		if c.height > 25 {
+			c.t.Fatalf("still %s at height %d", c.state.Phase(), c.height)
+		}
+		block := c.block()
+		for _, m := range append(block, nil) {
+			err := c.step(m)
+			for i, s := range c.observers {
+				if c.heads(30) { // an observer restarts
+					s = must(ParseState(must(s.MarshalBinary())(c.t)))(c.t)
+				}
+				next, _, again := Step(s, Event{c.height, m})
+				if (err == nil) != (again == nil) || next.Hash() != c.state.Hash() {
+					c.t.Fatalf("observer %d differs: %v, %v", i, err, again)
+				}
+				c.observers[i] = next
+			}
+		}
+	}
+	c.check()
+}
+
+// block is what reaches the log at a height: in any order, some of it twice.
+func (c *chaos) block() (block []*Message) {
+	for i := range c.actors {
+		if c.heads(c.loss) {
+			continue
+		}
+		if m := c.says(uint32(i + 1)); m != nil {
+			block = append(block, m)
+			if c.heads(20) {
+				block = append(block, m)
+			}
+		}
+	}
+	for k := KindDeal; k <= KindCertification; k++ { // old ones come through late
+		for _, m := range c.last[k] {
+			if c.heads(5) {
+				block = append(block, m)
+			}
+		}
+	}
+	c.Shuffle(len(block), func(i, j int) { block[i], block[j] = block[j], block[i] })
+	return block
+}
+
+func (c *chaos) says(j uint32) *Message {
+	actor := c.actors[j-1]
+	if c.heads(10) {
+		c.command([]string{"restart", fmt.Sprint(j)})
+		actor = c.actors[j-1]
+	}
+	if own, err := actor.Share(c.state); err == nil {
+		actor.ConfirmStored(own)
+	}
+	m, err := actor.Next(c.state)
+	if errors.Is(err, ErrShareLost) {
+		return nil
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if m == nil {
+		return nil
+	}
+	if c.cheats[j] && c.heads(80) {
+		how := badness[m.Kind][c.IntN(len(badness[m.Kind]))]
+		m = c.spoil(m, fmt.Sprintf("%s:%d", how, 1+c.IntN(c.terms.N())))
+	}
+	c.last[m.Kind] = append(c.last[m.Kind], m)
+	return m
+}
+
+func (c *chaos) check() {
+	for _, f := range c.state.Blame() {
+		if !c.cheats[f.Member] && f.Kind != FaultAbsent && !(f.Kind == FaultUnanswered && c.loss > 0) {
+			c.t.Errorf("an honest member is blamed: %v", f)
+		}
+	}
+	cert := c.state.Certificate()
+	if cert == nil {
+		return
+	}
+	if err := VerifyCertificate(cert, c.terms); err != nil {
+		c.t.Error(err)
+	}
+	for i, secret := range c.secrets {
+		own, err := RecoverShare(secret, c.state)
+		if errors.Is(err, ErrShareLost) && c.loss > 0 {
+			continue // it was away when there was time to complain
+		}
+		if err != nil {
+			c.t.Errorf("member %d: %v", i+1, err)
+			continue
+		}
+		if !bytes.Equal(own.MemberKey().Bytes(), cert.Committee.Members[i].Bytes()) {
+			c.t.Errorf("member %d: share and committee differ", i+1)
+		}
+	}
+	c.open()
+}
+
+// kyber's own DKG, given the same polynomials, comes to the same key and the same shares.
+func TestAgreesWithKyberDKG(t *testing.T) {
+	const n, threshold = 5, 3
+	terms := testTerms(n, threshold)
+	st := newStage(t, terms)
+	seed := func(j int) *bytes.Reader {
+		return bytes.NewReader(bytes.Repeat([]byte{byte(j)}, 1024))
+	}
+	coefficients := func(j int) cipher.Stream { return blake2xb.New([]byte{byte(j)}) }
+
+	long := make([]kyber.Scalar, n)
+	public := make([]kyber.Point, n)
+	for i := range long {
+		long[i] = g1.Secret.Scalar().Pick(blake2xb.New([]byte{100, byte(i)}))
+		public[i] = g1.Secret.Point().Mul(long[i], nil)
+	}
+	gens := make([]*dkg.DistKeyGenerator, n)
+	for i := range gens {
+		// kyber draws the constant term from the reader and the others from the suite.
+		constant := g1.Secret.Scalar().Pick(random.New(seed(i + 1)))
+		poly := share.NewPriPoly(g1.Secret, threshold, constant, coefficients(i+1))
+		body := must(st.actors[i].dealBody(poly))(t)
+		st.send(newMessage(st.secrets[i].Identity(), terms, terms.Hash(), KindDeal, uint32(i+1), body))
+
+		var err error
+		gens[i], err = dkg.NewDistKeyHandler(&dkg.Config{
+			Suite: g1.Suite{Group: g1.Secret, Random: coefficients(i + 1)}, Longterm: long[i], NewNodes: public,
+			Threshold: threshold, Reader: seed(i + 1), UserReaderOnly: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	st.command([]string{"respond", "all"})
+	st.command([]string{"certify", "all"})
+	if st.state.Phase() != PhaseActive {
+		t.Fatal(st.printed)
+	}
+
+	var responses []*dkg.Response
+	for _, g := range gens {
+		for to, d := range must(g.Deals())(t) {
+			responses = append(responses, must(gens[to].ProcessDeal(d))(t))
+		}
+	}
+	for i, g := range gens {
+		for _, r := range responses {
+			if int(r.Response.Index) != i {
+				must(g.ProcessResponse(r))(t)
+			}
+		}
+	}
+	for i, g := range gens {
+		theirs := must(g.DistKeyShare())(t)
+		ours := must(RecoverShare(st.secrets[i], st.state))(t).ExposeSecretBytes()
+		if b, _ := theirs.PriShare().V.MarshalBinary(); !bytes.Equal(b, ours[:]) {
+			t.Errorf("member %d: kyber's share is another", i+1)
+		}
+		if b, _ := theirs.Public().MarshalBinary(); !bytes.Equal(b, st.state.Certificate().Committee.Key.Bytes()[:pointSize]) {
+			t.Errorf("member %d: kyber's committee key is another", i+1)
+		}
+	}
+}
+
+// Any t shares make the secret of the committee's key; kyber's interpolation says so.
+func TestSharesInterpolate(t *testing.T) {
+	st := finished(t, testTerms(7, 5))
+	var shares []*share.PriShare
+	for i, secret := range st.secrets {
+		b := must(RecoverShare(secret, st.state))(t).ExposeSecretBytes()
+		shares = append(shares, &share.PriShare{I: i, V: must(parseScalar(b[:]))(t)})
+	}
+	want := st.state.Certificate().Committee.Key.Bytes()[:pointSize]
+	for _, subset := range [][]int{{0, 1, 2, 3, 4}, {2, 3, 4, 5, 6}, {0, 2, 4, 5, 6}} {
+		var some []*share.PriShare
+		for _, i := range subset {
+			some = append(some, shares[i])
+		}
+		secret := must(share.RecoverSecret(g1.Secret, some, 5, 7))(t)
+		if b, _ := g1.Secret.Point().Mul(secret, nil).MarshalBinary(); !bytes.Equal(b, want) {
+			t.Errorf("shares %v make another secret", subset)
+		}
+	}
+}
+
+func TestParticipantRepeatsItself(t *testing.T) {
+	terms := testTerms(4, 3)
+	s := must(New(terms))(t)
+	next := func(secret *MemberSecret, terms *Terms, seed [32]byte) []byte {
+		s := must(New(terms))(t)
+		return must(must(must(NewParticipant(secret, terms, seed))(t).Next(s))(t).MarshalBinary())(t)
+	}
+	first := next(testSecret(1), terms, testSeed(1))
+	if !bytes.Equal(first, next(testSecret(1), terms, testSeed(1))) {
+		t.Error("the same member says something else")
+	}
+	again := *terms
+	again.Attempt++
+	// Commitments begin 44 bytes into the message.
+	for name, other := range map[string][]byte{
+		"seed":    next(testSecret(1), terms, testSeed(2)),
+		"attempt": next(testSecret(1), &again, testSeed(1)),
+		"member":  next(testSecret(2), terms, testSeed(1)),
+	} {
+		if bytes.Equal(first[44:44+pointSize], other[44:44+pointSize]) {
+			t.Errorf("another %s gives the same polynomial", name)
+		}
+	}
+	if _, err := NewParticipant(testSecret(9), terms, testSeed(1)); !errors.Is(err, ErrNotMember) {
+		t.Errorf("a stranger: %v", err)
+	}
+	tampered := *terms
+	tampered.Members = slices.Clone(terms.Members)
+	tampered.Members[0].Encryption = testSecret(9).Member("x").Encryption
+	if _, err := NewParticipant(testSecret(1), &tampered, testSeed(1)); !errors.Is(err, ErrNotMember) {
+		t.Errorf("terms with another encryption key: %v", err)
+	}
+	p := must(NewParticipant(testSecret(1), &again, testSeed(1)))(t)
+	if _, err := p.Next(s); !errors.Is(err, ErrOtherCeremony) {
+		t.Errorf("another ceremony's state: %v", err)
+	}
+}
+
+func TestCertifyNeedsTheStoredShare(t *testing.T) {
+	st := newStage(t, testTerms(4, 3))
+	p := st.actors[0]
+	if _, err := p.Share(st.state); !errors.Is(err, ErrTooSoon) {
+		t.Errorf("share while dealing: %v", err)
+	}
+	st.command([]string{"deal", "all"})
+	st.command([]string{"respond", "all"})
+	if m, err := p.Next(st.state); !errors.Is(err, ErrNotStored) {
+		t.Errorf("certification without a stored share: %v, %v", m, err)
+	}
+	if err := p.ConfirmStored(must(st.actors[1].Share(st.state))(t)); !errors.Is(err, ErrWrongShare) {
+		t.Errorf("another member's share: %v", err)
+	}
+	wrong := must(threshold.NewSecretShare(1, &[32]byte{31: 1}))(t)
+	if err := p.ConfirmStored(wrong); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Next(st.state); !errors.Is(err, ErrWrongShare) {
+		t.Errorf("another ceremony's share: %v", err)
+	}
+	if err := p.ConfirmStored(must(p.Share(st.state))(t)); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := p.Next(st.state); err != nil || m.Kind != KindCertification {
+		t.Errorf("with the right share: %v, %v", m, err)
+	}
+}
+
+func TestSecretsDoNotPrint(t *testing.T) {
+	secret := testSecret(1)
+	p := must(NewParticipant(secret, testTerms(4, 3), testSeed(1)))(t)
+	var out bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&out, nil))
+	log.Info("x", "secret", secret, "participant", p)
+	fmt.Fprintf(&out, "%v %+v %#v %s %x %d %v %+v %#v %s %x %d", secret, secret, secret, secret, secret, secret, p, p, p, p, p, p)
+	seed := secret.ExposeSeed()
+	for _, leak := range []string{fmt.Sprintf("%x", seed[:8]), fmt.Sprint(seed[:4])[1:], fmt.Sprintf("%x", p.root[:8])} {
+		if strings.Contains(out.String(), leak) {
+			t.Errorf("a secret shows: %s", out.String())
+		}
+	}
+	if n := strings.Count(out.String(), "[member secret]") + strings.Count(out.String(), "[participant]"); n != 14 {
+		t.Errorf("%d redactions in %s", n, out.String())
+	}
+	p.Wipe()
+	secret.Wipe()
+	if secret.ExposeSeed() != [32]byte{} || !bytes.Equal(p.root, make([]byte, 32)) {
+		t.Error("Wipe leaves something")
+	}
+}

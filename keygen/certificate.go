@@ -1,0 +1,321 @@
+package keygen
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"go.dedis.ch/kyber/v3/share"
+
+	"github.com/scrimlabs/scrim/keygen/internal/g1"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+const (
+	domainTranscript  = "scrim/transcript/v1"
+	domainCertificate = "scrim/certificate/v1"
+)
+
+// outcome is what the deals, complaints and answers came to.
+type outcome struct {
+	qualified  []uint32
+	commits    []*g1.Point // of the committee's polynomial: the sum over the qualified
+	transcript [32]byte
+	message    []byte // what every member signs with its share
+}
+
+func newOutcome(s *State) *outcome {
+	o := &outcome{commits: make([]*g1.Point, s.terms.Threshold)}
+	for k := range o.commits {
+		o.commits[k] = g1.Public.Point().(*g1.Point)
+	}
+	for j := uint32(1); int(j) <= s.terms.N(); j++ {
+		if !s.qualifies(j) {
+			continue
+		}
+		o.qualified = append(o.qualified, j)
+		for k, c := range s.deal(j).commits {
+			o.commits[k].Add(o.commits[k], c)
+		}
+	}
+	o.transcript = s.transcript(o)
+	o.message = certifiedMessage(s.terms.ChainID, s.ceremony, o.transcript, o.commits[0].Bytes())
+	return o
+}
+
+func (o *outcome) poly() *share.PubPoly { return pubPoly(o.commits) }
+
+// transcript is the hash of all that was said until certifying, and of what it came to:
+//
+//	domain | 32 ceremony | for deal, response, justification, for each member: 0, or 1 | 32 SHA-256(body) | 64 signature
+//	| 2 number of qualified | 4 each | 48 each commitment of the committee's polynomial
+func (s *State) transcript(o *outcome) [32]byte {
+	h := sha256.New()
+	h.Write([]byte(domainTranscript))
+	h.Write(s.ceremony[:])
+	for k := KindDeal; k <= KindJustification; k++ {
+		for _, e := range s.entries[k-1] {
+			h.Write(appendBool(nil, e != nil))
+			if e != nil {
+				h.Write(e.digest[:])
+				h.Write(e.Signature[:])
+			}
+		}
+	}
+	h.Write(appendMembers(nil, o.qualified))
+	h.Write(appendPoints(nil, o.commits))
+	return [32]byte(h.Sum(nil))
+}
+
+func appendMembers(b []byte, members []uint32) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(len(members)))
+	for _, j := range members {
+		b = binary.BigEndian.AppendUint32(b, j)
+	}
+	return b
+}
+
+// certifiedMessage is: domain | 1 length | chain id | 32 ceremony | 32 transcript | 48 committee key Y
+func certifiedMessage(chainID string, ceremony, transcript [32]byte, y [pointSize]byte) []byte {
+	b := append(appendText([]byte(domainCertificate), chainID), ceremony[:]...)
+	return append(append(b, transcript[:]...), y[:]...)
+}
+
+// Certification is a member's word that the ceremony ended with this
+// transcript and that it holds its share: its key in G2, and a signature with
+// the share.
+type Certification struct {
+	Member uint32
+	Key    []byte // V_j, 96 bytes, as threshold.MemberKey
+	Share  threshold.SignatureShare
+	// Signature is that of the ceremony message: the member's identity, over
+	// chain, ceremony and a body that is transcript | Key | Share.
+	Signature [64]byte
+}
+
+const (
+	keySize           = threshold.Point2Size
+	certificationBody = 32 + keySize + pointSize
+)
+
+// body is: 32 transcript | 96 V_j | 48 signature share
+func (c *Certification) body(transcript [32]byte) []byte {
+	return append(append(transcript[:], c.Key...), c.Share.Point[:]...)
+}
+
+// readCertification checks a certification against the state's outcome. The
+// signature is filled in by State.certifications.
+func readCertification(s *State, member uint32, body []byte) (*Certification, FaultKind) {
+	if len(body) != certificationBody {
+		return nil, FaultEncoding
+	}
+	r := reader{b: body}
+	if !bytes.Equal(r.bytes(32), s.outcome.transcript[:]) {
+		return nil, FaultTranscript
+	}
+	c := &Certification{Member: member, Key: r.bytes(keySize), Share: threshold.SignatureShare{Member: member}}
+	r.fill(c.Share.Point[:])
+	key, err := threshold.ParseMemberKey(c.Key)
+	if err != nil {
+		return nil, FaultEncoding
+	}
+	public := evalAt(s.outcome.poly(), member).Bytes()
+	if !key.MatchesG1(public[:]) {
+		return nil, FaultKey
+	}
+	if threshold.VerifySignatureShareKey(key, s.outcome.message, c.Share) != nil {
+		return nil, FaultShare
+	}
+	return c, 0
+}
+
+// certifications lists the valid ones, in the order of members.
+func (s *State) certifications() (out []Certification) {
+	for _, e := range s.entries[KindCertification-1] {
+		if e != nil && e.certification != nil {
+			c := *e.certification
+			c.Signature = e.Signature
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Certificate proves to anybody that a ceremony made a committee. It needs no
+// log: VerifyCertificate checks all of it. The log, if one has it, proves the
+// transcript.
+type Certificate struct {
+	Terms          *Terms
+	Transcript     [32]byte
+	Qualified      []uint32 // members whose deals count, ascending
+	Committee      *threshold.Committee
+	Certifications []Certification // at least the threshold, ascending by member
+}
+
+// ErrCertificate says that a certificate does not prove what it claims.
+var ErrCertificate = errors.New("keygen: certificate")
+
+func newCertificate(s *State, valid []Certification) (*Certificate, error) {
+	known := make(map[uint32]*threshold.MemberKey, len(valid))
+	for _, c := range valid {
+		key, err := threshold.ParseMemberKey(c.Key)
+		if err != nil {
+			return nil, err
+		}
+		known[c.Member] = key
+	}
+	members, y2, err := threshold.CompleteMembers(s.terms.N(), s.terms.Threshold, known)
+	if err != nil {
+		return nil, err
+	}
+	y := s.outcome.commits[0].Bytes()
+	key, err := threshold.ParsePublicKey(append(y[:], y2...))
+	if err != nil {
+		return nil, err
+	}
+	committee, err := threshold.NewCommittee(s.terms.Epoch, s.terms.Threshold, key, members)
+	if err != nil {
+		return nil, err
+	}
+	return &Certificate{s.terms, s.outcome.transcript, s.outcome.qualified, committee, valid}, nil
+}
+
+// VerifyCertificate checks a certificate from anywhere: that the committee is
+// one of the terms, that its keys are consistent, and that at least the
+// threshold of its members certified it, each with its identity and with its
+// share. If terms is not nil, the certificate must be for exactly these: whoever
+// has pinned them need not trust the certificate's source. Errors wrap ErrCertificate.
+func VerifyCertificate(c *Certificate, terms *Terms) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %w", ErrCertificate, fmt.Errorf(format, args...))
+	}
+	if c.Terms == nil || c.Committee == nil || c.Committee.Key == nil {
+		return bad("terms or committee are missing")
+	}
+	if err := c.Terms.Validate(); err != nil {
+		return bad("%w", err)
+	}
+	ceremony := c.Terms.Hash()
+	if terms != nil && terms.Hash() != ceremony {
+		return bad("it is for terms %s, not for %s", short(ceremony), short(terms.Hash()))
+	}
+	n, t := c.Terms.N(), c.Terms.Threshold
+	k := c.Committee
+	if k.Epoch != c.Terms.Epoch || k.Threshold != t || len(k.Members) != n {
+		return bad("committee is epoch %d, %d of %d; terms say epoch %d, %d of %d", k.Epoch, k.Threshold, len(k.Members), c.Terms.Epoch, t, n)
+	}
+	if _, err := threshold.NewCommittee(k.Epoch, k.Threshold, k.Key, k.Members); err != nil {
+		return bad("committee: %w", err)
+	}
+	if err := ascending(c.Qualified, n, t); err != nil {
+		return bad("qualified dealers: %w", err)
+	}
+	certified := make([]uint32, len(c.Certifications))
+	for i, one := range c.Certifications {
+		certified[i] = one.Member
+	}
+	if err := ascending(certified, n, t); err != nil {
+		return bad("certifications: %w", err)
+	}
+	message := certifiedMessage(c.Terms.ChainID, ceremony, c.Transcript, [pointSize]byte(k.Key.Bytes()))
+	for _, one := range c.Certifications {
+		if err := c.verifyOne(ceremony, message, one); err != nil {
+			return bad("%s: %w", c.Terms.name(one.Member), err)
+		}
+	}
+	return nil
+}
+
+func (c *Certificate) verifyOne(ceremony [32]byte, message []byte, one Certification) error {
+	key := c.Committee.Members[one.Member-1]
+	if !bytes.Equal(key.Bytes(), one.Key) {
+		return errors.New("its key is not the committee's")
+	}
+	if one.Share.Member != one.Member {
+		return errors.New("its signature share is another member's")
+	}
+	digest := sha256.Sum256(one.body(c.Transcript))
+	if err := c.Terms.verifySigned(ceremony, KindCertification, one.Member, digest, one.Signature); err != nil {
+		return err
+	}
+	return threshold.VerifySignatureShareKey(key, message, one.Share)
+}
+
+// ascending checks a set of members: each once, 1 to n, at least t.
+func ascending(members []uint32, n, t int) error {
+	last := uint32(0)
+	for _, j := range members {
+		if j <= last || int64(j) > int64(n) {
+			return fmt.Errorf("member %d is out of order or does not exist", j)
+		}
+		last = j
+	}
+	if len(members) < t {
+		return fmt.Errorf("%d of the %d that are needed", len(members), t)
+	}
+	return nil
+}
+
+// MarshalBinary is:
+//
+//	1 version | 4 length | terms | 32 transcript | 2 number of qualified | 4 each | 4 length | committee
+//	| 2 number of certifications | each: 4 member | 96 key | 48 signature share | 64 signature
+func (c *Certificate) MarshalBinary() ([]byte, error) {
+	terms, err := c.Terms.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	committee, err := c.Committee.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	b := appendBlock([]byte{wireVersion}, terms)
+	b = appendMembers(append(b, c.Transcript[:]...), c.Qualified)
+	b = appendBlock(b, committee)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(c.Certifications)))
+	for _, one := range c.Certifications {
+		if len(one.Key) != keySize || one.Share.Member != one.Member {
+			return nil, fmt.Errorf("certificate: %w: certification of member %d", ErrEncoding, one.Member)
+		}
+		b = append(binary.BigEndian.AppendUint32(b, one.Member), one.Key...)
+		b = append(append(b, one.Share.Point[:]...), one.Signature[:]...)
+	}
+	return b, nil
+}
+
+// ParseCertificate is the inverse of MarshalBinary. It checks the form only:
+// call VerifyCertificate before believing it.
+func ParseCertificate(b []byte) (*Certificate, error) {
+	r := reader{b: b}
+	r.version()
+	terms := r.block()
+	var c Certificate
+	r.fill(c.Transcript[:])
+	c.Qualified = make([]uint32, r.count(4))
+	for i := range c.Qualified {
+		c.Qualified[i] = r.u32()
+	}
+	committee := r.block()
+	c.Certifications = make([]Certification, r.count(4+keySize+pointSize+64))
+	for i := range c.Certifications {
+		one := &c.Certifications[i]
+		one.Member = r.u32()
+		one.Key = bytes.Clone(r.bytes(keySize))
+		one.Share.Member = one.Member
+		r.fill(one.Share.Point[:])
+		r.fill(one.Signature[:])
+	}
+	if err := r.end(); err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	var err error
+	if c.Terms, err = ParseTerms(terms); err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	if c.Committee, err = threshold.ParseCommittee(committee); err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	return &c, nil
+}

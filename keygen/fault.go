@@ -1,0 +1,118 @@
+package keygen
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// FaultKind says what a member did wrong. Numbers are part of the wire format.
+type FaultKind uint8
+
+const (
+	FaultAbsent        FaultKind = 1  // sent nothing in the phase
+	FaultEncoding      FaultKind = 2  // signed a message whose body is malformed
+	FaultCommitments   FaultKind = 3  // dealt a number of commitments that is not the threshold
+	FaultShareCount    FaultKind = 4  // dealt a number of shares that is not the number of members
+	FaultPossession    FaultKind = 5  // does not know the secret to which it committed
+	FaultEquivocation  FaultKind = 6  // signed a second, different message
+	FaultComplaint     FaultKind = 7  // complained about a share that was right
+	FaultUnanswered    FaultKind = 8  // left a complaint without an answer
+	FaultJustification FaultKind = 9  // answered a complaint with a share that is wrong, or that it had not sent
+	FaultTranscript    FaultKind = 10 // certified another transcript
+	FaultKey           FaultKind = 11 // certified a key that is not the one of its share
+	FaultShare         FaultKind = 12 // certified with a signature that its key does not verify
+	FaultZeroKey       FaultKind = 13 // nobody's: the keys add up to a degenerate one
+)
+
+var faultWords = map[FaultKind]string{
+	FaultAbsent:        "sent nothing before the deadline",
+	FaultEncoding:      "signed a malformed message",
+	FaultCommitments:   "sent a wrong number of commitments",
+	FaultShareCount:    "sent a wrong number of shares",
+	FaultPossession:    "did not prove to know the secret it committed to",
+	FaultEquivocation:  "signed two different messages",
+	FaultComplaint:     "complained about a share that was right",
+	FaultUnanswered:    "did not answer a complaint",
+	FaultJustification: "answered a complaint wrongly",
+	FaultTranscript:    "certified another transcript",
+	FaultKey:           "certified a key that does not belong to its share",
+	FaultShare:         "certified with a signature that does not verify",
+	FaultZeroKey:       "the dealt keys cancel out",
+}
+
+func (k FaultKind) String() string {
+	if s, ok := faultWords[k]; ok {
+		return s
+	}
+	return fmt.Sprintf("fault %d", k)
+}
+
+// Fault is blame: who did what and when. It carries its own proof where there
+// was a message; an absence is proved by the log alone.
+type Fault struct {
+	Member    uint32 // 1 to n; 0 if nobody in particular is to blame
+	Kind      FaultKind
+	Phase     Phase  // in which it was found
+	Other     uint32 // the other party of a complaint, else 0
+	Height    uint64 // at which it was found
+	Message   Kind   // kind of the message that proves it; 0 if there is none
+	Digest    [32]byte
+	Signature [64]byte // over that message, whose body has the SHA-256 hash Digest
+}
+
+const faultSize = 4 + 1 + 1 + 4 + 8 + 1 + 32 + 64
+
+// ErrNoProof says that a fault is the absence of a message.
+var ErrNoProof = errors.New("keygen: the fault is an absence: only the complete log proves it")
+
+// Verify checks that the member did sign the message that the fault names. For
+// an equivocation that is the second one; the first one is in the log.
+func (f Fault) Verify(t *Terms) error {
+	if f.Message == 0 {
+		return ErrNoProof
+	}
+	return t.verifySigned(t.Hash(), f.Message, f.Member, f.Digest, f.Signature)
+}
+
+func (f Fault) String() string { return f.describe((*Terms)(nil)) }
+
+func (f Fault) describe(t *Terms) string {
+	name := func(j uint32) string {
+		if t == nil {
+			return fmt.Sprintf("member %d", j)
+		}
+		return t.name(j)
+	}
+	what := f.Kind.String()
+	if f.Member != 0 {
+		what = name(f.Member) + " " + what
+	}
+	if f.Kind == FaultEquivocation {
+		what += " of kind " + f.Message.String()
+	}
+	if f.Other != 0 {
+		role := "complaint of "
+		if f.Kind == FaultComplaint {
+			role = "dealt by "
+		}
+		what += " (" + role + name(f.Other) + ")"
+	}
+	return fmt.Sprintf("%s; %s, height %d", what, f.Phase, f.Height)
+}
+
+func (f Fault) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, f.Member)
+	b = append(b, byte(f.Kind), byte(f.Phase))
+	b = binary.BigEndian.AppendUint32(b, f.Other)
+	b = binary.BigEndian.AppendUint64(b, f.Height)
+	b = append(append(b, byte(f.Message)), f.Digest[:]...)
+	return append(b, f.Signature[:]...)
+}
+
+func (r *reader) fault() Fault {
+	f := Fault{Member: r.u32(), Kind: FaultKind(r.u8()), Phase: Phase(r.u8()), Other: r.u32(), Height: r.u64(), Message: Kind(r.u8())}
+	r.fill(f.Digest[:])
+	r.fill(f.Signature[:])
+	return f
+}

@@ -1,0 +1,126 @@
+package keygen
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+const domainMessage = "scrim/ceremony-message/v1"
+
+// Kind says what a ceremony message is. The table of moves in state.go says
+// in which phase it is taken.
+type Kind uint8
+
+const (
+	KindDeal          Kind = 1
+	KindResponse      Kind = 2
+	KindJustification Kind = 3
+	KindCertification Kind = 4
+
+	// Named for the ceremonies to come; no move takes them yet.
+	KindConsent     Kind = 5 // a member accepts the terms
+	KindRejection   Kind = 6 // a member refuses the terms
+	KindAbort       Kind = 7
+	KindStored      Kind = 8 // a member proves that its share is stored twice
+	KindReshareDeal Kind = 9
+)
+
+const kinds = 4 // taken today: KindDeal to KindCertification
+
+var kindNames = map[Kind]string{
+	KindDeal: "deal", KindResponse: "response", KindJustification: "justification", KindCertification: "certification",
+	KindConsent: "consent", KindRejection: "rejection", KindAbort: "abort", KindStored: "stored", KindReshareDeal: "reshare-deal",
+}
+
+func (k Kind) String() string {
+	if s, ok := kindNames[k]; ok {
+		return s
+	}
+	return fmt.Sprintf("kind %d", k)
+}
+
+const (
+	// MaxMessageSize bounds an encoded message in bytes; the largest is a deal among 256 members.
+	MaxMessageSize = 36 << 10
+	messageHeader  = 1 + 32 + 1 + 4 + 4
+	maxBody        = MaxMessageSize - messageHeader - ed25519.SignatureSize
+)
+
+// ErrSignature says that a signature is not its member's.
+var ErrSignature = errors.New("keygen: signature does not verify")
+
+// Message is what a member says in a ceremony. It goes through the ordered
+// log. What the body holds depends on the kind: docs/spec/keygen.md.
+type Message struct {
+	Ceremony  [32]byte // hash of the terms, which cover chain, epoch and attempt
+	Kind      Kind
+	Member    uint32 // who speaks, 1 to n
+	Body      []byte
+	Signature [64]byte // by the member's identity, over signedBytes
+}
+
+// MarshalBinary is:
+//
+//	1 version | 32 ceremony | 1 kind | 4 member | 4 length | body | 64 signature
+func (m *Message) MarshalBinary() ([]byte, error) {
+	if len(m.Body) > maxBody {
+		return nil, fmt.Errorf("keygen: a body of %d bytes; at most %d", len(m.Body), maxBody)
+	}
+	b := make([]byte, 0, messageHeader+len(m.Body)+len(m.Signature))
+	b = append(append(b, wireVersion), m.Ceremony[:]...)
+	b = binary.BigEndian.AppendUint32(append(b, byte(m.Kind)), m.Member)
+	return append(appendBlock(b, m.Body), m.Signature[:]...), nil
+}
+
+// ParseMessage is the inverse of MarshalBinary. It does not look into the
+// body, nor at the signature: State.Admit does.
+func ParseMessage(b []byte) (*Message, error) {
+	if len(b) > MaxMessageSize {
+		return nil, fmt.Errorf("message: %w: %d bytes, at most %d", ErrEncoding, len(b), MaxMessageSize)
+	}
+	r := reader{b: b}
+	var m Message
+	r.version()
+	r.fill(m.Ceremony[:])
+	m.Kind, m.Member = Kind(r.u8()), r.u32()
+	m.Body = append([]byte(nil), r.block()...)
+	r.fill(m.Signature[:])
+	if err := r.end(); err != nil {
+		return nil, fmt.Errorf("message: %w", err)
+	}
+	return &m, nil
+}
+
+func (m *Message) digest() [32]byte { return sha256.Sum256(m.Body) }
+
+// signedBytes is what an identity signs. It holds the body's hash instead of
+// the body, so that a hash and a signature alone prove what a member has said:
+//
+//	domain | 1 length | chain id | 32 ceremony | 1 kind | 4 member | 32 SHA-256(body)
+func signedBytes(chainID string, ceremony [32]byte, k Kind, member uint32, digest [32]byte) []byte {
+	b := appendText([]byte(domainMessage), chainID)
+	b = append(append(b, ceremony[:]...), byte(k))
+	b = binary.BigEndian.AppendUint32(b, member)
+	return append(b, digest[:]...)
+}
+
+// verifySigned checks that member said something whose body has the digest.
+func (t *Terms) verifySigned(ceremony [32]byte, k Kind, member uint32, digest [32]byte, sig [64]byte) error {
+	if member < 1 || int(member) > len(t.Members) {
+		return fmt.Errorf("%w: there is no member %d", ErrSignature, member)
+	}
+	if !ed25519.Verify(t.member(member).Identity, signedBytes(t.ChainID, ceremony, k, member, digest), sig[:]) {
+		return fmt.Errorf("%w: %s by %s", ErrSignature, k, t.name(member))
+	}
+	return nil
+}
+
+// newMessage signs a body.
+func newMessage(key ed25519.PrivateKey, t *Terms, ceremony [32]byte, k Kind, member uint32, body []byte) *Message {
+	m := &Message{Ceremony: ceremony, Kind: k, Member: member, Body: body}
+	copy(m.Signature[:], ed25519.Sign(key, signedBytes(t.ChainID, ceremony, k, member, m.digest())))
+	return m
+}

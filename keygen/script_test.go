@@ -1,0 +1,438 @@
+package keygen
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/scrimlabs/scrim/keygen/internal/g1"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what the scripts in testdata/ceremonies print into them")
+
+// TestScripts plays testdata/ceremonies/*.txt. A script is commands, each
+// followed by "----" and what it prints; -rewrite writes that anew.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/ceremonies/*.txt")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d scripts found: %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := playScript(t, string(text))
+			if *rewrite {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(text), got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// playScript gives the script with its outputs replaced.
+func playScript(t *testing.T, script string) string {
+	st := &stage{t: t}
+	var out []string
+	lines := strings.Split(strings.TrimRight(script, "\n"), "\n")
+	for i := 0; i < len(lines); i++ {
+		line := lines[i]
+		out = append(out, line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if i+1 < len(lines) && lines[i+1] == "----" {
+			for i++; i+1 < len(lines) && lines[i+1] != ""; i++ {
+			}
+		}
+		out = append(out, "----")
+		st.printed = nil
+		st.command(strings.Fields(line))
+		out = append(out, st.printed...)
+	}
+	return strings.Join(out, "\n") + "\n"
+}
+
+// stage is a ceremony with its members. After every step the state is written
+// and read back, and the ceremony goes on with what was read.
+type stage struct {
+	t       testing.TB
+	terms   *Terms
+	secrets []*MemberSecret
+	actors  []*Participant
+	state   *State
+	height  uint64
+	last    map[Kind][]*Message // what each member sent last
+	printed []string
+}
+
+func testSecret(j int) *MemberSecret {
+	return MemberSecretFromSeed(sha256.Sum256(fmt.Appendf(nil, "test member %d", j)))
+}
+
+func testSeed(j int) [32]byte { return sha256.Sum256(fmt.Appendf(nil, "test seed %d", j)) }
+
+var testNames = []string{"ann", "bob", "cid", "dora", "eve", "fred", "gus", "hal", "ida", "jo", "kay", "leo", "mia", "nat", "olga", "pit"}
+
+func testTerms(n, t int) *Terms {
+	terms := &Terms{ChainID: "scrim-test", Epoch: 1, Attempt: 1, Threshold: t, Phases: Phases{5, 5, 5, 5}, StartHeight: 1}
+	for j := 1; j <= n; j++ {
+		name := fmt.Sprintf("m%d", j)
+		if j <= len(testNames) {
+			name = testNames[j-1]
+		}
+		terms.Members = append(terms.Members, testSecret(j).Member(name))
+	}
+	return terms
+}
+
+func newStage(t testing.TB, terms *Terms) *stage {
+	st := &stage{t: t, terms: terms, height: 1, last: map[Kind][]*Message{}}
+	for j := 1; j <= terms.N(); j++ {
+		st.secrets = append(st.secrets, testSecret(j))
+		st.actors = append(st.actors, must(NewParticipant(testSecret(j), terms, testSeed(j)))(t))
+	}
+	st.state = must(New(terms))(t)
+	return st
+}
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func (st *stage) printf(format string, args ...any) {
+	st.printed = append(st.printed, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+}
+
+// step feeds one event and says what came of it.
+func (st *stage) step(m *Message) error {
+	before := st.state
+	beforeBytes := must(before.MarshalBinary())(st.t)
+	if m != nil {
+		m = must(ParseMessage(must(m.MarshalBinary())(st.t)))(st.t)
+	}
+	next, effects, err := Step(before, Event{st.height, m})
+	if m != nil && (before.Admit(m) == nil) != (err == nil) {
+		st.t.Fatalf("Admit and Step differ about %s by %d: %v", m.Kind, m.Member, err)
+	}
+	if again := must(before.MarshalBinary())(st.t); !bytes.Equal(again, beforeBytes) {
+		st.t.Fatal("Step changed its input")
+	}
+	if err != nil {
+		if next != before || effects != nil {
+			st.t.Fatal("Step changed something and gave an error")
+		}
+		return err
+	}
+	b := must(next.MarshalBinary())(st.t)
+	st.state = must(ParseState(b))(st.t)
+	if again := must(st.state.MarshalBinary())(st.t); !bytes.Equal(again, b) || st.state.Hash() != next.Hash() {
+		st.t.Fatal("a state that was written and read is another")
+	}
+	if diff := cmp.Diff(next.Status(), st.state.Status()); diff != "" {
+		st.t.Fatal(diff)
+	}
+	if p := st.state.Phase(); p != before.Phase() {
+		if st.state.Done() {
+			st.printf("-> %s", p)
+		} else {
+			st.printf("-> %s, until height %d", p, st.state.Deadline())
+		}
+	}
+	for _, f := range st.state.Blame()[len(before.Blame()):] {
+		if err := f.Verify(st.terms); err != nil && !errors.Is(err, ErrNoProof) {
+			st.t.Errorf("fault without proof: %v: %v", f, err)
+		}
+		st.printf("blame: %s", f.describe(st.terms))
+	}
+	for _, e := range effects {
+		switch e := e.(type) {
+		case Activated:
+			if err := VerifyCertificate(e.Certificate, st.terms); err != nil {
+				st.t.Errorf("certificate: %v", err)
+			}
+			st.printf("effect: activated, %d certifications, qualified %v", len(e.Certificate.Certifications), e.Certificate.Qualified)
+		case Failed:
+			st.printf("effect: failed, %d faults", len(e.Blame))
+		}
+	}
+	return nil
+}
+
+func (st *stage) send(m *Message) {
+	st.last[m.Kind] = append(slices.Clone(st.last[m.Kind]), m)
+	if err := st.step(m); err != nil {
+		reason, _, _ := strings.Cut(err.Error(), " (")
+		st.printf("%s of %d refused: %s", m.Kind, m.Member, strings.TrimPrefix(reason, "keygen: "))
+	}
+}
+
+// end ends heights until the given one has ended.
+func (st *stage) end(to uint64) {
+	for st.height <= to {
+		if err := st.step(nil); err != nil {
+			st.t.Fatal(err)
+		}
+		st.height++
+	}
+}
+
+func (st *stage) command(words []string) {
+	var members []uint32
+	args := map[string]string{}
+	for _, w := range words[1:] {
+		if k, v, ok := strings.Cut(w, "="); ok {
+			args[k] = v
+		} else if w == "all" {
+			for j := range st.actors {
+				members = append(members, uint32(j+1))
+			}
+		} else {
+			members = append(members, uint32(must(strconv.Atoi(w))(st.t)))
+		}
+	}
+	switch words[0] {
+	case "terms":
+		st.setTerms(args)
+	case "deal", "respond", "justify", "certify":
+		for _, j := range members {
+			st.speak(words[0], j, args["bad"])
+		}
+	case "again": // the same bytes once more
+		k := commandKind[args["kind"]]
+		for _, j := range members {
+			for _, m := range st.last[k] {
+				if m.Member == j {
+					st.send(m)
+				}
+			}
+		}
+	case "other-attempt":
+		terms := *st.terms
+		terms.Attempt++
+		for _, j := range members {
+			p := must(NewParticipant(st.secrets[j-1], &terms, testSeed(int(j))))(st.t)
+			st.send(must(p.Next(must(New(&terms))(st.t)))(st.t))
+		}
+	case "forge": // member, signed by the next one
+		for _, j := range members {
+			m := must(st.actors[j-1].Next(st.state))(st.t)
+			next := st.secrets[int(j)%len(st.secrets)]
+			st.send(newMessage(next.Identity(), st.terms, m.Ceremony, m.Kind, j, m.Body))
+		}
+	case "restart": // with nothing but secret, terms, seed and log
+		for _, j := range members {
+			st.actors[j-1] = must(NewParticipant(testSecret(int(j)), st.terms, testSeed(int(j))))(st.t)
+		}
+	case "end":
+		st.end(must(strconv.ParseUint(args["height"], 10, 64))(st.t))
+	case "status":
+		st.status()
+	case "open":
+		st.open()
+	default:
+		st.t.Fatalf("unknown command %q", words[0])
+	}
+}
+
+func (st *stage) setTerms(args map[string]string) {
+	n, t := must(strconv.Atoi(args["n"]))(st.t), must(strconv.Atoi(args["t"]))(st.t)
+	terms := testTerms(n, t)
+	if start, ok := args["start"]; ok {
+		terms.StartHeight = must(strconv.ParseUint(start, 10, 64))(st.t)
+	}
+	*st = *newStage(st.t, terms)
+	st.printf("%s, until height %d", st.state.Phase(), st.state.Deadline())
+}
+
+var commandKind = map[string]Kind{"deal": KindDeal, "respond": KindResponse, "justify": KindJustification, "certify": KindCertification}
+
+// speak sends what the member owes, or something worse.
+func (st *stage) speak(command string, j uint32, bad string) {
+	k := commandKind[command]
+	if k == KindCertification {
+		share, err := st.actors[j-1].Share(st.state)
+		if errors.Is(err, ErrShareLost) {
+			st.printf("%d has no share that fits", j)
+			return
+		}
+		if err == nil {
+			st.actors[j-1].ConfirmStored(share)
+		}
+	}
+	m := st.outOfTurn(k, j)
+	if st.state.Phase().kind() == k {
+		due, err := st.actors[j-1].Next(st.state)
+		if err != nil {
+			st.t.Fatal(err)
+		}
+		if due != nil {
+			m = due
+		}
+	}
+	if bad != "" {
+		m = st.spoil(m, bad)
+	}
+	st.send(m)
+}
+
+// outOfTurn makes up a message that is not due.
+func (st *stage) outOfTurn(k Kind, j uint32) *Message {
+	body := []byte("out of turn")
+	if k == KindDeal {
+		body = must(st.actors[j-1].dealBody(st.actors[j-1].poly()))(st.t)
+	}
+	return newMessage(st.secrets[j-1].Identity(), st.terms, st.terms.Hash(), k, j, body)
+}
+
+// spoil does what dishonest members do, and signs it.
+func (st *stage) spoil(m *Message, how string) *Message {
+	j := m.Member
+	actor := st.actors[j-1]
+	body := slices.Clone(m.Body)
+	how, arg, _ := strings.Cut(how, ":")
+	about := uint32(0)
+	if arg != "" {
+		about = uint32(must(strconv.Atoi(arg))(st.t))
+	}
+	one := g1.Secret.Scalar().One()
+	switch how {
+	case "garbage":
+		body = []byte("garbage")
+	case "share": // encrypts a wrong share, properly
+		d, fault := readDeal(st.terms, m.Ceremony, j, body)
+		if fault != 0 {
+			st.t.Fatal(fault)
+		}
+		v := shareFor(actor.poly(), about)
+		v.Add(v, one)
+		d.sealed[about-1] = must(sealContext{st.terms, m.Ceremony, j, about, d.digest()}.seal(v, actor.ephemeral(about)))(st.t)
+		body = d.append(nil)
+	case "ciphertext": // encrypts nothing
+		d, _ := readDeal(st.terms, m.Ceremony, j, body)
+		d.sealed[about-1] = [sealedSize]byte{9: 1}
+		body = d.append(nil)
+	case "degree": // a polynomial of another degree
+		terms := *st.terms
+		terms.Threshold = int(about)
+		p := *actor
+		p.terms = &terms
+		body = must(p.dealBody(p.poly()))(st.t)
+	case "shares": // leaves the last member out
+		d, _ := readDeal(st.terms, m.Ceremony, j, body)
+		d.sealed = d.sealed[:len(d.sealed)-1]
+		body = d.append(nil)
+	case "possession": // somebody else's secret
+		d, _ := readDeal(st.terms, m.Ceremony, j, body)
+		d.commits[0].Add(d.commits[0], g1.Public.Point().Base())
+		body = d.append(nil)
+	case "infinity":
+		d, _ := readDeal(st.terms, m.Ceremony, j, body)
+		d.commits[0].Null()
+		body = d.append(nil)
+	case "copy": // takes another dealer's deal for its own
+		body = slices.Clone(st.state.entry(KindDeal, about).Body)
+	case "other": // with another seed
+		p := must(NewParticipant(st.secrets[j-1], st.terms, testSeed(int(j)+1000)))(st.t)
+		body = must(p.dealBody(p.poly()))(st.t)
+	case "complain":
+		body[about-1] = byte(complaint)
+	case "approve":
+		body[about-1] = byte(approval)
+	case "answer": // stands by a wrong share
+		answers := []answer{}
+		for _, c := range st.state.complaints(j) {
+			v := shareFor(actor.poly(), c)
+			v.Add(v, one)
+			answers = append(answers, answer{c, v, actor.ephemeral(c)})
+		}
+		body = appendAnswers(nil, answers)
+	case "transcript":
+		body[0] ^= 1
+	case "key": // another member's
+		other := must(st.actors[about-1].Share(st.state))(st.t)
+		copy(body[32:], other.MemberKey().Bytes())
+	case "signature":
+		own := must(actor.Share(st.state))(st.t)
+		sig := must(own.Sign([]byte("something else")))(st.t)
+		copy(body[32+keySize:], sig.Point[:])
+	default:
+		st.t.Fatalf("unknown badness %q", how)
+	}
+	return newMessage(st.secrets[j-1].Identity(), st.terms, m.Ceremony, m.Kind, j, body)
+}
+
+func (st *stage) status() {
+	s := st.state.Status()
+	st.printf("%s, height %d, until %d, waiting for %v", s.Phase, s.Height, s.Deadline, s.Waiting)
+	for _, m := range s.Members {
+		qualified := ""
+		if m.Qualified {
+			qualified = "qualified"
+		}
+		st.printf("%d %-5s %-10s %-10s %-10s %-10s %s", m.Index, m.Name, m.Deal, m.Response, m.Justification, m.Certification, qualified)
+	}
+}
+
+// open uses the committee: something sealed to it opens with the shares of any
+// t of the members that certified.
+func (st *stage) open() {
+	cert := st.state.Certificate()
+	if cert == nil {
+		st.printf("there is no committee")
+		return
+	}
+	plain := []byte("until the curtain rises")
+	rnd := &counterReader{}
+	ct := must(threshold.Seal(rnd, cert.Committee.Key, threshold.SealOptions{ChainID: st.terms.ChainID, Namespace: "test", ValidUntil: 100}, plain))(st.t)
+	batch := []*threshold.Checked{must(ct.Check())(st.t)}
+	var shares []*threshold.BatchShare
+	for _, c := range cert.Certifications {
+		own := must(RecoverShare(st.secrets[c.Member-1], st.state))(st.t)
+		if !bytes.Equal(own.MemberKey().Bytes(), c.Key) {
+			st.t.Errorf("member %d: the share is not the certified one", c.Member)
+		}
+		shares = append(shares, must(own.ShareBatch(batch))(st.t))
+	}
+	openings, bad, err := threshold.Combine(cert.Committee, batch, shares[len(shares)-st.terms.Threshold:])
+	if err != nil || len(bad) > 0 {
+		st.t.Fatalf("combine: bad %v, %v", bad, err)
+	}
+	st.printf("opened: %s", must(threshold.Open(openings[0]))(st.t))
+}
+
+// counterReader is randomness for tests that is always the same.
+type counterReader struct{ n byte }
+
+func (r *counterReader) Read(b []byte) (int, error) {
+	for i := range b {
+		r.n++
+		b[i] = r.n * 31
+	}
+	return len(b), nil
+}

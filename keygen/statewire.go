@@ -1,0 +1,156 @@
+package keygen
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+)
+
+const domainState = "scrim/ceremony-state/v1"
+
+// MarshalBinary is the whole state:
+//
+//	1 version | 4 length | terms | 1 phase | 8 height | 8 deadline
+//	| for deal, response, justification, certification, for each member: 0, or 1 | 4 length | body | 64 signature
+//	| 4 number of faults | 115 each
+func (s *State) MarshalBinary() ([]byte, error) {
+	return s.append(nil, func(b []byte, e *entry) []byte { return appendBlock(b, e.Body) }), nil
+}
+
+// Hash names the state: SHA-256 of "scrim/ceremony-state/v1" and the encoding
+// with every "4 length | body" replaced by the body's SHA-256 hash. It is
+// cheap also for many members.
+func (s *State) Hash() [32]byte {
+	return sha256.Sum256(s.append([]byte(domainState), func(b []byte, e *entry) []byte { return append(b, e.digest[:]...) }))
+}
+
+func (s *State) append(b []byte, body func([]byte, *entry) []byte) []byte {
+	b = appendBlock(append(b, wireVersion), s.terms.append(nil))
+	b = append(b, byte(s.phase))
+	b = binary.BigEndian.AppendUint64(b, s.height)
+	b = binary.BigEndian.AppendUint64(b, s.deadline)
+	for _, entries := range s.entries {
+		for _, e := range entries {
+			b = appendBool(b, e != nil)
+			if e != nil {
+				b = append(body(b, e), e.Signature[:]...)
+			}
+		}
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(len(s.faults)))
+	for _, f := range s.faults {
+		b = f.append(b)
+	}
+	return b
+}
+
+// ParseState is the inverse of MarshalBinary. Messages are checked again, so
+// that a state holds nothing that its members did not sign.
+func ParseState(b []byte) (*State, error) {
+	r := reader{b: b}
+	r.version()
+	termsBytes := r.block()
+	if r.err != nil {
+		return nil, fmt.Errorf("ceremony state: %w", r.err)
+	}
+	terms, err := ParseTerms(termsBytes)
+	if err != nil {
+		return nil, fmt.Errorf("ceremony state: %w", err)
+	}
+	s := newState(terms)
+	s.phase, s.height, s.deadline = Phase(r.u8()), r.u64(), r.u64()
+	if s.height > maxHeight || s.deadline > 2*maxHeight {
+		r.fail("height %d, deadline %d", s.height, s.deadline)
+	}
+	switch s.phase {
+	case PhaseAccepted, PhaseDealing, PhaseResponding, PhaseJustifying, PhaseCertifying, PhaseActive, PhaseFailed:
+	default:
+		r.fail("no ceremony is in %s", s.phase)
+	}
+	for k := KindDeal; k <= kinds && r.err == nil; k++ {
+		if k == KindCertification && s.phase >= PhaseCertifying {
+			s.outcome = s.computeOutcome()
+		}
+		s.readEntries(&r, k)
+	}
+	s.readFaults(&r)
+	if err := r.end(); err != nil {
+		return nil, fmt.Errorf("ceremony state: %w", err)
+	}
+	return s, s.checkPhase()
+}
+
+func (s *State) readEntries(r *reader, k Kind) {
+	for j := uint32(1); int(j) <= s.terms.N(); j++ {
+		if !r.bool() {
+			continue
+		}
+		m := &Message{Ceremony: s.ceremony, Kind: k, Member: j, Body: bytes.Clone(r.block())}
+		r.fill(m.Signature[:])
+		if r.err != nil {
+			return
+		}
+		if !s.mayHold(m) {
+			r.fail("%s by member %d has no place in %s", k, j, s.phase)
+			return
+		}
+		if err := s.terms.verifySigned(s.ceremony, k, j, m.digest(), m.Signature); err != nil {
+			r.err = err
+			return
+		}
+		s.entries[k-1][j-1] = s.read(m)
+	}
+}
+
+// mayHold reports whether the message can have been taken on the way to the phase.
+func (s *State) mayHold(m *Message) bool {
+	if len(m.Body) > maxBody {
+		return false
+	}
+	for _, move := range moves {
+		if move.kind == m.Kind && move.phase > s.phase {
+			return false
+		}
+	}
+	switch m.Kind {
+	case KindJustification:
+		return s.deal(m.Member) != nil && len(s.complaints(m.Member)) > 0
+	case KindCertification:
+		return s.outcome != nil
+	}
+	return true
+}
+
+func (s *State) readFaults(r *reader) {
+	n := r.u32()
+	if uint64(n)*faultSize > uint64(len(r.b)) {
+		r.fail("%d faults do not fit", n)
+		return
+	}
+	for range n {
+		f := r.fault()
+		if f.Kind < FaultAbsent || f.Kind > FaultZeroKey || int64(f.Member) > int64(s.terms.N()) || int64(f.Other) > int64(s.terms.N()) || f.Message > kinds {
+			r.fail("fault %d of member %d", f.Kind, f.Member)
+			return
+		}
+		s.faults = append(s.faults, f)
+	}
+}
+
+// checkPhase completes a parsed state, and refuses one whose messages do not lead to its phase.
+func (s *State) checkPhase() error {
+	if (s.phase == PhaseCertifying || s.phase == PhaseActive) && s.outcome == nil {
+		return fmt.Errorf("ceremony state: %w: %s without a qualified set", ErrEncoding, s.phase)
+	}
+	if s.phase != PhaseActive {
+		return nil
+	}
+	valid := s.certifications()
+	if len(valid) < s.terms.Threshold {
+		return fmt.Errorf("ceremony state: %w: active with %d certifications", ErrEncoding, len(valid))
+	}
+	var err error
+	s.certificate, err = newCertificate(s, valid)
+	return err
+}

@@ -1,0 +1,157 @@
+package abci
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	abcitypes "github.com/cometbft/cometbft/abci/types"
+
+	"github.com/scrimlabs/scrim/ordering"
+)
+
+// Engine is what the application asks of the node around it.
+type Engine interface {
+	// InitChain makes the state before the first block durable.
+	InitChain(s *ordering.State) error
+	// Persist makes a block's result durable. It returns only when that is so, or when
+	// it never will be; an error halts the node.
+	Persist(next *ordering.State, r *ordering.Result) error
+	// Committed tells that r is durable and next is the state from now on.
+	Committed(next *ordering.State, r *ordering.Result)
+	// Openings gives the openings of s's pending batches, from the oldest on, as far
+	// as this member can already open them.
+	Openings(s *ordering.State) []ordering.BatchOpenings
+}
+
+// app adapts ordering's pure functions to ABCI 2.0. CometBFT calls the methods of the
+// consensus connection one after the other; CheckTx comes from its own goroutine.
+type app struct {
+	abcitypes.BaseApplication
+	engine   Engine
+	verifier *ordering.Verifier
+	state    atomic.Pointer[ordering.State]
+
+	// Of the consensus connection only.
+	judged  folded // the last accepted proposal
+	decided folded // the finalized block that waits for Commit
+}
+
+// folded is a block's hash with what folding the block gave.
+type folded struct {
+	hash   []byte
+	next   *ordering.State
+	result *ordering.Result
+}
+
+const codespace = "scrim"
+
+// Info tells CometBFT which block was the last to be made durable.
+func (a *app) Info(context.Context, *abcitypes.RequestInfo) (*abcitypes.ResponseInfo, error) {
+	s := a.state.Load()
+	r := &abcitypes.ResponseInfo{LastBlockHeight: int64(s.Height())}
+	if s.Height() > 0 {
+		h := s.AppHash()
+		r.LastBlockAppHash = h[:]
+	}
+	return r, nil
+}
+
+// InitChain starts a chain: the genesis that CometBFT has must be the one that the
+// state was made from.
+func (a *app) InitChain(_ context.Context, req *abcitypes.RequestInitChain) (*abcitypes.ResponseInitChain, error) {
+	g, err := ordering.ParseGenesis(req.AppStateBytes)
+	if err != nil {
+		return nil, err
+	}
+	s, err := ordering.New(g)
+	if err != nil {
+		return nil, err
+	}
+	if have := a.state.Load(); have.AppHash() != s.AppHash() || req.ChainId != g.ChainID {
+		return nil, errors.New("the genesis file does not belong to this node's state")
+	}
+	if err := a.engine.InitChain(s); err != nil {
+		return nil, err
+	}
+	h := s.AppHash()
+	return &abcitypes.ResponseInitChain{AppHash: h[:]}, nil
+}
+
+// CheckTx is the mempool's door. A recheck leaves out the proof, which cannot have
+// become wrong.
+func (a *app) CheckTx(_ context.Context, req *abcitypes.RequestCheckTx) (*abcitypes.ResponseCheckTx, error) {
+	check := ordering.CheckTx
+	if req.Type == abcitypes.CheckTxType_Recheck {
+		check = ordering.RecheckTx
+	}
+	err := check(a.state.Load(), a.verifier, req.Tx)
+	if err == nil {
+		return &abcitypes.ResponseCheckTx{}, nil
+	}
+	return &abcitypes.ResponseCheckTx{Code: 1, Codespace: codespace, Log: err.Error()}, nil
+}
+
+// PrepareProposal fills the next block.
+func (a *app) PrepareProposal(_ context.Context, req *abcitypes.RequestPrepareProposal) (*abcitypes.ResponsePrepareProposal, error) {
+	s := a.state.Load()
+	txs := ordering.Propose(s, a.verifier, ordering.Proposal{
+		MaxBytes: req.MaxTxBytes,
+		Txs:      req.Txs,
+		Openings: a.engine.Openings(s),
+	})
+	return &abcitypes.ResponsePrepareProposal{Txs: txs}, nil
+}
+
+// ProcessProposal judges a proposal. Whatever is in it, the answer is accept or
+// reject, never an error.
+func (a *app) ProcessProposal(_ context.Context, req *abcitypes.RequestProcessProposal) (*abcitypes.ResponseProcessProposal, error) {
+	next, result, err := ordering.CheckAndStep(a.state.Load(), a.verifier, ordering.Block{Height: uint64(req.Height), Txs: req.Txs})
+	if err != nil {
+		return &abcitypes.ResponseProcessProposal{Status: abcitypes.ResponseProcessProposal_REJECT}, nil
+	}
+	a.judged = folded{bytes.Clone(req.Hash), next, result}
+	return &abcitypes.ResponseProcessProposal{Status: abcitypes.ResponseProcessProposal_ACCEPT}, nil
+}
+
+// FinalizeBlock computes what a decided block changes; nothing is kept before Commit.
+func (a *app) FinalizeBlock(_ context.Context, req *abcitypes.RequestFinalizeBlock) (*abcitypes.ResponseFinalizeBlock, error) {
+	f := a.judged
+	if f.result == nil || !bytes.Equal(f.hash, req.Hash) || f.result.Height != uint64(req.Height) {
+		next, result, err := ordering.Step(a.state.Load(), a.verifier, ordering.Block{Height: uint64(req.Height), Txs: req.Txs})
+		if err != nil {
+			return nil, fmt.Errorf("finalize block %d: %w", req.Height, err)
+		}
+		f = folded{req.Hash, next, result}
+	}
+	a.judged, a.decided = folded{}, f
+	return &abcitypes.ResponseFinalizeBlock{TxResults: txResults(f.result.Txs), AppHash: f.result.AppHash[:]}, nil
+}
+
+func txResults(codes []string) []*abcitypes.ExecTxResult {
+	rs := make([]*abcitypes.ExecTxResult, len(codes))
+	for i, code := range codes {
+		rs[i] = &abcitypes.ExecTxResult{}
+		if code != "" {
+			rs[i] = &abcitypes.ExecTxResult{Code: 1, Codespace: codespace, Log: code}
+		}
+	}
+	return rs
+}
+
+// Commit makes the finalized block durable, and only then lets anything act on it.
+func (a *app) Commit(context.Context, *abcitypes.RequestCommit) (*abcitypes.ResponseCommit, error) {
+	d := a.decided
+	if d.result == nil {
+		return nil, errors.New("commit without a finalized block")
+	}
+	a.decided = folded{}
+	if err := a.engine.Persist(d.next, d.result); err != nil {
+		return nil, fmt.Errorf("persist block %d: %w", d.result.Height, err)
+	}
+	a.state.Store(d.next)
+	a.engine.Committed(d.next, d.result)
+	return &abcitypes.ResponseCommit{}, nil
+}

@@ -1,0 +1,111 @@
+package abci
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
+	cmtjson "github.com/cometbft/cometbft/libs/json"
+	"github.com/cometbft/cometbft/p2p"
+	cmttypes "github.com/cometbft/cometbft/types"
+
+	"github.com/scrimlabs/scrim/ordering"
+)
+
+// MaxBlockBytes is the largest block. A few hundred small ciphertexts, or thirty of
+// the largest size class, fit.
+const MaxBlockBytes = 4 << 20
+
+// votingPower of every member: all are equal.
+const votingPower = 10
+
+// NodeID is the p2p address of a node key: its hash in lower-case hex.
+func NodeID(node ed25519.PublicKey) string {
+	return string(p2p.PubKeyToID(cmted25519.PubKey(node)))
+}
+
+// genesisTime is that of every chain: only the first block carries it. A fixed time makes
+// the genesis file a function of what the members agreed on.
+var genesisTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// MakeGenesis writes CometBFT's genesis file for g: its app state is g, its validators
+// are the members of g's terms. The same g gives the same bytes, whoever makes it.
+func MakeGenesis(g *ordering.Genesis) ([]byte, error) {
+	if err := g.Validate(); err != nil {
+		return nil, err
+	}
+	state, err := json.Marshal(g)
+	if err != nil {
+		return nil, err
+	}
+	params := cmttypes.DefaultConsensusParams()
+	params.Block.MaxBytes = MaxBlockBytes
+	params.Evidence.MaxBytes = MaxBlockBytes / 4
+	doc := &cmttypes.GenesisDoc{
+		GenesisTime: genesisTime, ChainID: g.ChainID, InitialHeight: 1,
+		ConsensusParams: params, AppState: state,
+	}
+	for _, m := range g.Terms.Members {
+		key := cmted25519.PubKey(m.Validator)
+		doc.Validators = append(doc.Validators, cmttypes.GenesisValidator{
+			Address: key.Address(), PubKey: key, Power: votingPower, Name: m.Name,
+		})
+	}
+	if err := doc.ValidateAndComplete(); err != nil {
+		return nil, err
+	}
+	return cmtjson.MarshalIndent(doc, "", "  ")
+}
+
+// ReadGenesis reads what MakeGenesis wrote, and checks that the validators are exactly
+// the members of the terms.
+func ReadGenesis(b []byte) (*ordering.Genesis, error) {
+	doc, err := cmttypes.GenesisDocFromJSON(b)
+	if err != nil {
+		return nil, fmt.Errorf("genesis file: %w", err)
+	}
+	g, err := ordering.ParseGenesis(doc.AppState)
+	if err != nil {
+		return nil, fmt.Errorf("genesis file: app_state: %w", err)
+	}
+	if doc.ChainID != g.ChainID || doc.InitialHeight != 1 {
+		return nil, fmt.Errorf("genesis file: chain %q from height %d, its app_state is for %q from height 1", doc.ChainID, doc.InitialHeight, g.ChainID)
+	}
+	if len(doc.Validators) != len(g.Terms.Members) {
+		return nil, fmt.Errorf("genesis file: %d validators, the terms have %d members", len(doc.Validators), len(g.Terms.Members))
+	}
+	for i, m := range g.Terms.Members {
+		v := doc.Validators[i]
+		if v.Power != votingPower || !v.PubKey.Equals(cmted25519.PubKey(m.Validator)) {
+			return nil, fmt.Errorf("genesis file: validator %d is not member %d (%s) of the terms with power %d", i+1, i+1, m.Name, votingPower)
+		}
+	}
+	return g, nil
+}
+
+// memberOf maps the p2p ids of the committee's nodes to member indices.
+func memberOf(g *ordering.Genesis) map[p2p.ID]uint32 {
+	ids := make(map[p2p.ID]uint32, len(g.Terms.Members))
+	for i, m := range g.Terms.Members {
+		ids[p2p.ID(NodeID(m.Node))] = uint32(i + 1)
+	}
+	return ids
+}
+
+// checkPeers refuses peers that are not nodes of the committee.
+func checkPeers(g *ordering.Genesis, peers []string) error {
+	known := memberOf(g)
+	for _, peer := range peers {
+		id, _, ok := strings.Cut(peer, "@")
+		if !ok {
+			return fmt.Errorf("peer %q: want node-id@host:port", peer)
+		}
+		if _, ok := known[p2p.ID(id)]; !ok {
+			return fmt.Errorf("peer %q: no member of the genesis has this node id", peer)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package abci
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	abcitypes "github.com/cometbft/cometbft/abci/types"
+	cmtcfg "github.com/cometbft/cometbft/config"
+	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/mempool"
+	cmtnode "github.com/cometbft/cometbft/node"
+	"github.com/cometbft/cometbft/p2p"
+	"github.com/cometbft/cometbft/proxy"
+	"github.com/cometbft/cometbft/store"
+	cmttypes "github.com/cometbft/cometbft/types"
+
+	"github.com/scrimlabs/scrim/ordering"
+)
+
+// Config is what a member decides about its CometBFT node.
+type Config struct {
+	Home     string // directory of CometBFT's own stores; created if missing
+	Moniker  string
+	Genesis  []byte // the genesis file that MakeGenesis wrote
+	Listen   string // "tcp://host:port"
+	External string // address that others dial, if it is not Listen
+	Peers    []string
+
+	TimeoutCommit  time.Duration // at or above the largest one-way delay between members
+	TimeoutPropose time.Duration
+	TimeoutVote    time.Duration
+	MempoolSize    int // transactions
+
+	MaxMessage int // bytes of the largest message on the members' channel
+
+	Validator ed25519.PrivateKey
+	Node      ed25519.PrivateKey
+
+	State    *ordering.State // what the engine last made durable
+	Verifier *ordering.Verifier
+	Engine   Engine
+	Peer     Peers
+	Log      *slog.Logger
+}
+
+// Node is a running CometBFT node with the application in it.
+type Node struct {
+	app     *app
+	comet   *cmtnode.Node
+	reactor *reactor
+	fail    *failure
+}
+
+// Errors that New explains at more length.
+var (
+	ErrStateAhead  = errors.New("abci: Postgres is ahead of CometBFT's block store")
+	ErrSignState   = errors.New("abci: the validator's last-signed state is missing")
+	ErrMempoolFull = errors.New("abci: the mempool is full")
+)
+
+// New makes the node and replays the blocks that the engine's store is behind; the
+// engine is called during it. It does not open the network.
+func New(c Config) (_ *Node, err error) {
+	// CometBFT panics for some states of its stores. Whatever it is, it is an error here.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("CometBFT cannot start from its stores in %s: %v", c.Home, r)
+		}
+	}()
+	if err := checkPeers(c.State.Genesis(), c.Peers); err != nil {
+		return nil, err
+	}
+	cfg, err := c.comet()
+	if err != nil {
+		return nil, err
+	}
+	blocks, err := blockHeight(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if c.State.Height() > blocks {
+		return nil, fmt.Errorf("%w: the database is at height %d, the blocks in %s end at %d. Either the block store was restored from an older copy or lost: "+
+			"give the node an empty database as well (then it fetches all blocks from the others), or restore the newer block store. Never restore an older priv_validator_state.json",
+			ErrStateAhead, c.State.Height(), cfg.DBDir(), blocks)
+	}
+	signer, err := loadSigner(cfg, c.Validator, blocks > 0)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{fail: newFailure()}
+	n.app = &app{engine: c.Engine, verifier: c.Verifier}
+	n.app.state.Store(c.State)
+	n.reactor = newReactor(memberOf(c.State.Genesis()), c.Peer, c.MaxMessage)
+	genesis := func() (*cmttypes.GenesisDoc, error) { return cmttypes.GenesisDocFromJSON(c.Genesis) }
+	n.comet, err = cmtnode.NewNode(cfg, signer, &p2p.NodeKey{PrivKey: cmted25519.PrivKey(c.Node)},
+		proxy.NewConnSyncLocalClientCreator(n.app), genesis, cmtcfg.DefaultDBProvider,
+		cmtnode.DefaultMetricsProvider(&cmtcfg.InstrumentationConfig{Prometheus: true, Namespace: "cometbft"}),
+		logger{c.Log, n.fail}, cmtnode.CustomReactors(map[string]p2p.Reactor{"SHARES": n.reactor}))
+	if err != nil {
+		return nil, fmt.Errorf("CometBFT cannot start from its stores in %s: %w", c.Home, err)
+	}
+	return n, nil
+}
+
+// comet gives CometBFT the settings of a private network of known members. What was
+// measured for each is in docs/decisions.
+func (c *Config) comet() (*cmtcfg.Config, error) {
+	cfg := cmtcfg.DefaultConfig().SetRoot(c.Home)
+	cfg.Moniker = c.Moniker
+	for _, dir := range []string{cfg.DBDir(), filepath.Dir(cfg.PrivValidatorStateFile()), filepath.Dir(cfg.GenesisFile())} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	ids := make([]string, 0, len(c.Peers))
+	for _, peer := range c.Peers {
+		id, _, _ := strings.Cut(peer, "@")
+		ids = append(ids, id)
+	}
+	p := cfg.P2P
+	p.ListenAddress, p.ExternalAddress = c.Listen, c.External
+	p.PersistentPeers, p.UnconditionalPeerIDs = strings.Join(c.Peers, ","), strings.Join(ids, ",")
+	p.MaxNumInboundPeers, p.MaxNumOutboundPeers = 0, 0 // only the unconditional ones
+	p.PexReactor, p.AddrBookStrict, p.AllowDuplicateIP = false, false, true
+	p.PersistentPeersMaxDialPeriod = 2 * time.Second
+	p.FlushThrottleTimeout = time.Millisecond
+	p.SendRate, p.RecvRate = 500<<20, 500<<20
+	p.MaxPacketMsgPayloadSize = 32 << 10
+	cfg.RPC.ListenAddress, cfg.RPC.GRPCListenAddress = "", ""
+	cfg.TxIndex.Indexer = "null"
+	cfg.Storage.DiscardABCIResponses = true
+	m := cfg.Mempool
+	m.Size, m.CacheSize, m.MaxTxBytes = c.MempoolSize, 2*c.MempoolSize, ordering.MaxTxSize
+	m.MaxTxsBytes = int64(c.MempoolSize) * 16 << 10
+	m.Recheck = true // cheap here, and the only way out of the mempool for what has expired
+	t := cfg.Consensus
+	t.PeerGossipSleepDuration = 5 * time.Millisecond
+	t.TimeoutCommit, t.TimeoutPropose, t.TimeoutProposeDelta = c.TimeoutCommit, c.TimeoutPropose, c.TimeoutPropose/3
+	t.TimeoutPrevote, t.TimeoutPrecommit = c.TimeoutVote, c.TimeoutVote
+	t.TimeoutPrevoteDelta, t.TimeoutPrecommitDelta = c.TimeoutVote/2, c.TimeoutVote/2
+	t.CreateEmptyBlocks = false
+	if err := cfg.ValidateBasic(); err != nil {
+		return nil, fmt.Errorf("settings for CometBFT: %w", err)
+	}
+	return cfg, nil
+}
+
+// blockHeight is the height of the last block in CometBFT's own store.
+func blockHeight(cfg *cmtcfg.Config) (uint64, error) {
+	db, err := cmtcfg.DefaultDBProvider(&cmtcfg.DBContext{ID: "blockstore", Config: cfg})
+	if err != nil {
+		return 0, fmt.Errorf("open the block store in %s (is another scrimd using it?): %w", cfg.DBDir(), err)
+	}
+	defer db.Close()
+	return uint64(store.NewBlockStore(db).Height()), nil
+}
+
+// Start opens the network and takes part in consensus.
+func (n *Node) Start() error { return n.comet.Start() }
+
+// Stop ends it; nothing that was durable is lost.
+func (n *Node) Stop() error {
+	if err := n.comet.Stop(); err != nil {
+		return err
+	}
+	n.comet.Wait()
+	return nil
+}
+
+// Failed gives the reason, once, when consensus has failed at this node. The process
+// must end then: CometBFT does not vote any more.
+func (n *Node) Failed() <-chan error { return n.fail.ch }
+
+// State is the state after the last committed block.
+func (n *Node) State() *ordering.State { return n.app.state.Load() }
+
+// CatchingUp reports whether the node still fetches blocks that the others have.
+func (n *Node) CatchingUp() bool { return n.comet.ConsensusReactor().WaitSync() }
+
+// PeersUp is the number of members' nodes that are connected.
+func (n *Node) PeersUp() int { return n.comet.Switch().Peers().Size() }
+
+// MempoolSize is the number of transactions that wait.
+func (n *Node) MempoolSize() int { return n.comet.Mempool().Size() }
+
+// Submit offers a transaction to the mempool, from where it reaches the other members.
+// done, if not nil, is called once with the verdict: nil also if the transaction is
+// waiting already. ErrMempoolFull is returned at once.
+func (n *Node) Submit(tx []byte, done func(error)) error {
+	verdict := func(r *abcitypes.ResponseCheckTx) {
+		if done == nil {
+			return
+		}
+		if r.Code != abcitypes.CodeTypeOK {
+			done(errors.New(r.Log))
+			return
+		}
+		done(nil)
+	}
+	err := n.comet.Mempool().CheckTx(tx, verdict, mempool.TxInfo{})
+	switch {
+	case errors.Is(err, mempool.ErrTxInCache):
+		if done != nil {
+			done(nil)
+		}
+		return nil
+	case errors.As(err, &mempool.ErrMempoolIsFull{}):
+		return ErrMempoolFull
+	default:
+		return err
+	}
+}
+
+// Broadcast sends a message to all connected members; Send to one, and reports whether
+// it was taken. Neither waits.
+func (n *Node) Broadcast(message []byte)                { n.reactor.broadcast(message) }
+func (n *Node) Send(member uint32, message []byte) bool { return n.reactor.send(member, message) }

@@ -1,0 +1,394 @@
+package ordering_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/internal/sim"
+	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+func TestSealedOrderedOpened(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	sent := []string{"alpha", "beta", "", strings.Repeat("long", 1000), "omega"}
+	r := c.Block(ordering.Proposal{Txs: c.SealTxs(sent...)})
+	if r.Batch == nil || len(r.Batch.Ciphertexts) != len(sent) {
+		t.Fatalf("batch %+v", r.Batch)
+	}
+	if r.Batch.Batch.Phase != commitreveal.Committed {
+		t.Errorf("batch is %s after its block", r.Batch.Batch.Phase)
+	}
+	openings := c.Open(1, 3, 4)
+	if diff := cmp.Diff(openings, c.Open(2, 3, 4)); diff != "" {
+		t.Errorf("openings depend on whose shares they are made of:\n%s", diff)
+	}
+	r = c.Block(ordering.Proposal{Openings: openings})
+	if len(r.Reveals) != 1 || r.Reveals[0].Batch.Phase != commitreveal.Revealed {
+		t.Fatalf("reveals %+v", r.Reveals)
+	}
+	got := sim.Plaintexts(r.Reveals[0])
+	slices.Sort(got)
+	slices.Sort(sent)
+	if diff := cmp.Diff(sent, got); diff != "" {
+		t.Errorf("opened is not what was sealed:\n%s", diff)
+	}
+	// committee, commit, reveal
+	if n := c.State.Log().Size(); n != 3 {
+		t.Errorf("log has %d entries", n)
+	}
+}
+
+// An idle chain must rest (equal app hashes), and one with unfinished work must not.
+func TestAppHashMovesExactlyWhileThereIsWork(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams())
+	empty := func() bool {
+		before := c.State.AppHash()
+		c.Block(ordering.Proposal{})
+		return c.State.AppHash() != before
+	}
+	if !empty() {
+		t.Error("rests in the middle of a ceremony")
+	}
+	c.Ceremony()
+	c.Block(ordering.Proposal{})
+	if empty() {
+		t.Error("moves although idle after the ceremony")
+	}
+	c.Block(ordering.Proposal{Txs: c.SealTxs("x")})
+	if !empty() || !empty() {
+		t.Error("rests although a batch waits for its openings")
+	}
+	c.Block(ordering.Proposal{Openings: c.Open(1, 2, 3)})
+	c.Block(ordering.Proposal{})
+	if empty() {
+		t.Error("moves although idle after the reveal")
+	}
+}
+
+// Every replica must get the same hashes, also one that restarts from its store after
+// every block.
+func TestReplicaThatRestartsAfterEveryBlock(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	c.Block(ordering.Proposal{Txs: c.SealTxs("a", "b")})
+	c.Block(ordering.Proposal{Txs: c.SealTxs("c")})
+	c.Block(ordering.Proposal{Openings: c.Open(1, 2, 3), Txs: c.SealTxs("d", "e", "f")})
+	c.Block(ordering.Proposal{})
+	c.Block(ordering.Proposal{Openings: c.Open(2, 3, 4)})
+
+	s, err := ordering.New(c.Genesis)
+	c.Must(err)
+	w := sim.NewRows()
+	for _, b := range c.Blocks {
+		next, r, err := ordering.Step(s, ordering.NewVerifier(0), b)
+		c.Must(err)
+		w.Add(r)
+		if s, err = ordering.Restore(c.Genesis, r.Snapshot, w.Restore()); err != nil {
+			t.Fatalf("height %d: %v", b.Height, err)
+		}
+		if s.AppHash() != next.AppHash() || s.Height() != next.Height() || s.Beacon() != next.Beacon() || s.ActiveSince() != next.ActiveSince() {
+			t.Fatalf("height %d: restored state differs", b.Height)
+		}
+	}
+	if s.AppHash() != c.State.AppHash() {
+		t.Error("app hashes differ")
+	}
+}
+
+func TestRestoreRefusesDamage(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	c.Block(ordering.Proposal{Txs: c.SealTxs("a")})
+	good := c.Rows.Last.Snapshot
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		bad := slices.Clone(good)
+		bad[rng.IntN(len(bad))] ^= 1 << rng.IntN(8)
+		s, err := ordering.Restore(c.Genesis, bad, c.Rows.Restore())
+		if err == nil && s.AppHash() != c.State.AppHash() {
+			t.Fatal("a damaged snapshot gives another state")
+		}
+	}
+	for i := range good {
+		if _, err := ordering.Restore(c.Genesis, good[:i], c.Rows.Restore()); !errors.Is(err, ordering.ErrSnapshot) {
+			t.Fatalf("a snapshot cut to %d bytes: %v", i, err)
+		}
+	}
+}
+
+func TestCheckRefuses(t *testing.T) {
+	params := ordering.DefaultParams()
+	params.MaxBatch, params.MaxPending, params.MaxValidity = 4, 2, 100
+	c := sim.New(t, 4, params).Ceremony()
+	ordered := c.SealTxs("ordered before")[0]
+	soon := ordering.CiphertextTx(c.SealUntil("soon over", c.State.Height()+2).Bytes())
+	c.Block(ordering.Proposal{Txs: [][]byte{ordered}})
+	first := c.Open(1, 2, 3)[0]
+	c.Block(ordering.Proposal{Txs: c.SealTxs("second")})
+	second := c.Open(1, 2, 3)[1]
+	c.Block(ordering.Proposal{})
+	full := c.SealTxs("no room")[0]
+
+	other := sim.New(t, 7, params).Ceremony()
+	openings := func(bs ...ordering.BatchOpenings) []byte { return ordering.OpeningsTx(bs) }
+	changed := func(f func(o *ordering.BatchOpenings)) []byte {
+		o := first
+		o.Openings = slices.Clone(o.Openings)
+		f(&o)
+		return openings(o)
+	}
+	type block struct {
+		name, want string
+		txs        [][]byte
+	}
+	judge := func(tests []block) {
+		t.Helper()
+		for _, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				b := ordering.Block{Height: c.State.Height() + 1, Txs: test.txs}
+				err := ordering.Check(c.State, c.Verifier, b)
+				if err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Fatalf("got %v, want %q", err, test.want)
+				}
+				if _, r, err := ordering.Step(c.State, c.Verifier, b); err != nil || !slices.ContainsFunc(r.Txs, func(code string) bool { return code != "" }) && !strings.Contains(test.want, "not in order") {
+					t.Fatalf("Step must name what it leaves out: %v, %v", r, err)
+				}
+			})
+		}
+	}
+	judge([]block{
+		{"too many batches pending", "wait for their openings", [][]byte{full}},
+		{"second batch before the first", "oldest pending batch", [][]byte{openings(second)}},
+		{"openings swapped", "oldest pending batch", [][]byte{openings(second, first)}},
+		{"openings not first", "out of place", [][]byte{openings(first), openings(second)}},
+		{"more openings than ciphertexts", "oldest pending batch", [][]byte{changed(func(o *ordering.BatchOpenings) { o.Openings = append(o.Openings, o.Openings[0]) })}},
+		{"opening of another ciphertext", "opening", [][]byte{changed(func(o *ordering.BatchOpenings) { o.Openings[0] = second.Openings[0] })}},
+		{"opening with a flipped bit", "opening", [][]byte{changed(func(o *ordering.BatchOpenings) { o.Openings[0][20] ^= 1 })}},
+		{"certificate of another checkpoint", "signature", [][]byte{changed(func(o *ordering.BatchOpenings) { o.Certificate = second.Certificate })}},
+		{"openings with trailing bytes", "trailing", [][]byte{append(openings(first), 0)}},
+		{"openings cut short", "truncated", [][]byte{openings(first)[:20]}},
+		{"no openings in it", "out of range", [][]byte{openings()}},
+		{"empty transaction", "no kind", [][]byte{{}}},
+		{"unknown kind", "unknown", [][]byte{{9, 1, 2}}},
+		{"ceremony message that is none", "ceremony_message", [][]byte{{2, 1, 2}}},
+		{"block of kind openings, empty", "truncated", [][]byte{{3}}},
+	})
+	c.Block(ordering.Proposal{Openings: []ordering.BatchOpenings{first, second}})
+
+	good := c.SealTxs("1", "2", "3", "4", "5")
+	far := ordering.CiphertextTx(c.SealUntil("far", c.State.Height()+1+params.MaxValidity).Bytes())
+	damaged := slices.Clone(good[0])
+	damaged[len(damaged)-1] ^= 1
+	wrongChain, err := threshold.Seal(c.Rand, c.State.Committee().Key, threshold.SealOptions{ChainID: "other", Namespace: "test", ValidUntil: c.State.Height() + 9}, nil)
+	c.Must(err)
+	sorted := inOrder(c, good[:4])
+	judge([]block{
+		{"ciphertexts out of order", "not in order", [][]byte{sorted[1], sorted[0]}},
+		{"twice in one block", "already_ordered", [][]byte{good[0], good[0]}},
+		{"ordered before", "already_ordered", [][]byte{ordered}},
+		{"too many", "more than 4", inOrder(c, good)},
+		{"expired", "expired", [][]byte{soon}},
+		{"valid for too long", "valid_until_too_far", [][]byte{far}},
+		{"proof does not hold", "invalid_proof", [][]byte{damaged}},
+		{"other chain", "wrong_chain", [][]byte{ordering.CiphertextTx(wrongChain.Bytes())}},
+		{"other key", "wrong_key", other.SealTxs("x")},
+		{"ciphertext cut short", "malformed_ciphertext", [][]byte{good[0][:100]}},
+		{"openings after a ciphertext", "out of place", [][]byte{good[0], openings(first)}},
+		{"openings when nothing is pending", "0 are pending", [][]byte{openings(first)}},
+	})
+	if err := ordering.Check(c.State, c.Verifier, ordering.Block{Height: c.State.Height() + 2}); err == nil {
+		t.Error("a block of another height is accepted")
+	}
+	c.Apply(sorted)
+}
+
+// inOrder puts ciphertext transactions into the order that the next block must have.
+func inOrder(c *sim.Chain, txs [][]byte) [][]byte {
+	byID := make(map[threshold.ID][]byte)
+	var ids []threshold.ID
+	for _, tx := range txs {
+		byID[sim.IDOf(tx)] = tx
+		ids = append(ids, sim.IDOf(tx))
+	}
+	var out [][]byte
+	for _, id := range ordering.Order(c.State.Height()+1, c.State.Beacon(), ids) {
+		out = append(out, byID[id])
+	}
+	return out
+}
+
+// What a bad proposer put into a decided block must not keep the rest from being applied.
+func TestStepLeavesOutWhatIsInvalid(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	good := c.SealTxs("a", "b")
+	damaged := slices.Clone(c.SealTxs("c")[0])
+	damaged[len(damaged)-1] ^= 1
+	next, r, err := ordering.Step(c.State, c.Verifier, ordering.Block{Height: c.State.Height() + 1, Txs: [][]byte{good[0], damaged, {}, good[1], good[0]}})
+	c.Must(err)
+	if diff := cmp.Diff([]string{"", ordering.CodeInvalidProof, "proposal", "", ordering.CodeAlreadyOrdered}, r.Txs); diff != "" {
+		t.Error(diff)
+	}
+	if len(r.Batch.Ciphertexts) != 2 || len(next.Pending()) != 1 {
+		t.Errorf("batch of %d", len(r.Batch.Ciphertexts))
+	}
+}
+
+func TestNoCommitteeNoCiphertexts(t *testing.T) {
+	ready := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	tx := ready.SealTxs("x")[0]
+	c := sim.New(t, 4, ordering.DefaultParams())
+	if err := ordering.CheckTx(c.State, c.Verifier, tx); err == nil || !strings.Contains(err.Error(), ordering.CodeNoCommittee) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Ids are remembered exactly as long as their ciphertexts would be admitted otherwise.
+func TestNeverOrderedTwice(t *testing.T) {
+	params := ordering.DefaultParams()
+	params.MaxValidity = 6
+	c := sim.New(t, 4, params).Ceremony()
+	tx := ordering.CiphertextTx(c.SealUntil("once", c.State.Height()+4).Bytes())
+	c.Block(ordering.Proposal{Txs: [][]byte{tx}})
+	for range 8 {
+		if r := c.Block(ordering.Proposal{Txs: [][]byte{tx}, Openings: c.Open(1, 2, 3)}); r.Batch != nil {
+			t.Fatalf("ordered again at height %d", c.State.Height())
+		}
+		if err := ordering.CheckTx(c.State, c.Verifier, tx); err == nil {
+			t.Fatalf("admitted again after height %d", c.State.Height())
+		}
+		if err := ordering.RecheckTx(c.State, c.Verifier, tx); err == nil {
+			t.Fatalf("stays in the mempool after height %d", c.State.Height())
+		}
+	}
+	if c.State.WasOrdered(sim.IDOf(tx)) {
+		t.Error("remembered after it has expired")
+	}
+}
+
+// The order of a batch may depend on nothing but its ids, height and beacon.
+func TestProposalOrderIsNotArrivalOrder(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	txs := c.SealTxs("a", "b", "c", "d", "e", "f", "g", "h")
+	want := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Txs: txs})
+	for seed := range uint64(10) {
+		got := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Txs: sim.Shuffled(txs, seed)})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+}
+
+func TestProposalRespectsItsSize(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	c.Block(ordering.Proposal{Txs: c.SealTxs("pending")})
+	txs := c.SealTxs("a", "b", "c")
+	one := int64(len(txs[0])) + 3
+	for _, test := range []struct {
+		max  int64
+		want int // transactions, openings included
+	}{{0, 0}, {64, 0}, {200, 1}, {200 + one, 2}, {200 + 3*one, 4}, {1 << 20, 4}} {
+		got := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: test.max, Txs: txs, Openings: c.Open(1, 2, 3)})
+		var size int64
+		for _, tx := range got {
+			size += int64(len(tx)) + 1
+		}
+		if len(got) != test.want || size > test.max {
+			t.Errorf("room for %d bytes: %d transactions of %d bytes, want %d", test.max, len(got), size, test.want)
+		}
+	}
+}
+
+func TestOrderIsAPermutation(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	var ids []threshold.ID
+	for range 300 {
+		var id threshold.ID
+		for i := range id {
+			id[i] = byte(rng.UintN(256))
+		}
+		ids = append(ids, id)
+	}
+	before := slices.Clone(ids)
+	a := ordering.Order(7, [32]byte{1}, ids)
+	if diff := cmp.Diff(before, ids); diff != "" {
+		t.Fatal("the argument was changed")
+	}
+	rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	if diff := cmp.Diff(a, ordering.Order(7, [32]byte{1}, ids)); diff != "" {
+		t.Error("depends on the argument's order")
+	}
+	count := make(map[threshold.ID]int)
+	for _, id := range a {
+		count[id]++
+	}
+	if len(count) != len(ids) {
+		t.Error("not a permutation")
+	}
+	if slices.Equal(a, ordering.Order(7, [32]byte{2}, ids)) || slices.Equal(a, ordering.Order(8, [32]byte{1}, ids)) {
+		t.Error("beacon or height does not matter")
+	}
+}
+
+func TestParams(t *testing.T) {
+	good := sim.New(t, 4, ordering.DefaultParams()).Genesis
+	for _, test := range []struct {
+		name   string
+		change func(g *ordering.Genesis)
+	}{
+		{"size class", func(g *ordering.Genesis) { g.Params.MaxSizeClass = 10 }},
+		{"no validity", func(g *ordering.Genesis) { g.Params.MaxValidity = 0 }},
+		{"no batch", func(g *ordering.Genesis) { g.Params.MaxBatch = 0 }},
+		{"batch too large", func(g *ordering.Genesis) { g.Params.MaxBatch = 1 << 20 }},
+		{"no pending", func(g *ordering.Genesis) { g.Params.MaxPending = 0 }},
+		{"chain of the terms", func(g *ordering.Genesis) { g.Terms.ChainID = "other" }},
+		{"chain id", func(g *ordering.Genesis) { g.ChainID = "with space" }},
+	} {
+		g := *good
+		test.change(&g)
+		if _, err := ordering.New(&g); err == nil {
+			t.Errorf("%s: accepted", test.name)
+		}
+	}
+	for _, text := range []string{"", "{}", `{"chain_id":"x","unknown":1}`, "null", "[]"} {
+		if _, err := ordering.ParseGenesis([]byte(text)); err == nil {
+			t.Errorf("genesis %q accepted", text)
+		}
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	c := sim.New(f, 4, ordering.DefaultParams()).Ceremony()
+	tx := c.SealTxs("seed")[0]
+	c.Block(ordering.Proposal{Txs: c.SealTxs("pending")})
+	f.Add(tx)
+	f.Add(ordering.OpeningsTx(c.Open(1, 2, 3)))
+	f.Add(c.Blocks[0].Txs[0])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, tx []byte) {
+		b := ordering.Block{Height: c.State.Height() + 1, Txs: [][]byte{tx}}
+		refused := ordering.Check(c.State, c.Verifier, b)
+		_, r, err := ordering.Step(c.State, c.Verifier, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (refused == nil) != (r.Txs[0] == "") {
+			t.Fatalf("Check says %v, Step %q", refused, r.Txs[0])
+		}
+	})
+}
+
+func ExampleOrder() {
+	a, b := threshold.ID{1}, threshold.ID{2}
+	for _, id := range ordering.Order(1, [32]byte{}, []threshold.ID{a, b}) {
+		fmt.Println(id[0])
+	}
+	// Output:
+	// 2
+	// 1
+}

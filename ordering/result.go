@@ -1,0 +1,53 @@
+package ordering
+
+import (
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// Result is everything that one block changed: what the shell makes durable in
+// one transaction before it performs any effect. All of it is a function of the
+// state before the block and the block.
+type Result struct {
+	Height  uint64
+	AppHash [32]byte
+	// Snapshot is the small part of the state after the block, for Restore. The
+	// rest (ids still remembered, bodies of pending batches) is in the rows below.
+	Snapshot []byte
+	// Batch is what the block ordered; nil if it ordered nothing.
+	Batch *OrderedBatch
+	// Reveals are the earlier batches that the block opened, oldest first.
+	Reveals []Reveal
+	// Records are the entries the block appended to the commit-reveal log.
+	Records []Record
+	// Txs says, for each transaction of the block, why it was not applied ("" if it was).
+	Txs []string
+}
+
+// OrderedBatch is a batch as its block fixed it.
+type OrderedBatch struct {
+	Batch       commitreveal.Batch
+	Ciphertexts []*threshold.Checked // in order; Ciphertexts[i].ID() == Batch.IDs[i]
+}
+
+// Reveal is a batch with its openings and what they opened to.
+type Reveal struct {
+	Batch       commitreveal.Batch
+	Outcomes    []commitreveal.Outcome // in the batch's order
+	Certificate threshold.Signature
+
+	entry commitreveal.RevealEntry
+}
+
+// Record is one entry of the commit-reveal log with the tree hashes it adds.
+type Record struct {
+	Index  uint64
+	Entry  []byte              // commitreveal.MarshalEntry
+	Hashes []commitreveal.Hash // stored hashes in tlog order
+}
+
+// Seen is an id that was ordered and may not be ordered again.
+type Seen struct {
+	ID         threshold.ID
+	ValidUntil uint64 // forgotten after this height, when the ciphertext is refused as expired anyway
+}

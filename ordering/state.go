@@ -1,0 +1,245 @@
+package ordering
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// State is a chain's state after a height. It is never changed once it exists.
+type State struct {
+	genesis   *Genesis
+	height    uint64
+	appHash   [32]byte
+	ceremony  *keygen.State
+	committee *threshold.Committee // nil until the ceremony's committee is active
+	active    uint64               // height at which it became so
+	log       commitreveal.Log
+	beacon    [32]byte
+	pending   []*OrderedBatch // ordered and not opened yet, oldest first
+	seen      *seenSet
+}
+
+// New is the state before the first block.
+func New(g *Genesis) (*State, error) {
+	if err := g.Validate(); err != nil {
+		return nil, err
+	}
+	c, err := keygen.New(&g.Terms)
+	if err != nil {
+		return nil, fmt.Errorf("ordering: %w", err)
+	}
+	s := &State{genesis: g, ceremony: c, seen: newSeenSet()}
+	s.appHash = s.computeAppHash()
+	return s, nil
+}
+
+func (s *State) Genesis() *Genesis        { return s.genesis }
+func (s *State) Height() uint64           { return s.height }
+func (s *State) AppHash() [32]byte        { return s.appHash }
+func (s *State) Ceremony() *keygen.State  { return s.ceremony }
+func (s *State) Log() commitreveal.Log    { return s.log }
+func (s *State) Beacon() [32]byte         { return s.beacon }
+func (s *State) Pending() []*OrderedBatch { return s.pending } // not to be changed
+
+// Committee is the active committee, nil while there is none.
+func (s *State) Committee() *threshold.Committee { return s.committee }
+
+// ActiveSince is the height of the block that made the committee active.
+func (s *State) ActiveSince() uint64 { return s.active }
+
+// WasOrdered reports whether id was ordered and is still remembered.
+func (s *State) WasOrdered(id threshold.ID) bool { return s.seen.has(id) }
+
+// Busy reports whether there is work that only further blocks can finish: a
+// ceremony that runs, or batches that wait for their openings.
+func (s *State) Busy() bool { return len(s.pending) > 0 || !s.ceremony.Done() }
+
+const domainAppHash = "scrim/app-hash/v1"
+
+// computeAppHash binds everything that decides about the future. CometBFT makes one
+// more block whenever the hash changed, and otherwise rests until there is a
+// transaction: so the height is part of the hash exactly while the state is busy,
+// and an idle chain makes no blocks.
+func (s *State) computeAppHash() [32]byte {
+	h := sha256.New()
+	u64 := func(v uint64) { h.Write(binary.BigEndian.AppendUint64(nil, v)) }
+	h.Write([]byte(domainAppHash))
+	u64(uint64(len(s.genesis.ChainID)))
+	h.Write([]byte(s.genesis.ChainID))
+	ceremony := s.ceremony.Hash()
+	h.Write(ceremony[:])
+	u64(s.log.Size())
+	root := s.log.Root()
+	h.Write(root[:])
+	h.Write(s.beacon[:])
+	u64(uint64(len(s.pending)))
+	for _, b := range s.pending {
+		u64(b.Batch.Height)
+		h.Write(b.Batch.Root[:])
+	}
+	if s.Busy() {
+		u64(s.height)
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+const snapshotVersion = 1
+
+// Snapshot encodes the part of the state that Restore does not get from rows; a block's
+// is in its Result.
+//
+//	version (1) | height (8) | active since (8) | app hash (32) | beacon (32) | log (4 + n) | ceremony (4 + n) |
+//	count of pending batches (2) | per pending batch: height (8) | checkpoint (4 + n)
+func (s *State) Snapshot() ([]byte, error) {
+	b := []byte{snapshotVersion}
+	b = binary.BigEndian.AppendUint64(b, s.height)
+	b = binary.BigEndian.AppendUint64(b, s.active)
+	b = append(b, s.appHash[:]...)
+	b = append(b, s.beacon[:]...)
+	log, err := s.log.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	ceremony, err := s.ceremony.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	b = appendBytes(appendBytes(b, log), ceremony)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(s.pending)))
+	for _, p := range s.pending {
+		c, err := p.Batch.Checkpoint.MarshalBinary()
+		if err != nil {
+			return nil, err
+		}
+		b = binary.BigEndian.AppendUint64(b, p.Batch.Height)
+		b = appendBytes(b, c)
+	}
+	return b, nil
+}
+
+func appendBytes(b, field []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(field))), field...)
+}
+
+// ErrSnapshot means that a stored state cannot be read: the database is damaged, or
+// was written by another version.
+var ErrSnapshot = errors.New("ordering: stored state is damaged or of another version")
+
+// Rows gives Restore what a snapshot leaves to the store.
+type Rows struct {
+	Seen        []Seen                                // ordered ids with ValidUntil above the snapshot's height
+	Ciphertexts func(height uint64) ([][]byte, error) // bodies of a pending batch, in order
+}
+
+// Restore rebuilds a state from what a Result made durable.
+func Restore(g *Genesis, snapshot []byte, rows Rows) (*State, error) {
+	s, err := New(g)
+	if err != nil {
+		return nil, err
+	}
+	r := reader{b: snapshot}
+	if r.uint(1) != snapshotVersion {
+		return nil, fmt.Errorf("%w: version", ErrSnapshot)
+	}
+	s.height, s.active = r.uint(8), r.uint(8)
+	stored := [32]byte(r.take(32))
+	s.beacon = [32]byte(r.take(32))
+	if s.log, err = commitreveal.ParseLog(r.field()); err != nil {
+		return nil, fmt.Errorf("%w: log: %w", ErrSnapshot, err)
+	}
+	if s.ceremony, err = keygen.ParseState(r.field()); err != nil {
+		return nil, fmt.Errorf("%w: ceremony: %w", ErrSnapshot, err)
+	}
+	if c := s.ceremony.Certificate(); c != nil {
+		s.committee = c.Committee
+	}
+	for range r.uint(2) {
+		height := r.uint(8)
+		b, err := restoreBatch(height, r.field(), rows)
+		if err != nil {
+			return nil, fmt.Errorf("%w: batch of height %d: %w", ErrSnapshot, height, err)
+		}
+		s.pending = append(s.pending, b)
+	}
+	if r.bad || len(r.b) != 0 {
+		return nil, fmt.Errorf("%w: length", ErrSnapshot)
+	}
+	for _, e := range rows.Seen {
+		if e.ValidUntil > s.height {
+			s.seen.add(e)
+		}
+	}
+	if s.appHash = s.computeAppHash(); s.appHash != stored {
+		return nil, fmt.Errorf("%w: app hash at height %d is %x, stored %x", ErrSnapshot, s.height, s.appHash, stored)
+	}
+	return s, nil
+}
+
+func restoreBatch(height uint64, checkpoint []byte, rows Rows) (*OrderedBatch, error) {
+	c, err := commitreveal.ParseCheckpoint(checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	bodies, err := rows.Ciphertexts(height)
+	if err != nil {
+		return nil, err
+	}
+	b := &OrderedBatch{}
+	ids := make([]threshold.ID, len(bodies))
+	for i, body := range bodies {
+		ct, err := threshold.ParseCiphertext(body)
+		if err != nil {
+			return nil, fmt.Errorf("ciphertext %d: %w", i, err)
+		}
+		k, err := ct.Check()
+		if err != nil {
+			return nil, fmt.Errorf("ciphertext %d: %w", i, err)
+		}
+		b.Ciphertexts = append(b.Ciphertexts, k)
+		ids[i] = ct.ID()
+	}
+	if b.Batch, err = commitreveal.NewBatch(height, c.Epoch, ids); err != nil {
+		return nil, err
+	}
+	b.Batch, _, err = commitreveal.Step(b.Batch, commitreveal.Logged{Checkpoint: *c})
+	return b, err
+}
+
+// reader reads the snapshot's fields; after a short read everything is zero and bad is set.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) take(n int) []byte {
+	if n > len(r.b) {
+		r.bad, r.b = true, nil
+		return make([]byte, min(n, 64))
+	}
+	v := r.b[:n]
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) uint(n int) uint64 {
+	var v uint64
+	for _, c := range r.take(n) {
+		v = v<<8 | uint64(c)
+	}
+	return v
+}
+
+func (r *reader) field() []byte {
+	n := r.uint(4)
+	if n > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	return r.take(int(n))
+}

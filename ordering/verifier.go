@@ -1,0 +1,113 @@
+package ordering
+
+import (
+	"crypto/sha256"
+	"sync"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// Verifier checks ciphertexts and openings, and remembers what held, so that the
+// same ciphertext is not proven again at the door, in the mempool, in a proposal
+// and in the decided block. Only successes are remembered, under the hash of all
+// their bytes; what falls out of memory is proven again. Safe for concurrent use.
+type Verifier struct {
+	checked memo[threshold.ID, *threshold.Checked]
+	opened  memo[[32]byte, []threshold.VerifiedOpening]
+}
+
+// NewVerifier remembers up to the given number of ciphertexts (for each: its bytes
+// and two decompressed points) and the openings of a few dozen batches.
+func NewVerifier(ciphertexts int) *Verifier {
+	v := &Verifier{}
+	v.checked.limit = ciphertexts
+	v.opened.limit = 2 * maxMaxPending
+	return v
+}
+
+// Check proves one ciphertext.
+func (v *Verifier) Check(c *threshold.Ciphertext) (*threshold.Checked, error) {
+	id := c.ID()
+	if k, ok := v.checked.get(id); ok {
+		return k, nil
+	}
+	k, err := c.Check()
+	if err != nil {
+		return nil, err
+	}
+	v.checked.put(id, k)
+	return k, nil
+}
+
+const domainOpenedMemo = "scrim/verifier/openings/v1"
+
+func openedKey(key *threshold.PublicKey, root commitreveal.Hash, o BatchOpenings) [32]byte {
+	h := sha256.New()
+	h.Write([]byte(domainOpenedMemo))
+	id := key.ID()
+	h.Write(id[:])
+	h.Write(root[:])
+	for i := range o.Openings {
+		h.Write(o.Openings[i][:])
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+func (v *Verifier) openings(key *threshold.PublicKey, b *OrderedBatch, o BatchOpenings) ([]threshold.VerifiedOpening, error) {
+	k := openedKey(key, b.Batch.Root, o)
+	if vs, ok := v.opened.get(k); ok {
+		return vs, nil
+	}
+	vs, err := threshold.VerifyOpenings(key, b.Ciphertexts, o.Openings)
+	if err != nil {
+		return nil, err
+	}
+	v.opened.put(k, vs)
+	return vs, nil
+}
+
+// Remember takes the openings of a batch that the caller itself combined and that
+// therefore hold.
+func (v *Verifier) Remember(key *threshold.PublicKey, root commitreveal.Hash, vs []threshold.VerifiedOpening) {
+	o := BatchOpenings{Openings: make([]threshold.Opening, len(vs))}
+	for i := range vs {
+		o.Openings[i] = vs[i].Opening()
+	}
+	v.opened.put(openedKey(key, root, o), vs)
+}
+
+// memo is a map that forgets its oldest entries.
+type memo[K comparable, V any] struct {
+	mu    sync.Mutex
+	limit int
+	m     map[K]V
+	ring  []K
+	next  int
+}
+
+func (c *memo[K, V]) get(k K) (V, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.m[k]
+	return v, ok
+}
+
+func (c *memo[K, V]) put(k K, v V) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.m[k]; ok || c.limit == 0 {
+		return
+	}
+	if c.m == nil {
+		c.m = make(map[K]V)
+	}
+	if len(c.ring) < c.limit {
+		c.ring = append(c.ring, k)
+	} else {
+		delete(c.m, c.ring[c.next])
+		c.ring[c.next] = k
+		c.next = (c.next + 1) % c.limit
+	}
+	c.m[k] = v
+}

@@ -1,0 +1,64 @@
+package threshold
+
+import (
+	"crypto/sha256"
+	"hash"
+)
+
+// powerCheck checks for many points at once that they are the same power of their bases: e(p[i], H) = e(bases[i], q)
+// for all i. Both sides are first summed up with coefficients drawn from everything that is to be checked: if one
+// equation does not hold, the sum of all holds with probability 2^-128. Components of small order go unnoticed, so what
+// is to be kept is checked for the subgroup too.
+type powerCheck struct {
+	bases        []g1
+	transcript   hash.Hash
+	coefficients []digits
+	baseSum      g1
+}
+
+func newPowerCheck(domain string, bases []g1) *powerCheck {
+	c := &powerCheck{bases: bases, transcript: sha256.New()}
+	c.transcript.Write([]byte(domain))
+	c.add(nil, bases)
+	return c
+}
+
+// add hashes what is to be checked, with q's encoding.
+func (c *powerCheck) add(q []byte, points []g1) {
+	if len(c.bases) == 1 {
+		return // one equation needs no coefficient
+	}
+	c.transcript.Write(q)
+	for i := range points {
+		b := points[i].Bytes()
+		c.transcript.Write(b[:])
+	}
+}
+
+// draw fixes the coefficients; everything has been added.
+func (c *powerCheck) draw() {
+	if len(c.bases) < 2 {
+		return
+	}
+	c.coefficients = make([]digits, len(c.bases))
+	for i, r := range coefficients([sha256.Size]byte(c.transcript.Sum(nil)), len(c.bases)) {
+		c.coefficients[i] = digits128(r[:])
+	}
+	c.baseSum = c.sum(c.bases)
+}
+
+func (c *powerCheck) sum(p []g1) g1 {
+	return affineBatch([]g1Jac{sumOfProducts(p, c.coefficients, coefficientWidth)})[0]
+}
+
+// holds checks points that were added.
+func (c *powerCheck) holds(q *g2, points []g1) bool {
+	switch len(c.bases) {
+	case 0:
+		return true
+	case 1:
+		return pairingsEqual(&points[0], &c.bases[0], q)
+	}
+	sum := c.sum(points)
+	return pairingsEqual(&sum, &c.baseSum, q)
+}
