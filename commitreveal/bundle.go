@@ -426,21 +426,23 @@ func (r *BundleReader) Next() (BundleLine, error) {
 		return nil, r.err
 	}
 	l, err := r.next()
-	if err == io.EOF {
+	switch {
+	case err != nil:
+		l, r.err = nil, &BundleError{r.line, err}
+	case l == nil:
 		r.err = io.EOF
-	} else if err != nil {
-		r.err = &BundleError{r.line, err}
 	}
 	return l, r.err
 }
 
+// next gives nil and no error after the end.
 func (r *BundleReader) next() (BundleLine, error) {
 	r.line++
 	b, err := readLine(r.r)
 	switch {
-	case err == io.EOF && r.order.ended:
-		return nil, io.EOF
-	case err == io.EOF:
+	case errors.Is(err, io.EOF) && r.order.ended:
+		return nil, nil
+	case errors.Is(err, io.EOF):
 		return nil, fmt.Errorf("%w before the line that ends it", io.ErrUnexpectedEOF)
 	case err != nil:
 		return nil, err
@@ -468,8 +470,8 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 		switch {
 		case err == nil:
 			return line[:len(line)-1], nil
-		case err == bufio.ErrBufferFull:
-		case err == io.EOF && len(line) > 0:
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF) && len(line) > 0:
 			return nil, fmt.Errorf("%w in the middle of a line", io.ErrUnexpectedEOF)
 		default:
 			return nil, err

@@ -140,6 +140,29 @@ func TestHeightsDoNotGoBack(t *testing.T) {
 	}
 }
 
+// Two futures of one state do not write into each other.
+func TestStatesAreValues(t *testing.T) {
+	terms := testTerms(7, 5)
+	s := must(New(terms))(t)
+	garbage := func(s *State, j uint32) *State {
+		m := newMessage(testSecret(int(j)).Identity(), terms, terms.Hash(), KindDeal, j, []byte("garbage"))
+		next, _, err := Step(s, Event{1, m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return next
+	}
+	for j := uint32(1); j <= 3; j++ {
+		s = garbage(s, j)
+		a := garbage(s, 4)
+		before := a.Hash()
+		b := garbage(s, 5)
+		if a.Hash() != before || a.Blame()[j].Member != 4 || b.Blame()[j].Member != 5 {
+			t.Fatalf("after %d: %v and %v", j, a.Blame(), b.Blame())
+		}
+	}
+}
+
 // As long as a ceremony runs, every height changes the state's hash; then it stands still.
 func TestHashMovesWhileRunning(t *testing.T) {
 	s := must(New(testTerms(4, 3)))(t)

@@ -221,6 +221,13 @@ func cloneCertificate(t testing.TB, c *Certificate) *Certificate {
 	return must(ParseCertificate(must(c.MarshalBinary())(t)))(t)
 }
 
+// resign makes member i+1 sign what its certification says now.
+func resign(c *Certificate, i int) {
+	one := &c.Certifications[i]
+	m := newMessage(testSecret(i+1).Identity(), c.Terms, c.Terms.Hash(), KindCertification, one.Member, one.body(c.Transcript))
+	one.Signature = m.Signature
+}
+
 func TestCertificateRoundTrip(t *testing.T) {
 	c := finishedOnce().state.Certificate()
 	b := must(c.MarshalBinary())(t)
@@ -280,9 +287,17 @@ func TestVerifyCertificateRefuses(t *testing.T) {
 		"signature of the other": func(c *Certificate) { c.Certifications[0].Signature = other.Certifications[0].Signature },
 		"no signature":           func(c *Certificate) { c.Certifications[0].Signature = [64]byte{} },
 		"short key":              func(c *Certificate) { c.Certifications[0].Key = c.Certifications[0].Key[:48] },
-		"too few qualified":      func(c *Certificate) { c.Qualified = c.Qualified[:2] },
-		"qualified twice":        func(c *Certificate) { c.Qualified[1] = c.Qualified[0] },
-		"qualified stranger":     func(c *Certificate) { c.Qualified[3] = 5 },
+		"certified another key": func(c *Certificate) {
+			c.Certifications[0].Key = c.Committee.Members[1].Bytes()
+			resign(c, 0)
+		},
+		"certified with another share": func(c *Certificate) {
+			c.Certifications[0].Share.Point = c.Certifications[1].Share.Point
+			resign(c, 0)
+		},
+		"too few qualified":  func(c *Certificate) { c.Qualified = c.Qualified[:2] },
+		"qualified twice":    func(c *Certificate) { c.Qualified[1] = c.Qualified[0] },
+		"qualified stranger": func(c *Certificate) { c.Qualified[3] = 5 },
 	} {
 		c := cloneCertificate(t, original)
 		change(c)
@@ -307,6 +322,13 @@ func TestVerifyCertificateRefuses(t *testing.T) {
 func TestParseStateChecks(t *testing.T) {
 	st := finishedOnce()
 	good := must(st.state.MarshalBinary())(t)
+	dealt, _, err := Step(must(New(st.terms))(t), Event{1, st.state.Message(KindDeal, 4)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unsigned := must(dealt.MarshalBinary())(t)
+	must(ParseState(unsigned))(t)
+	unsigned[len(unsigned)-4-4*3-1] ^= 1 // the signature's end: no faults and 12 empty places follow
 	termsLen := 1 + 4 + len(must(st.terms.MarshalBinary())(t))
 	for name, change := range map[string]func(b []byte) []byte{
 		"version":         func(b []byte) []byte { b[0] = 2; return b },
@@ -321,6 +343,7 @@ func TestParseStateChecks(t *testing.T) {
 		"many faults":     func(b []byte) []byte { b[len(b)-1] = 0xff; return b },
 		"fault unknown":   func(b []byte) []byte { b[len(b)-1] = 1; return append(b, make([]byte, faultSize)...) },
 		"nothing":         func([]byte) []byte { return nil },
+		"unsigned":        func([]byte) []byte { return unsigned },
 		"deals withdrawn": func(b []byte) []byte { return append(b[:termsLen+17], make([]byte, 4*kinds+4)...) },
 	} {
 		if _, err := ParseState(change(bytes.Clone(good))); err == nil {
@@ -419,13 +442,16 @@ func FuzzBody(f *testing.F) {
 	dealing := must(New(terms))(f)
 	st := newStage(f, terms)
 	f.Add(uint8(0), must(st.actors[0].dealBody(st.actors[0].poly()))(f))
-	st.command([]string{"deal", "1", "2", "3"})
-	st.command([]string{"deal", "4", "bad=share:1"})
+	st.command([]string{"deal", "all"})
 	responding := st.state
 	f.Add(uint8(1), must(st.actors[0].responseBody(st.state))(f))
-	st.command([]string{"respond", "all"})
+	st.command([]string{"respond", "1", "bad=complain:4"})
+	st.command([]string{"respond", "2", "3", "4"})
 	justifying := st.state
-	f.Add(uint8(2), must(st.actors[3].justificationBody(st.state))(f))
+	answers := must(st.actors[3].justificationBody(st.state))(f)
+	f.Add(uint8(2), answers)
+	f.Add(uint8(2), append([]byte{0, 0}, answers[2:]...))
+	f.Add(uint8(2), append([]byte{0, 2}, answers[2:]...))
 	st.command([]string{"justify", "4"})
 	certifying := st.state
 	if justifying.Phase() != PhaseJustifying || certifying.Phase() != PhaseCertifying {

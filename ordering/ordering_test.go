@@ -392,3 +392,22 @@ func ExampleOrder() {
 	// 2
 	// 1
 }
+
+// What a Verifier may keep is bounded in bytes, whatever is sent to it.
+func TestVerifierForgets(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	ct := c.Seal("x")
+	v := ordering.NewVerifier(3 * (len(ct.Bytes()) + 1024))
+	var last *threshold.Checked
+	for i := range 10 {
+		k, err := v.Check(c.Seal(fmt.Sprint(i)))
+		c.Must(err)
+		last = k
+	}
+	if again, err := v.Check(last.Ciphertext()); err != nil || again != last {
+		t.Errorf("the newest is not remembered: %v", err)
+	}
+	if n := v.Remembered(); n != 3 {
+		t.Errorf("%d are remembered, room is for 3", n)
+	}
+}

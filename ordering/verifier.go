@@ -17,14 +17,19 @@ type Verifier struct {
 	opened  memo[[32]byte, []threshold.VerifiedOpening]
 }
 
-// NewVerifier remembers up to the given number of ciphertexts (for each: its bytes
-// and two decompressed points) and the openings of a few dozen batches.
-func NewVerifier(ciphertexts int) *Verifier {
+// NewVerifier remembers ciphertexts of up to the given number of bytes together, and
+// openings of as many.
+func NewVerifier(bytes int) *Verifier {
 	v := &Verifier{}
-	v.checked.limit = ciphertexts
-	v.opened.limit = 2 * maxMaxPending
+	v.checked.limit, v.opened.limit = bytes, bytes
 	return v
 }
+
+// What a ciphertext and an opening take beside the ciphertext's bytes, roughly.
+const (
+	checkedOverhead = 1024
+	openedSize      = 512
+)
 
 // Check proves one ciphertext.
 func (v *Verifier) Check(c *threshold.Ciphertext) (*threshold.Checked, error) {
@@ -36,7 +41,7 @@ func (v *Verifier) Check(c *threshold.Ciphertext) (*threshold.Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.checked.put(id, k)
+	v.checked.put(id, k, len(c.Bytes())+checkedOverhead)
 	return k, nil
 }
 
@@ -63,7 +68,7 @@ func (v *Verifier) openings(key *threshold.PublicKey, b *OrderedBatch, o BatchOp
 	if err != nil {
 		return nil, err
 	}
-	v.opened.put(k, vs)
+	v.opened.put(k, vs, openedSize*len(vs))
 	return vs, nil
 }
 
@@ -74,16 +79,21 @@ func (v *Verifier) Remember(key *threshold.PublicKey, root commitreveal.Hash, vs
 	for i := range vs {
 		o.Openings[i] = vs[i].Opening()
 	}
-	v.opened.put(openedKey(key, root, o), vs)
+	v.opened.put(openedKey(key, root, o), vs, openedSize*len(vs))
 }
 
-// memo is a map that forgets its oldest entries.
+// memo is a map that forgets its oldest entries when all together cost too much.
 type memo[K comparable, V any] struct {
 	mu    sync.Mutex
 	limit int
+	cost  int
 	m     map[K]V
-	ring  []K
-	next  int
+	order []costed[K] // oldest first
+}
+
+type costed[K comparable] struct {
+	key  K
+	cost int
 }
 
 func (c *memo[K, V]) get(k K) (V, bool) {
@@ -93,21 +103,21 @@ func (c *memo[K, V]) get(k K) (V, bool) {
 	return v, ok
 }
 
-func (c *memo[K, V]) put(k K, v V) {
+func (c *memo[K, V]) put(k K, v V, cost int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.m[k]; ok || c.limit == 0 {
+	if _, ok := c.m[k]; ok || cost > c.limit {
 		return
 	}
 	if c.m == nil {
 		c.m = make(map[K]V)
 	}
-	if len(c.ring) < c.limit {
-		c.ring = append(c.ring, k)
-	} else {
-		delete(c.m, c.ring[c.next])
-		c.ring[c.next] = k
-		c.next = (c.next + 1) % c.limit
-	}
 	c.m[k] = v
+	c.order = append(c.order, costed[K]{k, cost})
+	for c.cost += cost; c.cost > c.limit; {
+		oldest := c.order[0]
+		c.order = c.order[1:]
+		c.cost -= oldest.cost
+		delete(c.m, oldest.key)
+	}
 }

@@ -197,15 +197,16 @@ func TestDoublings(t *testing.T) {
 		if !d.inSubgroup(&p) {
 			t.Fatal("a point of the group is not in it")
 		}
-		for _, b := range [][]byte{random16(r), make([]byte, 16), bytes.Repeat([]byte{0xff}, 16), append(make([]byte, 15), 1), append([]byte{0x80}, make([]byte, 15)...)} {
+		for _, b := range [][16]byte{random16(r), {}, edge16[0], edge16[1], edge16[2]} {
 			var k scalar
-			k.SetBytes(b)
+			k.SetBytes(b[:])
+			e := wnaf(words128(b), coefficientWidth)
 			want := times(&p, &k)
-			if got := toAffine(d.times(digits128(b))); !got.Equal(&want) {
+			if got := toAffine(d.times(e)); !got.Equal(&want) {
 				t.Fatalf("times %x", b)
 			}
 			want.Neg(&want)
-			if got := toAffine(d.times(digits128(b).negated())); !got.Equal(&want) {
+			if got := toAffine(d.times(e.negated())); !got.Equal(&want) {
 				t.Fatalf("times -%x", b)
 			}
 		}
@@ -219,9 +220,65 @@ func TestDoublings(t *testing.T) {
 	}
 }
 
-func random16(r *rand.Rand) []byte {
-	b := binary.BigEndian.AppendUint64(nil, r.Uint64())
-	return binary.BigEndian.AppendUint64(b, r.Uint64())
+func random16(r *rand.Rand) (b [16]byte) {
+	binary.BigEndian.PutUint64(b[:], r.Uint64())
+	binary.BigEndian.PutUint64(b[8:], r.Uint64())
+	return b
+}
+
+var edge16 = [][16]byte{[16]byte(bytes.Repeat([]byte{0xff}, 16)), {15: 1}, {0: 0x80}, {}, [16]byte(bytes.Repeat([]byte{0x88}, 16)), [16]byte(bytes.Repeat([]byte{0x77}, 16))}
+
+func TestCombination128(t *testing.T) {
+	r := testRand(t)
+	for _, n := range []int{0, 1, 2, 63, 64, 65, 200, 700} {
+		points, k := make([]g1, n), make([][16]byte, n)
+		var want g1
+		for i := range points {
+			points[i], k[i] = randomPoint(r), random16(r)
+			switch i % 7 {
+			case 1:
+				points[i] = g1{} // infinity
+			case 2:
+				points[i], k[i] = points[i-2], k[i-2] // doubles
+			case 3:
+				points[i].Neg(&points[i-1])
+				k[i] = k[i-1] // cancels
+			case 4:
+				k[i] = edge16[i%len(edge16)]
+			}
+			var s scalar
+			s.SetBytes(k[i][:])
+			q := times(&points[i], &s)
+			want.Add(&want, &q)
+		}
+		if got := toAffine(combination128(points, k)); !got.Equal(&want) {
+			t.Fatalf("%d points", n)
+		}
+	}
+}
+
+func TestRadix(t *testing.T) {
+	r := testRand(t)
+	for c := uint(2); c <= 12; c++ {
+		for _, b := range append(slices.Clone(edge16), random16(r), random16(r), random16(r), random16(r)) {
+			sum := new(big.Int)
+			d := radix(words128(b), c)
+			for i := len(d) - 1; i >= 0; i-- {
+				if int(d[i]) > 1<<(c-1) || int(d[i]) < -(1<<(c-1)) {
+					t.Fatalf("%d bits: digit %d", c, d[i])
+				}
+				sum.Lsh(sum, c).Add(sum, big.NewInt(int64(d[i])))
+			}
+			if sum.Cmp(new(big.Int).SetBytes(b[:])) != 0 {
+				t.Fatalf("%d bits: %x became %v", c, b, sum)
+			}
+		}
+	}
+	for n := 1; n < 1<<17; n *= 2 {
+		if c := bucketBits(n); c < 2 || c > 12 || n == 128 && c != 5 && c != 6 {
+			t.Errorf("%d points: digits of %d bits", n, c)
+		}
+	}
 }
 
 func TestSumOfProducts(t *testing.T) {

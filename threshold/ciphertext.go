@@ -261,7 +261,7 @@ func (c *Ciphertext) Check() (*Checked, error) {
 	if c == nil || c.wire == nil {
 		return nil, fmt.Errorf("check ciphertext: none: %w", ErrEncoding)
 	}
-	e := digits128(c.challenge()).negated()
+	e := wnaf(words128([challengeSize]byte(c.challenge())), coefficientWidth).negated()
 	u, eu, err := decodeTimes(c.u(), e)
 	if err != nil {
 		return nil, fmt.Errorf("check ciphertext: U: %w", err)

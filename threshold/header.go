@@ -18,6 +18,9 @@ const (
 	// MaxPlaintext is the most that one ciphertext holds, in bytes.
 	MaxPlaintext = minPadded<<MaxSizeClass - lengthSize
 
+	// MaxCiphertext is the largest encoding of a ciphertext, in bytes.
+	MaxCiphertext = 1 + 1 + MaxChainID + 1 + MaxNamespace + 32 + 8 + 1 + capsuleSize + minPadded<<MaxSizeClass + tagSize
+
 	lengthSize = 4 // of the length before the plaintext
 )
 

@@ -57,13 +57,6 @@ func (d digits) negated() digits {
 
 // sumOfProducts is the sum of d[i] p[i], all d being of width w (Straus: the doublings are shared).
 func sumOfProducts(p []g1, d []digits, w uint) g1Jac {
-	// Beyond some hundred points the shared doublings cost nothing, and the tables leave the cache.
-	const most = 256
-	if len(p) > most {
-		head, tail := sumOfProducts(p[:most], d[:most], w), sumOfProducts(p[most:], d[most:], w)
-		head.AddAssign(&tail)
-		return head
-	}
 	odd, n := oddMultiples(p, w), 1<<(w-2)
 	length := 0
 	for i := range d {
@@ -192,9 +185,88 @@ func (f factor) times(p *g1) g1Jac {
 // coefficientWidth is for numbers of 128 bits: challenges and the coefficients of a random linear combination.
 const coefficientWidth = 4
 
-// digits128 reads 16 bytes, big-endian.
-func digits128(b []byte) digits {
-	return wnaf(words{binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b)}, coefficientWidth)
+func words128(b [16]byte) words {
+	return words{binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[:8])}
+}
+
+// combination128 is the sum of k[i] p[i].
+func combination128(p []g1, k [][16]byte) g1Jac {
+	if len(p) >= 64 {
+		return sumByBuckets(p, k)
+	}
+	d := make([]digits, len(k))
+	for i := range k {
+		d[i] = wnaf(words128(k[i]), coefficientWidth)
+	}
+	return sumOfProducts(p, d, coefficientWidth)
+}
+
+// sumByBuckets is the sum of k[i] p[i] by Pippenger's method: for many points it is cheaper to collect those with the same
+// digit than to make a table for each.
+func sumByBuckets(p []g1, k [][16]byte) g1Jac {
+	c := bucketBits(len(p))
+	d := make([][]int16, len(k))
+	for i := range k {
+		d[i] = radix(words128(k[i]), c)
+	}
+	buckets := make([]g1Jac, 1<<(c-1)) // the last is for the digits 2^(c-1) and -2^(c-1)
+	var infinity, sum g1Jac
+	infinity.FromAffine(new(g1))
+	sum = infinity
+	var minus g1
+	for w := len(radix(words{}, c)) - 1; w >= 0; w-- {
+		for range c {
+			sum.DoubleAssign()
+		}
+		for i := range buckets {
+			buckets[i] = infinity
+		}
+		for i := range p {
+			switch v := d[i][w]; {
+			case v > 0:
+				buckets[v-1].AddMixed(&p[i])
+			case v < 0:
+				buckets[-v-1].AddMixed(minus.Neg(&p[i]))
+			}
+		}
+		run := infinity
+		for i := len(buckets) - 1; i >= 0; i-- {
+			run.AddAssign(&buckets[i])
+			sum.AddAssign(&run)
+		}
+	}
+	return sum
+}
+
+// bucketBits is the digits' length for which the additions, of n points into buckets and of the buckets, cost least.
+func bucketBits(n int) uint {
+	best, bits := 0, uint(0)
+	for c := uint(2); c <= 12; c++ {
+		cost := (128/int(c) + 1) * (11*n + 32<<(c-1))
+		if bits == 0 || cost < best {
+			best, bits = cost, c
+		}
+	}
+	return bits
+}
+
+// radix writes a number below 2^128 in signed digits of c bits, from -2^(c-1)+1 to 2^(c-1), lowest first.
+func radix(k words, c uint) []int16 {
+	out := make([]int16, 0, 128/c+1)
+	carry := uint64(0)
+	for i := uint(0); i <= 128; i += c {
+		v := k[i/64] >> (i % 64)
+		if i%64 != 0 {
+			v |= k[i/64+1] << (64 - i%64)
+		}
+		v = v&(1<<c-1) + carry
+		carry = 0
+		if v > 1<<(c-1) {
+			carry = 1
+		}
+		out = append(out, int16(int64(v)-int64(carry<<c)))
+	}
+	return out
 }
 
 // doublings is 2^i P for i from 0 to 128.

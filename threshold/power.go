@@ -12,7 +12,7 @@ import (
 type powerCheck struct {
 	bases        []g1
 	transcript   hash.Hash
-	coefficients []digits
+	coefficients [][16]byte
 	baseSum      g1
 }
 
@@ -40,15 +40,12 @@ func (c *powerCheck) draw() {
 	if len(c.bases) < 2 {
 		return
 	}
-	c.coefficients = make([]digits, len(c.bases))
-	for i, r := range coefficients([sha256.Size]byte(c.transcript.Sum(nil)), len(c.bases)) {
-		c.coefficients[i] = digits128(r[:])
-	}
+	c.coefficients = coefficients([sha256.Size]byte(c.transcript.Sum(nil)), len(c.bases))
 	c.baseSum = c.sum(c.bases)
 }
 
 func (c *powerCheck) sum(p []g1) g1 {
-	return affineBatch([]g1Jac{sumOfProducts(p, c.coefficients, coefficientWidth)})[0]
+	return affineBatch([]g1Jac{combination128(p, c.coefficients)})[0]
 }
 
 // holds checks points that were added.

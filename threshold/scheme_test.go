@@ -131,6 +131,11 @@ func TestSizes(t *testing.T) {
 	}
 	_, err := threshold.Seal(r, c.Key, options, make([]byte, threshold.MaxPlaintext+1))
 	expect(t, err, threshold.ErrTooLarge)
+	longest := threshold.SealOptions{ChainID: strings.Repeat("c", 50), Namespace: strings.Repeat("n", 32)}
+	ct, err := threshold.Seal(r, c.Key, longest, make([]byte, threshold.MaxPlaintext))
+	if err != nil || len(ct.Bytes()) != threshold.MaxCiphertext {
+		t.Errorf("the largest ciphertext is not MaxCiphertext: %v", err)
+	}
 }
 
 func TestSealRefuses(t *testing.T) {

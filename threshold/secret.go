@@ -1,6 +1,7 @@
 package threshold
 
 import (
+	"crypto/subtle"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,10 +22,13 @@ func NewSecretShare(member uint32, scalar *[ScalarSize]byte) (*SecretShare, erro
 	if member < 1 || member > MaxMembers {
 		return nil, fmt.Errorf("secret share of member %d: %w", member, ErrShare)
 	}
+	if err := new(circl.Scalar).UnmarshalBinary(scalar[:]); err != nil {
+		return nil, fmt.Errorf("secret share: not below the order: %w", ErrEncoding)
+	}
 	own := *scalar
 	s := &SecretShare{member: member, secret: func() *[ScalarSize]byte { return &own }}
-	if _, err := s.scalar(); err != nil {
-		return nil, fmt.Errorf("secret share: %w", ErrEncoding)
+	if s.wiped() {
+		return nil, fmt.Errorf("secret share: zero: %w", ErrEncoding)
 	}
 	return s, nil
 }
@@ -37,16 +41,9 @@ func (s *SecretShare) bytes() *[ScalarSize]byte {
 	return s.secret()
 }
 
-// scalar gives the secret as a number; a wiped one is zero, which is no secret.
-func (s *SecretShare) scalar() (*circl.Scalar, error) {
-	k := new(circl.Scalar)
-	if err := k.UnmarshalBinary(s.bytes()[:]); err != nil {
-		return nil, ErrEncoding
-	}
-	if k.IsZero() == 1 {
-		return nil, ErrWiped
-	}
-	return k, nil
+// wiped reports, in constant time, that there is no secret (any more).
+func (s *SecretShare) wiped() bool {
+	return subtle.ConstantTimeCompare(s.bytes()[:], make([]byte, ScalarSize)) == 1
 }
 
 // Member is the member's number, from 1.
@@ -54,12 +51,13 @@ func (s *SecretShare) Member() uint32 { return s.member }
 
 // MemberKey is s_j H, the public key of the share; nil after Wipe.
 func (s *SecretShare) MemberKey() *MemberKey {
-	k, err := s.scalar()
-	if err != nil {
+	var k circl.Scalar
+	if s.wiped() || k.UnmarshalBinary(s.bytes()[:]) != nil {
 		return nil
 	}
 	var v circl.G2
-	v.ScalarMult(k, circl.G2Generator())
+	v.ScalarMult(&k, circl.G2Generator())
+	k = circl.Scalar{}
 	key, err := ParseMemberKey(v.BytesCompressed())
 	if err != nil {
 		return nil
@@ -71,7 +69,8 @@ func (s *SecretShare) MemberKey() *MemberKey {
 // what it gets. It is all zeros after Wipe.
 func (s *SecretShare) ExposeSecretBytes() [ScalarSize]byte { return *s.bytes() }
 
-// Wipe overwrites the secret; the share and all its copies give [ErrWiped] from then on.
+// Wipe overwrites the secret; the share and all its copies give [ErrWiped] from then on. What Go's runtime may have
+// left of it on a stack or in the heap is out of reach.
 func (s *SecretShare) Wipe() { clear(s.bytes()[:]) }
 
 const redacted = "threshold.SecretShare(redacted)"
@@ -110,8 +109,8 @@ func (s *SecretShare) Sign(msg []byte) (SignatureShare, error) {
 
 // multiply gives the secret times each base; the bases are points of the group.
 func (s *SecretShare) multiply(bases []g1) ([][PointSize]byte, error) {
-	if _, err := s.scalar(); err != nil {
-		return nil, err
+	if s.wiped() {
+		return nil, ErrWiped
 	}
 	f := newSecretFactor(s.bytes())
 	defer f.wipe()

@@ -10,12 +10,17 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/httpapi/client"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 	"github.com/scrimlabs/scrim/internal/wallet"
 	"github.com/spf13/cobra"
 )
+
+// patience: other nodes can answer for one that does not.
+var patience = client.Options{Retries: 2, Backoff: 100 * time.Millisecond}
 
 // connection holds the flags of whom to ask and whom to trust.
 type connection struct {
@@ -39,7 +44,7 @@ func (c *connection) open(cmd *cobra.Command) (*wallet.Wallet, error) {
 	if len(c.nodes) == 0 {
 		return nil, usagef("no node is named; give --node http://host:port, once for each, or set SCRIM_NODES")
 	}
-	o := wallet.Options{TrustFile: c.trust}
+	o := wallet.Options{TrustFile: c.trust, Client: patience}
 	if c.termsHash != "" {
 		hash, err := parseHash("--terms-hash", c.termsHash)
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/scrimlabs/scrim/httpapi/client"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 	"github.com/scrimlabs/scrim/internal/wallet"
 	"github.com/scrimlabs/scrim/threshold"
@@ -30,7 +29,7 @@ func newStatus() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			tx, err := wallet.Status(cmd.Context(), nodes, client.Options{}, id)
+			tx, err := wallet.Status(cmd.Context(), nodes, patience, id)
 			if err != nil {
 				return err
 			}

@@ -91,6 +91,7 @@ type auditor struct {
 	seen       seenIDs
 
 	findings      []*finding
+	waiting       int    // findings that wait in a batch for its reveal
 	certified     uint64 // log entries that a valid certificate covers
 	certHeight    uint64 // of the last certified batch
 	certBroken    bool   // the last certificate did not verify
@@ -117,12 +118,12 @@ func newAuditor(checks Checks, opts Options) *auditor {
 func (a *auditor) read(lines *commitreveal.BundleReader) {
 	for !a.stopped {
 		line, err := lines.Next()
-		if err == io.EOF {
+		if errors.Is(err, commitreveal.ErrBundle) {
+			a.stop("%v", err)
 			return
 		}
 		if err != nil {
-			a.stop("%v", err)
-			return
+			return // io.EOF: the bundle is whole
 		}
 		a.line(line)
 	}
@@ -323,7 +324,7 @@ func (a *auditor) certificate(index uint64, b *batch, certificate threshold.Sign
 	}
 	a.certified, a.certHeight = b.checkpoint.LogSize, b.entry.Height
 	for _, f := range a.findings {
-		f.certify(a.certified, b.entry.Epoch)
+		f.certify(a.certified, b.committee.Committee.Epoch)
 	}
 }
 

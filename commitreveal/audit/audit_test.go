@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -150,7 +151,7 @@ func TestDishonestCommittee(t *testing.T) {
 		}, []string{"beacon 5 " + committeeOf}},
 		"another epoch": {func(n *network) {
 			n.lyingBlock(5, lies{commit: func(e *commitreveal.CommitEntry) { e.Epoch = 2 }}, n.seal("x"))
-		}, []string{"epoch 5 " + "committee of epoch 2"}},
+		}, []string{"epoch 5 " + committeeOf}},
 		"another key id": {func(n *network) {
 			n.lyingBlock(5, lies{commit: func(e *commitreveal.CommitEntry) { e.KeyID[0]++ }}, n.seal("x"))
 		}, []string{"key_id 5 " + committeeOf}},
@@ -403,6 +404,29 @@ func TestCannotTell(t *testing.T) {
 	}
 }
 
+// TestCount: the number in a commit entry is not that of its transactions.
+func TestCount(t *testing.T) {
+	n := honest(t)
+	l := n.lines[15].(*commitreveal.BundleEntry) // the pending batch of one
+	e, err := commitreveal.ParseEntry(l.Entry)
+	n.must(err)
+	commit := e.(commitreveal.CommitEntry)
+	commit.Count = 2
+	two, err := commitreveal.MarshalEntry(commit)
+	n.must(err)
+	whole := n.bundle()
+	r := run(t, strings.Replace(whole, hex.EncodeToString(l.Entry), hex.EncodeToString(two), 1), Options{})
+	if diff := cmp.Diff([]string{"batch_root 10 bundle"}, short(r)); diff != "" || r.Verdict != Violated {
+		t.Errorf("the root is over fewer: %s, -want +got:\n%s", r.Verdict, diff)
+	}
+	lines := strings.SplitAfter(whole, "\n")
+	more := strings.Replace(lines[16], `"position":0`, `"position":1`, 1)
+	r = run(t, strings.Join(slices.Insert(lines, 17, more), ""), Options{})
+	if r.Verdict != CannotTell || !strings.Contains(strings.Join(r.Missing, ""), "more than its 1 transactions") {
+		t.Errorf("a transaction too many: %s %q %v", r.Verdict, r.Missing, r.Findings)
+	}
+}
+
 // TestViolationOutweighsMissing: what was found before the cut stands.
 func TestViolationOutweighsMissing(t *testing.T) {
 	n := newNetwork(t)
@@ -640,6 +664,28 @@ func TestManyFindings(t *testing.T) {
 	}
 	r := run(t, n.bundle(), Options{})
 	if r.Verdict != Violated || len(r.Findings) != maxFindings || r.MoreFindings != 3*41-maxFindings {
+		t.Errorf("%s: %d findings and %d more", r.Verdict, len(r.Findings), r.MoreFindings)
+	}
+}
+
+// TestManyFindingsWait: what waits for its reveal is bounded too.
+func TestManyFindingsWait(t *testing.T) {
+	n := newNetwork(t)
+	n.withhold = true
+	for h := uint64(3); h < 5; h++ {
+		var cts []*threshold.Ciphertext
+		for range 60 {
+			cts = append(cts, n.seal("x"))
+		}
+		n.block(h, cts...)
+	}
+	for _, p := range n.pending {
+		for i, o := range n.outcomes(p.cts) {
+			p.lines[i].Opening, p.lines[i].Plaintext = &o.Opening, []byte("y")
+		}
+	}
+	r := run(t, n.bundle(), Options{})
+	if r.Verdict != Violated || len(r.Findings) != maxFindings || r.MoreFindings != 120-maxFindings || r.Findings[0].Who != WhoBundle {
 		t.Errorf("%s: %d findings and %d more", r.Verdict, len(r.Findings), r.MoreFindings)
 	}
 }

@@ -24,7 +24,8 @@ type batch struct {
 	opened      bool // all of them with openings
 	outcomes    commitreveal.Hash
 	voids       uint32
-	wrong       []Finding // openings, plaintexts and voids that are not true
+	untrue      bool      // some opening, plaintext or void is not true
+	wrong       []Finding // which; they wait for the reveal
 }
 
 // closeBatch checks the batch whose transactions have all been read.
@@ -190,7 +191,7 @@ func (a *auditor) verifyOpenings(b *batch, checked []*threshold.Checked, outcome
 			a.missing("batch of height %d: %v", b.entry.Height, err)
 			return nil
 		}
-		b.isWrong(CodeOpening, "the opening of ciphertext %d does not verify", positions[bad.Index])
+		a.wrong(b, CodeOpening, "the opening of ciphertext %d does not verify", positions[bad.Index])
 		positions = slices.Delete(positions, bad.Index, bad.Index+1)
 	}
 	return nil
@@ -203,13 +204,13 @@ func (a *auditor) checkOutcome(b *batch, i int, v threshold.VerifiedOpening, cla
 	case err != nil && !void:
 		a.missing("batch of height %d: ciphertext %d cannot be opened: %v", b.entry.Height, i, err)
 	case void && !claimed.Void:
-		b.isWrong(CodeVoid, "ciphertext %d is void, a plaintext is claimed", i)
+		a.wrong(b, CodeVoid, "ciphertext %d is void, a plaintext is claimed", i)
 	case void:
 		a.report.Voids++
 	case claimed.Void:
-		b.isWrong(CodeVoid, "ciphertext %d is claimed to be void, but decrypts", i)
+		a.wrong(b, CodeVoid, "ciphertext %d is claimed to be void, but decrypts", i)
 	case !bytes.Equal(plaintext, claimed.Plaintext):
-		b.isWrong(CodePlaintext, "the plaintext of ciphertext %d is not what its opening gives", i)
+		a.wrong(b, CodePlaintext, "the plaintext of ciphertext %d is not what its opening gives", i)
 	default:
 		a.report.Plaintexts++
 	}
@@ -226,7 +227,7 @@ func (a *auditor) compareOutcomes(index uint64, b *batch, e commitreveal.RevealE
 		return
 	}
 	same := b.outcomes == e.Openings
-	if !same && len(b.wrong) == 0 {
+	if !same && !b.untrue {
 		a.found(index, CodeOutcomes, b.entry.Height, "the log commits to other outcomes than the openings give")
 	}
 	if same && b.voids != e.Voids {
@@ -244,6 +245,7 @@ func (a *auditor) blame(b *batch, entry int64) {
 	for _, f := range b.wrong {
 		a.add(&finding{entry: entry, Finding: f})
 	}
+	a.waiting -= len(b.wrong)
 	b.wrong = nil
 }
 
@@ -285,7 +287,13 @@ func (s *seenIDs) forget(height uint64) {
 	s.next = max(minForget, 2*len(s.at))
 }
 
-// isWrong notes an outcome that is not true.
-func (b *batch) isWrong(code, format string, args ...any) {
+// wrong notes an outcome that is not true, until the reveal.
+func (a *auditor) wrong(b *batch, code, format string, args ...any) {
+	b.untrue = true
+	if a.waiting >= maxFindings {
+		a.report.MoreFindings++
+		return
+	}
+	a.waiting++
 	b.wrong = append(b.wrong, Finding{Code: code, Height: b.entry.Height, What: fmt.Sprintf(format, args...)})
 }

@@ -292,12 +292,16 @@ func (n *Net) WaitReady(ctx context.Context) error {
 	return nil
 }
 
-// Watch returns when ctx ends, with nil, or when a node or Postgres ends by itself, with an error.
-func (n *Net) Watch(ctx context.Context) error {
+// Watch returns when ctx ends, with nil, or when one of these nodes (none: any) or
+// Postgres ends, with an error.
+func (n *Net) Watch(ctx context.Context, nodes ...*Node) error {
+	if len(nodes) == 0 {
+		nodes = n.Nodes
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan *Node)
-	for _, node := range n.Nodes {
+	for _, node := range nodes {
 		go func() {
 			select {
 			case <-node.Done():

@@ -44,13 +44,15 @@ var rooms = map[string][]string{
 	"internal/pg/pgtest":      {"internal/pg", "internal/pgcluster", "migrations"},
 	"internal/devnet": {"internal/node", "internal/pgcluster", "internal/wallet", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit",
 		"ordering", "keygen", "keygen/sharefile", "threshold"},
+	"internal/devnet/load":       {"internal/wallet", "httpapi/client", "httpapi/v1", "threshold"},
+	"internal/wallet/wallettest": {"httpapi", "httpapi/v1", "commitreveal", "keygen", "threshold"},
 	"internal/devnet/demo": {"internal/devnet", "internal/node", "internal/pgcluster", "internal/wallet", "httpapi/client", "httpapi/v1",
 		"commitreveal", "commitreveal/audit", "ordering", "keygen", "threshold"},
 	"internal/e2e":           {}, // tests only
 	"internal/e2e/byzantine": {"internal/node", "internal/devnet", "ordering", "ordering/abci", "commitreveal", "keygen", "keygen/sharefile", "threshold"},
 	"internal/house":         {}, // tests only
 
-	"cmd/scrimd": {"internal/node", "internal/devnet", "internal/devnet/demo", "keygen", "keygen/sharefile", "ordering"},
+	"cmd/scrimd": {"internal/node", "internal/devnet", "internal/devnet/demo", "internal/devnet/load", "internal/wallet", "httpapi/client", "keygen", "keygen/sharefile", "ordering"},
 	// ordering is pure: the auditor recomputes the order with the node's own function (docs/decisions/0003).
 	"cmd/scrim": {"internal/wallet", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "keygen", "keygen/sharefile",
 		"ordering", "threshold"},

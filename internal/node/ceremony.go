@@ -33,6 +33,7 @@ type ceremony struct {
 	identities []age.Identity
 	recipients []age.Recipient
 	dir        string
+	index      uint32 // of this member
 	submit     func(tx []byte) error
 	onShare    func(*threshold.SecretShare)
 	log        *slog.Logger
@@ -47,26 +48,40 @@ func (c *ceremony) path(t *keygen.Terms, kind string) string {
 	return filepath.Join(c.dir, fmt.Sprintf("epoch-%d-attempt-%d.%s.age", t.Epoch, t.Attempt, kind))
 }
 
-// open prepares the member's part in the ceremony of these terms. The seed is drawn once
-// and stored before anything that depends on it is sent; all else follows from it, so
-// that a member that comes back says exactly what it said before.
-func (c *ceremony) open(t *keygen.Terms) error {
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
-		return err
-	}
-	seed, err := sharefile.ReadSeed(c.path(t, "seed"), t.Hash(), c.identities)
-	if errors.Is(err, sharefile.ErrNotFound) {
-		if _, err := rand.Read(seed[:]); err != nil {
-			return err
-		}
-		err = sharefile.WriteSeed(c.path(t, "seed"), t.Hash(), seed, c.recipients)
-	}
+// open prepares the member's part in the ceremony s. The seed is drawn once and stored
+// before anything that depends on it is sent; all else follows from it, so that a member
+// that comes back says exactly what it said before.
+func (c *ceremony) open(s *keygen.State) error {
+	seed, err := c.seed(s)
 	if err != nil {
 		return err
 	}
-	c.participant, err = keygen.NewParticipant(c.secret, t, seed)
+	c.participant, err = keygen.NewParticipant(c.secret, s.Terms(), seed)
 	clear(seed[:])
 	return err
+}
+
+func (c *ceremony) seed(s *keygen.State) (seed [32]byte, err error) {
+	t := s.Terms()
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return seed, err
+	}
+	path := c.path(t, "seed")
+	seed, err = sharefile.ReadSeed(path, t.Hash(), c.identities)
+	if !errors.Is(err, sharefile.ErrNotFound) {
+		return seed, err
+	}
+	if s.Done() {
+		return seed, nil // the share itself does not depend on the seed
+	}
+	if s.Status().Members[c.index-1].Deal != keygen.CellAwaited && s.Phase() != keygen.PhaseAccepted {
+		return seed, fmt.Errorf("node: %s is missing, and this member has dealt with it or is too late to deal; restore it from a backup, "+
+			"or start this node again when the others have ended the ceremony", path)
+	}
+	if _, err := rand.Read(seed[:]); err != nil {
+		return seed, err
+	}
+	return seed, sharefile.WriteSeed(path, t.Hash(), seed, c.recipients)
 }
 
 // run sends what is owed, after every block and from time to time, until the ceremony
@@ -160,7 +175,7 @@ func (c *ceremony) load(t *keygen.Terms) (*threshold.SecretShare, error) {
 }
 
 // finish gives the share of an active committee to whoever opens batches. A share file
-// that is lost is made again from the seed and the chain.
+// that is lost is made again from the member's keys and the chain.
 func (c *ceremony) finish(s *keygen.State) error {
 	cert := s.Certificate()
 	if cert == nil {
@@ -173,7 +188,7 @@ func (c *ceremony) finish(s *keygen.State) error {
 	share, err := c.load(t)
 	if errors.Is(err, sharefile.ErrNotFound) {
 		if share, err = c.participant.Share(s); err == nil {
-			c.log.Warn("share file was missing; made again from the seed and the chain", "file", c.path(t, "share"))
+			c.log.Warn("share file was missing; made again from the member's keys and the chain", "file", c.path(t, "share"))
 			err = c.store(s, share)
 		}
 	}

@@ -77,18 +77,30 @@ func (e *engine) Committed(next *ordering.State, r *ordering.Result) {
 
 func (e *engine) Openings(s *ordering.State) []ordering.BatchOpenings { return e.opener.openings(s) }
 
+// checkOwner refuses a database that is another chain's or another member's.
+func checkOwner(ctx context.Context, store *pg.Store, want pg.Chain) error {
+	c, err := store.Chain(ctx)
+	if errors.Is(err, pg.ErrEmpty) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if c.ChainID != want.ChainID || c.GenesisHash != want.GenesisHash {
+		return &pg.ForeignChainError{Have: pg.Identity{ChainID: c.ChainID, GenesisHash: c.GenesisHash}, Want: pg.Identity{ChainID: want.ChainID, GenesisHash: want.GenesisHash}}
+	}
+	return nil
+}
+
 // loadState rebuilds the state after the last durable block, or gives the one before
 // the first.
-func loadState(ctx context.Context, store *pg.Store, g *ordering.Genesis, want pg.Chain) (*ordering.State, error) {
+func loadState(ctx context.Context, store *pg.Store, g *ordering.Genesis) (*ordering.State, error) {
 	c, err := store.Chain(ctx)
 	if errors.Is(err, pg.ErrEmpty) {
 		return ordering.New(g)
 	}
 	if err != nil {
 		return nil, err
-	}
-	if c.ChainID != want.ChainID || c.GenesisHash != want.GenesisHash {
-		return nil, &pg.ForeignChainError{Have: pg.Identity{ChainID: c.ChainID, GenesisHash: c.GenesisHash}, Want: pg.Identity{ChainID: want.ChainID, GenesisHash: want.GenesisHash}}
 	}
 	seen, err := store.Seen(ctx, c.Height+1)
 	if err != nil {

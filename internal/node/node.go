@@ -24,7 +24,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/scrimlabs/scrim/commitreveal"
@@ -56,8 +55,8 @@ func buildVersion() string {
 }
 
 const (
-	verifierMemory  = 16 << 10 // ciphertexts whose proof is remembered
-	shutdownTimeout = 3 * time.Second
+	verifierMemory  = 64 << 20        // bytes of ciphertexts whose proof is remembered
+	shutdownTimeout = 3 * time.Second // for requests that run, and then for a block that is being written
 	syncPoll        = 50 * time.Millisecond
 )
 
@@ -110,22 +109,25 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 		return err
 	}
 	defer store.Close()
-	chain := chainOf(g, genesis)
-	state, err := loadState(ctx, store, g, chain)
+	chain := chainOf(g, genesis, g.Terms.Members[member-1].Identity)
+	if err := checkOwner(ctx, store, chain); err != nil {
+		return err
+	}
+	state, err := loadState(ctx, store, g)
 	if err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-
 	n := &running{cfg: cfg, log: log, self: g.Terms.Members[member-1], member: member, store: store, verifier: ordering.NewVerifier(verifierMemory), metrics: newMetrics(registry)}
 	n.opener = n.newOpener(g, secret)
 	n.opener.committed(state)
-	cer, err := n.newCeremony(g, secret, func(s *threshold.SecretShare) { n.opener.setShare(wrap(s)) })
+	cer, err := n.newCeremony(state.Ceremony(), secret, func(s *threshold.SecretShare) { n.opener.setShare(wrap(s)) })
 	if err != nil {
 		return err
 	}
-	eng := &engine{ctx: ctx, store: store, chain: chain, opener: n.opener, metrics: n.metrics, log: log}
+	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWriting()
+	eng := &engine{ctx: writing, store: store, chain: chain, opener: n.opener, metrics: n.metrics, log: log}
 	eng.onCommitted = append(eng.onCommitted, cer.poke)
 	n.comet, err = abci.New(n.cometConfig(genesis, secret, state, eng))
 	if err != nil {
@@ -134,7 +136,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	n.opener.net = n.comet
 	cer.submit = func(tx []byte) error { return n.comet.Submit(tx, nil) }
 	n.intake = n.newIntake(g, secret)
-	return n.run(ctx, cer, registry)
+	return n.run(ctx, cer, registry, stopWriting)
 }
 
 func readGenesis(cfg *Config) ([]byte, *ordering.Genesis, error) {
@@ -152,8 +154,16 @@ func readGenesis(cfg *Config) ([]byte, *ordering.Genesis, error) {
 	return text, g, nil
 }
 
-func chainOf(g *ordering.Genesis, genesis []byte) pg.Chain {
-	return pg.Chain{ChainID: g.ChainID, GenesisHash: sha256.Sum256(genesis)}
+const domainDatabase = "scrim/database/v1"
+
+// chainOf says whose database it must be: this chain's and this member's. Two members
+// with one database would give each other's receipts, and mix up their guards.
+func chainOf(g *ordering.Genesis, genesis []byte, member ed25519.PublicKey) pg.Chain {
+	h := sha256.New()
+	h.Write([]byte(domainDatabase))
+	h.Write(member)
+	h.Write(genesis)
+	return pg.Chain{ChainID: g.ChainID, GenesisHash: [32]byte(h.Sum(nil))}
 }
 
 func memberIndex(g *ordering.Genesis, secret *keygen.MemberSecret) (uint32, error) {
@@ -184,16 +194,16 @@ func (n *running) newOpener(g *ordering.Genesis, secret *keygen.MemberSecret) *o
 	return o
 }
 
-func (n *running) newCeremony(g *ordering.Genesis, secret *keygen.MemberSecret, onShare func(*threshold.SecretShare)) (*ceremony, error) {
+func (n *running) newCeremony(s *keygen.State, secret *keygen.MemberSecret, onShare func(*threshold.SecretShare)) (*ceremony, error) {
 	ids, recipients, err := n.cfg.Identities()
 	if err != nil {
 		return nil, err
 	}
 	c := &ceremony{
-		secret: secret, identities: ids, recipients: recipients, dir: n.cfg.ShareDir(),
+		secret: secret, identities: ids, recipients: recipients, dir: n.cfg.ShareDir(), index: n.member,
 		onShare: onShare, log: n.log, wake: make(chan struct{}, 1),
 	}
-	return c, c.open(&g.Terms)
+	return c, c.open(s)
 }
 
 func (n *running) newIntake(g *ordering.Genesis, secret *keygen.MemberSecret) *intake {
@@ -215,8 +225,9 @@ func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *or
 	}
 }
 
-// run starts all parts and waits for the first that ends.
-func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.Registry) error {
+// run starts all parts and waits for the first that ends. A block that is being written
+// then is finished, unless the database is away: stopWriting gives it up.
+func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.Registry, stopWriting func()) error {
 	listener, err := net.Listen("tcp", n.cfg.HTTP.Listen)
 	if err != nil {
 		return fmt.Errorf("http.listen: %w", err)
@@ -256,6 +267,7 @@ func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.R
 		return nil
 	})
 	err = group.Wait()
+	time.AfterFunc(shutdownTimeout, stopWriting)
 	if stopErr := n.comet.Stop(); stopErr != nil && err == nil {
 		n.log.Warn("CometBFT did not stop cleanly", "err", stopErr)
 	}
@@ -283,6 +295,7 @@ func (n *running) afterSync(ctx context.Context) {
 func (n *running) server(registry *prometheus.Registry) *http.Server {
 	handler := httpapi.New(backend{n}, httpapi.Options{
 		Log: n.log.With("part", "http"), Registerer: registry,
+		// CometBFT's metrics, the Go runtime's and the process' are in the default registry.
 		Gatherer: prometheus.Gatherers{registry, prometheus.DefaultGatherer},
 		MaxBody:  n.cfg.HTTP.MaxBodyBytes, RatePerMinute: n.cfg.HTTP.RatePerMinute,
 		CORSOrigins: n.cfg.HTTP.CORSOrigins,
@@ -293,7 +306,7 @@ func (n *running) server(registry *prometheus.Registry) *http.Server {
 // Export writes the audit bundle of the node whose home this is; the node may be running
 // or not.
 func Export(ctx context.Context, cfg *Config, w io.Writer) error {
-	genesis, g, err := readGenesis(cfg)
+	_, g, err := readGenesis(cfg)
 	if err != nil {
 		return err
 	}
@@ -302,7 +315,7 @@ func Export(ctx context.Context, cfg *Config, w io.Writer) error {
 		return err
 	}
 	defer store.Close()
-	s, err := loadState(ctx, store, g, chainOf(g, genesis))
+	s, err := loadState(ctx, store, g)
 	if err != nil {
 		return err
 	}

@@ -85,6 +85,7 @@ type opening struct {
 	released []byte                                // this member's share message, once it has left
 	shares   map[uint32]*commitreveal.ShareMessage // by member, signature checked
 	bad      map[uint32]bool                       // members whose share of this batch does not verify
+	unproven []*commitreveal.ShareMessage          // bad signature shares, until the certificate proves it
 	openings ordering.BatchOpenings                // once opened
 	outcomes []commitreveal.Outcome                // once opened
 }
@@ -379,7 +380,9 @@ func (o *opener) combine(ctx context.Context, committee *threshold.Committee, p 
 		batchShares[i], signatures[i] = &m.Share, m.Signature
 	}
 	openings, bad, err := threshold.Combine(committee, p.batch.Ciphertexts, batchShares)
-	o.blame(ctx, p, bad)
+	for _, m := range o.exclude(p, bad) {
+		o.keep(ctx, badPoint(committee, p.batch, m))
+	}
 	if err != nil {
 		o.combineFailed(p, err)
 		return
@@ -390,11 +393,15 @@ func (o *opener) combine(ctx context.Context, committee *threshold.Committee, p 
 		return
 	}
 	certificate, bad, err := threshold.CombineSignature(committee, checkpoint, signatures)
-	o.blame(ctx, p, bad)
+	p.unproven = append(p.unproven, o.exclude(p, bad)...)
 	if err != nil {
 		o.combineFailed(p, err)
 		return
 	}
+	for _, m := range p.unproven {
+		o.keep(ctx, &commitreveal.BadSignature{Message: *m, Checkpoint: p.batch.Batch.Checkpoint, Certificate: certificate})
+	}
+	p.unproven = nil
 	outcomes, err := ordering.Outcomes(p.batch, openings)
 	if err != nil {
 		o.combineFailed(p, err)
@@ -429,26 +436,49 @@ func (o *opener) combineFailed(p *opening, err error) {
 	}
 }
 
-// blame takes bad shares out and keeps them, with their member's signature, as evidence.
-func (o *opener) blame(ctx context.Context, p *opening, members []uint32) {
+// exclude takes the members' shares of a batch out, for good, and gives them back.
+func (o *opener) exclude(p *opening, members []uint32) (out []*commitreveal.ShareMessage) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, member := range members {
-		o.mu.Lock()
-		m := p.shares[member]
-		delete(p.shares, member)
 		p.bad[member] = true
-		o.mu.Unlock()
+		m := p.shares[member]
 		if m == nil {
 			continue
 		}
+		delete(p.shares, member)
+		out = append(out, m)
 		o.metrics.badShares.WithLabelValues(fmt.Sprint(member)).Inc()
 		o.log.Warn("share does not verify", "height", m.Height, "member", member)
-		wire, err := m.MarshalBinary()
-		if err == nil {
-			err = o.guard.AddEvidence(ctx, "bad_share", member, m.Height, wire)
+	}
+	return out
+}
+
+// badPoint finds the point of a bad share that proves it; nil if there is none.
+func badPoint(c *threshold.Committee, b *ordering.OrderedBatch, m *commitreveal.ShareMessage) commitreveal.Evidence {
+	for i := range b.Ciphertexts {
+		single := &threshold.BatchShare{Member: m.Share.Member, Points: m.Share.Points[i : i+1]}
+		if _, err := threshold.VerifyBatchShare(c, b.Ciphertexts[i:i+1], single); err == nil {
+			continue
 		}
-		if err != nil {
-			o.log.Error("evidence not stored", "height", m.Height, "member", member, "err", err)
+		if e, err := commitreveal.NewBadPoint(*m, b.Ciphertexts, i); err == nil {
+			return e
 		}
+	}
+	return nil
+}
+
+// keep stores evidence, which carries its own proof.
+func (o *opener) keep(ctx context.Context, e commitreveal.Evidence) {
+	if e == nil {
+		return
+	}
+	wire, err := commitreveal.MarshalEvidence(e)
+	if err == nil {
+		err = o.guard.AddEvidence(ctx, e.Kind(), e.Member(), e.Height(), wire)
+	}
+	if err != nil {
+		o.log.Error("evidence not stored", "kind", e.Kind(), "height", e.Height(), "member", e.Member(), "err", err)
 	}
 }
 

@@ -102,7 +102,7 @@ func newCommittee(t *testing.T) *committee {
 		for _, m := range c.Genesis.Terms.Members {
 			o.identities = append(o.identities, m.Identity)
 		}
-		o.guard, o.net, o.verifier = store, port{c.bus, uint32(i + 1)}, ordering.NewVerifier(64)
+		o.guard, o.net, o.verifier = store, port{c.bus, uint32(i + 1)}, ordering.NewVerifier(1<<20)
 		o.metrics, o.log = newMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler)
 		o.setShare(c.Shares[i])
 		o.setActive(true)
@@ -266,12 +266,12 @@ func TestBadShareIsBlamedAndKept(t *testing.T) {
 			c.Block(ordering.Proposal{Openings: openings})
 			evidence, err := c.stores[0].Evidence(context.Background(), 0, 10)
 			c.Must(err)
-			if len(evidence) != 1 || evidence[0].Member != 2 || evidence[0].Kind != "bad_share" {
+			if len(evidence) != 1 || evidence[0].Member != 2 {
 				t.Fatalf("evidence %+v", evidence)
 			}
-			m, err := commitreveal.ParseShareMessage(evidence[0].Body, 256)
+			proof, err := commitreveal.ParseEvidence(evidence[0].Body)
 			c.Must(err)
-			c.Must(m.Verify(c.Genesis.Terms.Members[1].Identity))
+			c.Must(proof.Verify(c.State.Committee(), c.Genesis.Terms.Members[1].Identity))
 		})
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -68,13 +70,26 @@ func (s *Store) CommitBlock(ctx context.Context, r *ordering.Result) error {
 		return s.explainNotNext(ctx, b)
 	}
 	if err != nil {
-		return fmt.Errorf("commit block %d: %w", r.Height, err)
+		return fmt.Errorf("commit block %d: %w", r.Height, classify(err))
 	}
 	return nil
 }
 
+// classify marks what the database's own rules refuse, an id that comes twice, say:
+// trying again is of no use then.
+func classify(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "22")) {
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	return err
+}
+
 // errNotNext: the guarded update of the chain's row found it elsewhere.
 var errNotNext = errors.New("not the next block")
+
+// maxHeight is the largest height that a bigint holds.
+const maxHeight = math.MaxInt64
 
 // block is a Result as rows.
 type block struct {
@@ -91,6 +106,9 @@ type block struct {
 // newBlock checks that the result is whole before anything is sent.
 func newBlock(r *ordering.Result) (*block, error) {
 	b := &block{Result: r}
+	if r.Height == 0 || r.Height > maxHeight {
+		return nil, fmt.Errorf("%w: commit block %d: there is no such height", ErrInvalid, r.Height)
+	}
 	for _, step := range []func() error{b.addBatch, b.addReveals, b.addRecords} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("%w: commit block %d: %w", ErrInvalid, r.Height, err)
@@ -120,6 +138,9 @@ func (b *block) addBatch() (err error) {
 		id, h := ct.ID(), ct.Header()
 		if id != batch.IDs[i] {
 			return fmt.Errorf("ciphertext %d of its batch is %x, not %x", i, id, batch.IDs[i])
+		}
+		if h.ValidUntil > maxHeight {
+			return fmt.Errorf("ciphertext %d of its batch is valid until %d", i, h.ValidUntil)
 		}
 		b.ids = append(b.ids, id[:])
 		b.ordered = append(b.ordered, []any{b.Height, i, id[:], h.Namespace, h.ValidUntil, ct.Ciphertext().Bytes()})

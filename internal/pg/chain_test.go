@@ -136,27 +136,30 @@ func TestCommitBlockRefuses(t *testing.T) {
 	fewHashes.Records[0].Hashes = fewHashes.Records[0].Hashes[:1]
 	foreignHeight := next(c.log).order(seal(t, 5, 1, "a", 100))
 	foreignHeight.Batch.Batch.Height++
+	forEver := next(c.log).order(seal(t, 5, 1, "a", 1<<63))
 	late := next(c.log).order(seal(t, 5, 1, "a", 2)) // expired
 
 	for _, test := range []struct {
 		name string
 		r    *ordering.Result
-		want error // nil: any
+		want error
 	}{
 		{"gap", gap, pg.ErrGap},
 		{"another app hash for an old height", &otherHash, pg.ErrConflict},
 		{"reveal of a batch that is not there", unknown, pg.ErrConflict},
-		{"an id again", sameID, nil},
+		{"an id again", sameID, pg.ErrConflict},
 		{"gap in the log", logGap, pg.ErrConflict},
 		{"batch not committed", uncommitted, pg.ErrInvalid},
 		{"ciphertexts out of order", mixedUp, pg.ErrInvalid},
 		{"outcome missing", short, pg.ErrInvalid},
 		{"tree hash missing", fewHashes, pg.ErrInvalid},
 		{"batch of another height", foreignHeight, pg.ErrInvalid},
-		{"ordered after it expired", late, nil},
+		{"ordered after it expired", late, pg.ErrConflict},
+		{"valid for ever", forEver, pg.ErrInvalid},
+		{"no height", new(ordering.Result), pg.ErrInvalid},
 	} {
 		err := s.CommitBlock(ctx, test.r)
-		if err == nil || test.want != nil && !errors.Is(err, test.want) {
+		if !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 		checkWhole(t, s, b1, b2)
@@ -170,8 +173,8 @@ func TestCommitBlockRefuses(t *testing.T) {
 	b3 := next(c.log).reveal(b1)
 	commit(t, s, b3)
 	again := (&chain{t: t, height: 3, log: appended(t, c.log, b3)}).reveal(b1)
-	if err := s.CommitBlock(ctx, again); err == nil {
-		t.Error("revealed twice")
+	if err := s.CommitBlock(ctx, again); !errors.Is(err, pg.ErrConflict) {
+		t.Errorf("revealed twice: %v", err)
 	}
 	checkWhole(t, s, b1, b2, b3)
 }

@@ -14,7 +14,6 @@ const (
 	WaitingQuery           = waitingQuery
 	LogEntriesQuery        = logEntriesQuery
 	SeenQuery              = seenQuery
-	PageBytes              = pageBytes
 )
 
 // Setting reads a server setting on a connection that blocks are written with.
@@ -28,4 +27,13 @@ func SetClaimWait(d time.Duration) (restore func()) {
 	before := claimWait
 	claimWait = d
 	return func() { claimWait = before }
+}
+
+// PageBytes is how many bytes of bodies a page holds; SetPageBytes changes it.
+func PageBytes() int { return pageBytes }
+
+func SetPageBytes(n int) (restore func()) {
+	before := pageBytes
+	pageBytes = n
+	return func() { pageBytes = before }
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/internal/pg/pgtest"
@@ -128,10 +129,13 @@ func TestOpenErrors(t *testing.T) {
 		return fmt.Sprintf("host='%s' port=%v user='%s' password='%s' dbname='%s' sslmode=disable", host, port, user, password, db)
 	}
 	closed := closedPort(t)
+	at := func(port string) string { return "postgres://u:hush-hush@127.0.0.1:" + port + "/db?sslmode=disable" }
 
 	for _, test := range []struct{ name, url, want string }{
 		{"not a URL", "postgres://u:hush-hush@host:notaport/db", "cannot be parsed"},
 		{"refused", "postgres://u:hush-hush@127.0.0.1:" + closed + "/db", "no server listens there; start Postgres"},
+		{"wrong password", at(refusing(t, "28P01")), "refuses the role or its password"},
+		{"starting up", at(refusing(t, "57P03")), "starting or stopping; try again"},
 		{"no socket", "postgres:///db?user=u&password=hush-hush&host=/nonexistent", "no server listens there; start Postgres"},
 		{"no database", as(cfg.User, cfg.Password, cfg.Host, cfg.Port, "nothing_here"), "create it with createdb nothing_here"},
 		{"not the owner", as(role, "hush-hush", cfg.Host, cfg.Port, cfg.Database), "make it the owner"},
@@ -148,6 +152,35 @@ func TestOpenErrors(t *testing.T) {
 			t.Errorf("%s: the message shows the password: %v", test.name, err)
 		}
 	}
+}
+
+// refusing is the port of a server that answers every connection with an error.
+func refusing(t *testing.T, code string) (port string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server := pgproto3.NewBackend(conn, conn)
+			if _, err := server.ReceiveStartupMessage(); err == nil {
+				server.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: code, Message: "refused"})
+				_ = server.Flush() // the client's error shows whether it arrived
+			}
+			conn.Close()
+		}
+	}()
+	_, port, err = net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 func closedPort(t *testing.T) string {

@@ -45,12 +45,14 @@ const (
 const (
 	// MaxPage is the most rows that a paged read gives; a limit of 0 means it.
 	MaxPage = 1000
-	// pageBytes bounds the bodies in one page. A page always has at least one row,
-	// so a page that is shorter than its limit need not be the last.
-	pageBytes = 16 << 20
-	// pageIDs bounds the ids in one page of batches in the same way.
-	pageIDs = 1 << 17
+	// pageIDs bounds the ids in one page of batches, as pageBytes does bodies.
+	pageIDs = 1 << 20
 )
+
+// pageBytes bounds the bodies in one page. A page always has at least one row, so a
+// page that is shorter than its limit need not be the last. 200 of the largest
+// ciphertexts fit.
+var pageBytes = 32 << 20
 
 // Store is one member's database.
 type Store struct {

@@ -57,6 +57,9 @@ func appendReceived(ctx context.Context, tx pgx.Tx, now int64, cts []*threshold.
 			continue
 		}
 		h := ct.Header()
+		if h.ValidUntil > maxHeight {
+			return nil, fmt.Errorf("%w: %x is valid until %d", ErrInvalid, id, h.ValidUntil)
+		}
 		last = Received{
 			Position: last.Position + 1, ID: id, Namespace: h.Namespace, ValidUntil: h.ValidUntil,
 			Time: now, Head: commitreveal.NextHead(last.Head, id),

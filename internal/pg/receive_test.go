@@ -1,6 +1,7 @@
 package pg_test
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -41,6 +42,9 @@ func TestReceive(t *testing.T) {
 	third := pg.Received{Position: 3, ID: cts[2].ID(), Namespace: "shop", ValidUntil: 100, Ciphertext: cts[2].Bytes(), Time: 2000, Head: head}
 	equal(t, "second", second, []pg.Received{want[1], third, want[0]})
 
+	if _, err := s.Receive(t.Context(), 1, plain(seal(t, 9, 1, "shop", 1<<63))); !errors.Is(err, pg.ErrInvalid) {
+		t.Errorf("valid for ever: %v", err)
+	}
 	n, _, _, _, err := s.Counts(t.Context())
 	if n != 3 || err != nil {
 		t.Errorf("counts %d %v", n, err)

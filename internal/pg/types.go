@@ -14,8 +14,8 @@ var (
 	ErrEmpty = errors.New("pg: the database holds no chain yet")
 	// ErrNotFound: no such transaction or batch.
 	ErrNotFound = errors.New("pg: not found")
-	// ErrForeignChain: the database belongs to another chain (a *ForeignChainError).
-	ErrForeignChain = errors.New("pg: the database belongs to another chain")
+	// ErrForeignChain: the database belongs to another chain or member (a *ForeignChainError).
+	ErrForeignChain = errors.New("pg: the database belongs to another chain or another member")
 	// ErrGap: a block that does not follow the last committed one (a *GapError).
 	ErrGap = errors.New("pg: the block does not follow the last committed one")
 	// ErrConflict: what is stored says otherwise than what was given. What is stored stays.

@@ -52,7 +52,7 @@ const ChainID = "scrim-test-1"
 // New is a chain of n members before its first block.
 func New(t testing.TB, n int, params ordering.Params) *Chain {
 	t.Helper()
-	c := &Chain{t: t, Rand: rand.NewChaCha8([32]byte{byte(n)}), Verifier: ordering.NewVerifier(1024), Rows: NewRows()}
+	c := &Chain{t: t, Rand: rand.NewChaCha8([32]byte{byte(n)}), Verifier: ordering.NewVerifier(1 << 20), Rows: NewRows()}
 	terms := keygen.Terms{
 		ChainID: ChainID, Epoch: 1, Attempt: 1, Threshold: n - (n-1)/3, StartHeight: 1,
 		Phases: keygen.Phases{Deal: 10, Respond: 10, Justify: 10, Certify: 10},

@@ -45,7 +45,7 @@ func WriteReport(w io.Writer, r *audit.Report) error {
 		fmt.Fprintf(&b, "chain %s, terms hash %s\n", r.ChainID, r.TermsHash)
 	}
 	if r.ChainID != "" && !r.Anchored {
-		b.WriteString("  believed to be the right committee: no --terms-hash was given\n")
+		b.WriteString("  nothing but the bundle says that this is the right committee: --terms-hash was not given, or is another\n")
 	}
 	fmt.Fprintf(&b, "%d log entries, root %s; the committee's signature covers %d\n", r.LogSize, r.LogRoot, r.CertifiedSize)
 	fmt.Fprintf(&b, "%d batches up to block %d, %d opened, %d pending: %d ciphertexts, %d plaintexts, %d void\n",

@@ -210,7 +210,7 @@ func (d *demo) ceremony(ctx context.Context) error {
 			phase = c.Phase
 			d.screen.done("ceremony: %s (%s)", phase, seconds(time.Since(began)))
 		}
-		d.screen.live("ceremony: %s", progress(c))
+		d.screen.live("ceremony: %s", d.progress(ctx, c))
 	}
 }
 
@@ -231,8 +231,12 @@ func blame(c *v1.Ceremony) string {
 }
 
 // progress says how many members the phase still waits for.
-func progress(c *v1.Ceremony) string {
-	return fmt.Sprintf("%s, %d of %d members", c.Phase, len(c.Status)-len(c.Waiting), len(c.Status))
+func (d *demo) progress(ctx context.Context, c *v1.Ceremony) string {
+	text := fmt.Sprintf("%s, %d of %d members", c.Phase, len(c.Status)-len(c.Waiting), len(c.Status))
+	if health, err := d.net.Nodes[0].Client.Health(ctx); err == nil {
+		text += fmt.Sprintf(", height %d", health.Height)
+	}
+	return text
 }
 
 // openWallet checks the committee as a wallet does, with its terms pinned.
@@ -261,6 +265,11 @@ func (d *demo) transactions(ctx context.Context) error {
 		submissions.Wait()
 	}()
 	background.Go(func() { tracker.run(ctx) })
+	background.Go(func() { // only the victim may end
+		if err := d.net.Watch(ctx, d.net.Nodes[:len(d.net.Nodes)-1]...); err != nil {
+			cancel(err)
+		}
+	})
 	stopShow := d.show(ctx, tracker)
 	defer stopShow()
 

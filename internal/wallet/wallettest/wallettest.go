@@ -1,0 +1,256 @@
+// Package wallettest makes committees and nodes for tests of what a wallet believes.
+//
+// A [Committee] comes from a real ceremony. Its [Member] is an HTTP server with the
+// real API that orders and opens what it gets at once, and whose answers a test can
+// falsify.
+package wallettest
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/httpapi"
+	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// Committee is a real one, made by a real ceremony.
+type Committee struct {
+	secrets     []*keygen.MemberSecret
+	shares      []*threshold.SecretShare
+	Certificate *keygen.Certificate
+}
+
+// NewCommittee plays a ceremony of alice, bob, carol and dave, three of whom open.
+func NewCommittee(t testing.TB, chain string) *Committee {
+	t.Helper()
+	c := &Committee{}
+	terms := &keygen.Terms{ChainID: chain, Epoch: 1, Attempt: 1, Threshold: 3, Phases: keygen.Phases{Deal: 5, Respond: 5, Justify: 5, Certify: 5}, StartHeight: 1}
+	for _, name := range []string{"alice", "bob", "carol", "dave"} {
+		s := must(keygen.NewMemberSecret(rand.Reader))(t)
+		c.secrets = append(c.secrets, s)
+		terms.Members = append(terms.Members, s.Member(name))
+	}
+	var participants []*keygen.Participant
+	for i, s := range c.secrets {
+		participants = append(participants, must(keygen.NewParticipant(s, terms, [32]byte{byte(i)}))(t))
+	}
+	state := must(keygen.New(terms))(t)
+	for height := uint64(1); !state.Done() && height < 50; height++ {
+		messages := []*keygen.Message{nil} // a nil ends the height
+		for _, p := range participants {
+			if state.Phase() == keygen.PhaseCertifying && len(c.shares) < len(participants) {
+				share := must(p.Share(state))(t)
+				c.shares = append(c.shares, share)
+				if err := p.ConfirmStored(share); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if m := must(p.Next(state))(t); m != nil {
+				messages = append([]*keygen.Message{m}, messages...)
+			}
+		}
+		for _, m := range messages {
+			next, _, err := keygen.Step(state, keygen.Event{Height: height, Message: m})
+			if err != nil {
+				t.Fatal(err)
+			}
+			state = next
+		}
+	}
+	if c.Certificate = state.Certificate(); c.Certificate == nil {
+		t.Fatalf("the ceremony ended %v: %v", state.Phase(), state.Blame())
+	}
+	return c
+}
+
+// Member is a node of one member: it orders and opens what it gets at once. The
+// functions, if set, change what it says.
+type Member struct {
+	httpapi.Backend
+	committee *Committee
+	index     uint32
+	Height    uint64
+
+	mu      sync.Mutex
+	txs     map[threshold.ID]v1.Transaction
+	batches map[uint64]v1.Batch
+
+	LieCommittee func(*v1.Committee)
+	LieKeys      func(*v1.EncryptionKeys)
+	LieLimits    func(*v1.Limits)
+	LieReceipt   func(*commitreveal.Receipt) // before it is signed
+	LieAnswer    func(*v1.Transaction)       // to a submission
+	LieStatus    func(*v1.Transaction)
+	LieBatch     func(*v1.Batch)
+}
+
+// Member is the node of a member, 1 to 4. Nodes of one committee know nothing of each other.
+func (c *Committee) Member(index uint32) *Member {
+	return &Member{committee: c, index: index, Height: 100, txs: map[threshold.ID]v1.Transaction{}, batches: map[uint64]v1.Batch{}}
+}
+
+// Serve gives the node's address; it serves until the test ends.
+func (m *Member) Serve(t testing.TB) string {
+	s := httptest.NewServer(httpapi.New(m, httpapi.Options{}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// Limits is part of httpapi.Backend.
+func (m *Member) Limits(context.Context) v1.Limits {
+	l := v1.Limits{ChainID: m.committee.Certificate.Terms.ChainID, Height: m.Height, MaxValidity: 1000, MaxSizeClass: 9}
+	if m.LieLimits != nil {
+		m.LieLimits(&l)
+	}
+	return l
+}
+
+// EncryptionKeys is part of httpapi.Backend.
+func (m *Member) EncryptionKeys(context.Context) (v1.EncryptionKeys, error) {
+	c := m.committee.Certificate
+	id := c.Committee.Key.ID()
+	keys := v1.EncryptionKeys{ChainID: c.Terms.ChainID, Height: m.Height, Keys: []v1.EncryptionKey{{KeyID: id[:], PublicKey: c.Committee.Key.Bytes(), Suite: threshold.Suite}}}
+	if m.LieKeys != nil {
+		m.LieKeys(&keys)
+	}
+	return keys, nil
+}
+
+// Committee is part of httpapi.Backend.
+func (m *Member) Committee(context.Context) (v1.Committee, error) {
+	c := m.committee.Certificate
+	b, err := c.MarshalBinary()
+	if err != nil {
+		return v1.Committee{}, err
+	}
+	out := v1.Committee{ChainID: c.Terms.ChainID, Certificate: b, Members: []v1.CommitteeMember{}}
+	if m.LieCommittee != nil {
+		m.LieCommittee(&out)
+	}
+	return out, nil
+}
+
+// Submit is part of httpapi.Backend.
+func (m *Member) Submit(_ context.Context, namespace string, ciphertext []byte) (v1.Transaction, error) {
+	ct, err := threshold.ParseCiphertext(ciphertext)
+	if err != nil {
+		return v1.Transaction{}, err
+	}
+	id := ct.ID()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := commitreveal.Receipt{ChainID: ct.Header().ChainID, ID: id, Member: m.index, ValidUntil: ct.Header().ValidUntil, Time: 1_700_000_000_000,
+		Position: uint64(len(m.txs) + 1), Head: commitreveal.NextHead(commitreveal.Hash{}, id)}
+	if m.LieReceipt != nil {
+		m.LieReceipt(&r)
+	}
+	if err := commitreveal.SignReceipt(m.committee.secrets[m.index-1].Identity(), &r); err != nil {
+		return v1.Transaction{}, err
+	}
+	tx, err := m.open(ct)
+	if err != nil {
+		return v1.Transaction{}, err
+	}
+	tx.Receipt = &v1.Receipt{ChainID: r.ChainID, ID: r.ID[:], Member: r.Member, ValidUntil: r.ValidUntil, Time: v1.UnixMilli(r.Time),
+		Position: r.Position, Head: r.Head[:], Signature: r.Signature[:]}
+	m.txs[id] = tx
+	if m.LieAnswer != nil {
+		m.LieAnswer(&tx)
+	}
+	return tx, nil
+}
+
+// open orders and opens: it makes a batch of the ciphertext alone.
+func (m *Member) open(ct *threshold.Ciphertext) (v1.Transaction, error) {
+	c, id := m.committee.Certificate.Committee, ct.ID()
+	m.Height++
+	height, position, reveal := m.Height, uint32(0), m.Height+1
+	tx := v1.Transaction{ID: id[:], Namespace: ct.Header().Namespace, Status: v1.StatusRevealed, ValidUntil: ct.Header().ValidUntil,
+		Height: &height, Position: &position, RevealHeight: &reveal}
+	checked, err := ct.Check()
+	if err != nil {
+		return tx, err
+	}
+	batch := []*threshold.Checked{checked}
+	checkpoint := commitreveal.Checkpoint{ChainID: ct.Header().ChainID, Height: height, Epoch: c.Epoch, BatchRoot: commitreveal.BatchRoot([]threshold.ID{id}), LogSize: height}
+	message, err := checkpoint.MarshalBinary()
+	if err != nil {
+		return tx, err
+	}
+	var shares []*threshold.BatchShare
+	var signatures []threshold.SignatureShare
+	for _, s := range m.committee.shares[:3] {
+		share, err := s.ShareBatch(batch)
+		if err != nil {
+			return tx, err
+		}
+		signature, err := s.Sign(message)
+		if err != nil {
+			return tx, err
+		}
+		shares, signatures = append(shares, share), append(signatures, signature)
+	}
+	openings, _, err := threshold.Combine(c, batch, shares)
+	if err != nil {
+		return tx, err
+	}
+	certificate, _, err := threshold.CombineSignature(c, message, signatures)
+	if err != nil {
+		return tx, err
+	}
+	opening := openings[0].Opening()
+	tx.Opening = opening[:]
+	if tx.Plaintext, err = threshold.Open(openings[0]); err != nil {
+		return tx, err
+	}
+	m.batches[height] = v1.Batch{
+		BatchSummary: v1.BatchSummary{Height: height, Epoch: c.Epoch, Phase: v1.PhaseRevealed, Count: 1, RevealHeight: &reveal, Certificate: certificate[:],
+			Checkpoint: &v1.Checkpoint{ChainID: checkpoint.ChainID, Height: height, Epoch: c.Epoch, LogSize: checkpoint.LogSize, LogRoot: checkpoint.LogRoot[:], Message: message}},
+		Transactions: []v1.BatchItem{{ID: id[:], Status: v1.StatusRevealed, Opening: opening[:]}},
+	}
+	return tx, nil
+}
+
+// Transaction is part of httpapi.Backend.
+func (m *Member) Transaction(_ context.Context, id threshold.ID) (v1.Transaction, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tx, ok := m.txs[id]
+	if !ok {
+		return tx, httpapi.Errorf(v1.CodeNotFound, "unknown")
+	}
+	if m.LieStatus != nil {
+		m.LieStatus(&tx)
+	}
+	return tx, nil
+}
+
+// Batch is part of httpapi.Backend.
+func (m *Member) Batch(_ context.Context, height uint64) (v1.Batch, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b, ok := m.batches[height]
+	if !ok {
+		return b, httpapi.Errorf(v1.CodeNotFound, "unknown")
+	}
+	if m.LieBatch != nil {
+		m.LieBatch(&b)
+	}
+	return b, nil
+}
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
