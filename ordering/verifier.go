@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"sync"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/threshold"
 )
@@ -13,8 +15,9 @@ import (
 // and in the decided block. Only successes are remembered, under the hash of all
 // their bytes; what falls out of memory is proven again. Safe for concurrent use.
 type Verifier struct {
-	checked memo[threshold.ID, *threshold.Checked]
-	opened  memo[[32]byte, []threshold.VerifiedOpening]
+	checked  memo[threshold.ID, *threshold.Checked]
+	checking singleflight.Group
+	opened   memo[[32]byte, []threshold.VerifiedOpening]
 }
 
 // NewVerifier remembers ciphertexts of up to the given number of bytes together, and
@@ -37,12 +40,14 @@ func (v *Verifier) Check(c *threshold.Ciphertext) (*threshold.Checked, error) {
 	if k, ok := v.checked.get(id); ok {
 		return k, nil
 	}
-	k, err := c.Check()
+	// A wallet's submission and another member's relay of it often come at once.
+	k, err, _ := v.checking.Do(string(id[:]), func() (any, error) { return c.Check() })
 	if err != nil {
 		return nil, err
 	}
-	v.checked.put(id, k, len(c.Bytes())+checkedOverhead)
-	return k, nil
+	checked := k.(*threshold.Checked)
+	v.checked.put(id, checked, len(c.Bytes())+checkedOverhead)
+	return checked, nil
 }
 
 const domainOpenedMemo = "scrim/verifier/openings/v1"

@@ -2,6 +2,7 @@ package threshold
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"hash"
 )
 
@@ -19,6 +20,7 @@ type powerCheck struct {
 func newPowerCheck(domain string, bases []g1) *powerCheck {
 	c := &powerCheck{bases: bases, transcript: sha256.New()}
 	c.transcript.Write([]byte(domain))
+	c.transcript.Write(binary.BigEndian.AppendUint32(nil, uint32(len(bases))))
 	c.add(nil, bases)
 	return c
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
@@ -894,6 +895,33 @@ func TestZeroValues(t *testing.T) {
 	_, err = new(threshold.SecretShare).Sign(nil)
 	expect(t, err, threshold.ErrWiped)
 	new(threshold.SecretShare).Wipe()
+}
+
+// Keys, committees, shares and ciphertexts may be used by many goroutines; run with -race.
+func TestConcurrentUse(t *testing.T) {
+	c, secrets := thresholdtest.Deal(t.Name(), 1, 4, 3)
+	batch := sealBatch(t, randomness(t), c.Key, 2)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			var shares []*threshold.BatchShare
+			for _, s := range secrets {
+				b, err := s.ShareBatch(batch)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				shares = append(shares, b)
+			}
+			_, errs := threshold.CheckBatch([]*threshold.Ciphertext{batch[0].Ciphertext()})
+			_, _, err := threshold.Combine(c, batch, shares)
+			_, serr := threshold.Seal(same(), c.Key, options, nil)
+			if err := errors.Join(errs[0], err, serr); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // The same inputs give the same bytes: what nodes agree on depends on nothing else.

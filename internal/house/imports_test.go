@@ -74,7 +74,7 @@ var libraries = map[string][]string{
 	"github.com/prometheus":                 {"httpapi", "internal/node", "ordering/abci"},
 	"github.com/BurntSushi/toml":            {"internal/node"},
 	"github.com/spf13/cobra":                {"cmd/scrim", "cmd/scrimd"},
-	"golang.org/x/sync":                     {"internal/wallet", "httpapi", "httpapi/client", "internal/node", "internal/devnet", "internal/devnet/demo", "internal/pg", "cmd/scrim", "cmd/scrimd"},
+	"golang.org/x/sync":                     {"ordering", "internal/wallet", "httpapi", "httpapi/client", "internal/node", "internal/devnet", "internal/devnet/demo", "internal/pg", "cmd/scrim", "cmd/scrimd"},
 	"github.com/google/go-cmp":              nil, // nil: any test, no product code
 	"github.com/rogpeppe/go-internal":       nil,
 	"github.com/santhosh-tekuri/jsonschema": nil,

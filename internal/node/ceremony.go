@@ -122,8 +122,11 @@ func (c *ceremony) poke(*ordering.State, *ordering.Result) {
 func (c *ceremony) step(s *keygen.State) error {
 	if s.Phase() == keygen.PhaseCertifying && !c.stored {
 		share, err := c.participant.Share(s)
+		if errors.Is(err, keygen.ErrShareLost) {
+			return nil // said at the end; the others go on without this member's share
+		}
 		if err != nil {
-			return fmt.Errorf("this member has no share: %w", err)
+			return err
 		}
 		if err := c.store(s, share); err != nil {
 			return err
@@ -141,22 +144,22 @@ func (c *ceremony) step(s *keygen.State) error {
 }
 
 // store writes the share durably before the certification, which promises it, can leave.
+// What is confirmed is what was read back from the file.
 func (c *ceremony) store(s *keygen.State, share *threshold.SecretShare) error {
 	t := s.Terms()
 	meta := sharefile.ShareMeta{ChainID: t.ChainID, Ceremony: t.Hash(), Epoch: t.Epoch}
 	err := sharefile.WriteShare(c.path(t, "share"), meta, share, c.recipients)
-	if errors.Is(err, sharefile.ErrExists) {
-		have, err := c.load(t)
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(have.MemberKey().Bytes(), share.MemberKey().Bytes()) {
-			return fmt.Errorf("%s holds another share than this ceremony gives; move it away and start again", c.path(t, "share"))
-		}
-	} else if err != nil {
+	if err != nil && !errors.Is(err, sharefile.ErrExists) {
 		return err
 	}
-	if err := c.participant.ConfirmStored(share); err != nil {
+	stored, err := c.load(t)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(stored.MemberKey().Bytes(), share.MemberKey().Bytes()) {
+		return fmt.Errorf("%s holds another share than this ceremony gives; move it away and start again", c.path(t, "share"))
+	}
+	if err := c.participant.ConfirmStored(stored); err != nil {
 		return err
 	}
 	c.stored = true
@@ -187,10 +190,14 @@ func (c *ceremony) finish(s *keygen.State) error {
 	t := s.Terms()
 	share, err := c.load(t)
 	if errors.Is(err, sharefile.ErrNotFound) {
-		if share, err = c.participant.Share(s); err == nil {
+		if share, err = keygen.RecoverShare(c.secret, s); err == nil {
 			c.log.Warn("share file was missing; made again from the member's keys and the chain", "file", c.path(t, "share"))
 			err = c.store(s, share)
 		}
+	}
+	if errors.Is(err, keygen.ErrShareLost) {
+		c.log.Error("this member has no share of the key: it validates blocks, and the others open the batches without it", "err", err)
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w. Restore %s from a backup of the same epoch, with the age identity that it was encrypted to", ErrNoShare, err, c.path(t, "share"))

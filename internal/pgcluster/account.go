@@ -13,43 +13,32 @@ import (
 // account is the user that the server runs as.
 type account struct {
 	uid, gid uint32
-	switched bool // it is not who we are: we are root and step down
+	as       mode
 }
 
-// chooseAccount picks who runs the cluster in data: its owner if it exists, else
-// we ourselves, or whom root can step down to.
-func chooseAccount(data string) (account, error) {
-	me := account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}
-	info, err := os.Stat(data)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return account{}, err
-	}
-	if err == nil {
-		st := info.Sys().(*syscall.Stat_t)
-		return ownerAccount(me, account{uid: st.Uid, gid: st.Gid, switched: true}, data)
-	}
-	if me.uid != 0 {
-		return me, nil
+// mode is how the account differs from ourselves.
+type mode int
+
+const (
+	ourselves  mode = iota
+	switched        // we are root and step down to it
+	namespaced      // we are root, and the server is too, but sees itself as the account
+)
+
+var errRoot = errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to step down to; run as another user")
+
+// newAccount picks who runs a cluster that is to be made: we ourselves, or whom
+// root can step down to.
+func newAccount() (account, error) {
+	if os.Geteuid() != 0 {
+		return account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}, nil
 	}
 	for _, name := range []string{"postgres", "nobody"} {
 		if a, ok := lookupAccount(name); ok {
 			return a, nil
 		}
 	}
-	return account{}, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to step down to; run as another user")
-}
-
-// ownerAccount: an existing cluster must be run by its owner.
-func ownerAccount(me, owner account, data string) (account, error) {
-	switch {
-	case owner.uid == 0:
-		return account{}, fmt.Errorf("%s belongs to root, and PostgreSQL refuses to run as root; delete the folder, or give it to another user", data)
-	case owner.uid == me.uid:
-		return me, nil
-	case me.uid != 0:
-		return account{}, fmt.Errorf("%s belongs to user %d; run as that user or as root, or use another folder", data, owner.uid)
-	}
-	return owner, nil
+	return account{}, errRoot
 }
 
 func lookupAccount(name string) (account, bool) {
@@ -62,12 +51,42 @@ func lookupAccount(name string) (account, bool) {
 	if err1 != nil || err2 != nil || uid == 0 {
 		return account{}, false
 	}
-	return account{uint32(uid), uint32(gid), true}, true
+	return account{uint32(uid), uint32(gid), switched}, true
+}
+
+// ownerAccount picks who runs the cluster that is in data: only its owner can.
+func ownerAccount(data string, info os.FileInfo) (account, error) {
+	owner := info.Sys().(*syscall.Stat_t)
+	a := account{uid: owner.Uid, gid: owner.Gid, as: switched}
+	me := uint32(os.Geteuid())
+	switch {
+	case owner.Uid == 0 && me == 0: // we made it in a namespace
+		stand, err := newAccount()
+		if err != nil {
+			return account{}, err
+		}
+		a = stand.inNamespace()
+	case owner.Uid == me:
+		a.as = ourselves
+	case me != 0:
+		return account{}, fmt.Errorf("%s belongs to user %d; run as that user or as root, or use another folder", data, owner.Uid)
+	}
+	if !a.reaches(data) {
+		return account{}, fmt.Errorf("%s cannot be used by user %d, who must run its server; delete the folder, or move it to where that user can go", data, a.uid)
+	}
+	return a, nil
+}
+
+// inNamespace is root in a user namespace in which it has the account's number: it
+// may go wherever root may, and PostgreSQL does not take it for root.
+func (a account) inNamespace() account {
+	a.as = namespaced
+	return a
 }
 
 // own gives a path to the account.
 func (a account) own(path string) error {
-	if !a.switched {
+	if a.as != switched {
 		return nil
 	}
 	return os.Chown(path, int(a.uid), int(a.gid))
@@ -76,16 +95,24 @@ func (a account) own(path string) error {
 // apply makes cmd run as the account, in a process group of its own.
 func (a account) apply(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if a.switched {
+	switch a.as {
+	case switched:
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: a.uid, Gid: a.gid}
+	case namespaced:
+		a.enterNamespace(cmd.SysProcAttr)
 	}
 }
 
-// reaches reports whether the account can go to dir. Asking the kernel is surer
-// than reading the mode of every folder on the way.
+// reaches reports whether the account can go to dir, and be that account at all.
+// Asking the kernel is surer than reading the mode of every folder on the way.
 func (a account) reaches(dir string) bool {
-	if !a.switched {
+	switch a.as {
+	case ourselves:
 		return true
+	case namespaced:
+		if !hasNamespaces {
+			return false
+		}
 	}
 	cmd := exec.Command("/bin/sh", "-c", ":")
 	a.apply(cmd)

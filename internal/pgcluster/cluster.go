@@ -131,26 +131,44 @@ func (c *cluster) takeLock(ctx context.Context) error {
 }
 
 // settle decides where the files go and who runs the server.
-func (c *cluster) settle() (err error) {
+func (c *cluster) settle() error {
 	c.base = c.dir
-	pointer := filepath.Join(c.dir, "elsewhere")
-	if where, err := os.ReadFile(pointer); err == nil && ours(strings.TrimSpace(string(where))) {
+	if where, err := os.ReadFile(filepath.Join(c.dir, "elsewhere")); err == nil && ours(strings.TrimSpace(string(where))) {
 		c.base = strings.TrimSpace(string(where))
 	}
 	c.data = filepath.Join(c.base, "data")
-	if c.user, err = chooseAccount(c.data); err != nil {
+	info, err := os.Stat(c.data)
+	switch {
+	case err == nil:
+		c.user, err = ownerAccount(c.data, info)
+	case errors.Is(err, os.ErrNotExist):
+		err = c.settleNew()
+	}
+	if err != nil {
 		return err
 	}
-	if !c.user.reaches(c.base) {
-		if c.base, err = makeElsewhere(c.user); err != nil {
-			return err
-		}
-		if err := os.WriteFile(pointer, []byte(c.base+"\n"), 0o600); err != nil {
-			return err
-		}
-		c.data = filepath.Join(c.base, "data")
-	}
 	return c.settleSockets()
+}
+
+// settleNew does it for a cluster that is to be made. If the one whom root steps
+// down to cannot reach the folder, root itself in a user namespace can; where there are none,
+// the files go elsewhere.
+func (c *cluster) settleNew() (err error) {
+	if c.user, err = newAccount(); err != nil {
+		return err
+	}
+	if c.user.reaches(c.base) {
+		return nil
+	}
+	if inside := c.user.inNamespace(); !c.options.noNamespace && inside.reaches(c.base) {
+		c.user = inside
+		return nil
+	}
+	if c.base, err = makeElsewhere(c.user); err != nil {
+		return err
+	}
+	c.data = filepath.Join(c.base, "data")
+	return os.WriteFile(filepath.Join(c.dir, "elsewhere"), []byte(c.base+"\n"), 0o600)
 }
 
 // ours reports whether dir is a folder that this user made: names in a temporary folder

@@ -13,6 +13,9 @@ func WithPrograms(path string) Option {
 	return func(o *options) { o.path, o.globs = path, nil }
 }
 
+// WithoutNamespace is as in a container that forbids them.
+func WithoutNamespace() Option { return func(o *options) { o.noNamespace = true } }
+
 // SetLockWait changes how long Provide waits for a folder in use.
 func SetLockWait(d time.Duration) (restore func()) {
 	before := lockWait

@@ -9,7 +9,7 @@
 //
 // A private cluster keeps its data below dir and finds it again the next time.
 // It listens on no network port; only its user (and root) can reach the socket.
-// Started as root, it steps down to the user postgres, or nobody, because
+// Started by root, it steps down to the user postgres, or nobody, because
 // Postgres refuses to run as root. It runs in its own process group, so that
 // Ctrl-C reaches the nodes first, and it does not outlive the process that
 // started it, however that one ends.
@@ -53,9 +53,10 @@ type Server struct {
 type Option func(*options)
 
 type options struct {
-	noSync bool
-	path   string   // list of folders to search first, as in PATH
-	globs  []string // further folders
+	noSync      bool
+	noNamespace bool
+	path        string   // list of folders to search first, as in PATH
+	globs       []string // further folders
 }
 
 // WithoutSync trades durability for speed: a crash of the machine may corrupt the
@@ -63,9 +64,10 @@ type options struct {
 func WithoutSync() Option { return func(o *options) { o.noSync = true } }
 
 // Provide gives the server that DATABASE_URL names, or starts a private cluster
-// with its files below dir, which is created if needed. If the user that Postgres
-// must run as cannot reach dir (it is below root's home, say), the data goes to a
-// temporary folder that dir remembers. The programs are installed with apt-get if
+// with its files below dir, which is created if needed. If root calls it and the
+// user stepped down to cannot reach dir (it is below root's home, say), the server runs in a
+// user namespace; where there are none, its data goes to a temporary folder that dir
+// remembers and only [Server.Remove] deletes. The programs are installed with apt-get if
 // they are missing, the process is root and apt-get exists.
 //
 // ctx bounds the start only; the server runs until [Server.Stop]. Errors are

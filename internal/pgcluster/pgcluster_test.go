@@ -202,7 +202,9 @@ func TestSyncIsTheDefault(t *testing.T) {
 	}
 }
 
-func TestFolderOutOfReach(t *testing.T) {
+// outOfReach is a folder below one that only root may enter.
+func outOfReach(t *testing.T) string {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root steps down to another user")
 	}
@@ -210,15 +212,37 @@ func TestFolderOutOfReach(t *testing.T) {
 	if err := os.Chmod(closed, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(closed, "pg")
+	return filepath.Join(closed, "pg")
+}
+
+func TestFolderOutOfReach(t *testing.T) {
+	dir := outOfReach(t)
 	server := provide(t, dir)
-	base := server.Base()
-	if strings.HasPrefix(base, closed) {
-		t.Fatalf("the data is at %s, which the server's user cannot reach", base)
+	if server.Base() != dir {
+		t.Skipf("no user namespaces here: the data is at %s", server.Base())
 	}
 	query(t, server.AdminURL(), "CREATE TABLE kept (n int)")
 	stop(t, server)
 	again := provide(t, dir)
+	query(t, again.AdminURL(), "SELECT * FROM kept")
+	stop(t, again)
+
+	p := startChild(t, dir) // bound to its parent as ever
+	p.Process.Kill()
+	p.Wait()
+	eventually(t, "the server ends", func() bool { return !pgcluster.Listening(p.socket) })
+}
+
+func TestFolderOutOfReachWithoutNamespace(t *testing.T) {
+	dir := outOfReach(t)
+	server := provide(t, dir, pgcluster.WithoutNamespace())
+	base := server.Base()
+	if strings.HasPrefix(base, filepath.Dir(dir)) {
+		t.Fatalf("the data is at %s, which the server's user cannot reach", base)
+	}
+	query(t, server.AdminURL(), "CREATE TABLE kept (n int)")
+	stop(t, server)
+	again := provide(t, dir, pgcluster.WithoutNamespace())
 	if again.Base() != base {
 		t.Errorf("the second start uses %s, not %s", again.Base(), base)
 	}
@@ -243,7 +267,7 @@ func TestFolderOutOfReach(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "elsewhere"), []byte(squatted), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if third := provide(t, dir); third.Base() == squatted {
+	if third := provide(t, dir, pgcluster.WithoutNamespace()); third.Base() == squatted {
 		t.Error("another user's folder was used")
 	}
 }

@@ -1,6 +1,7 @@
 package pgcluster
 
 import (
+	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -22,4 +23,13 @@ func startBound(cmd *exec.Cmd, sig syscall.Signal, ended func()) error {
 		}
 	}()
 	return <-started
+}
+
+// hasNamespaces: the kernel may still refuse one, in a container for instance.
+const hasNamespaces = true
+
+func (a account) enterNamespace(attr *syscall.SysProcAttr) {
+	attr.Cloneflags = syscall.CLONE_NEWUSER
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: int(a.uid), HostID: os.Geteuid(), Size: 1}}
+	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: int(a.gid), HostID: os.Getegid(), Size: 1}}
 }

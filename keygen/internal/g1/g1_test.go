@@ -189,8 +189,7 @@ func TestUnmarshalIsStrict(t *testing.T) {
 	order, _ := hex.DecodeString("73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001")
 	largest := bytes.Clone(order)
 	largest[31]--
-	if err := g1.Secret.Scalar().UnmarshalBinary(largest[:32]); err != nil {
-		// r-1 ends in ...00000000
+	if err := g1.Secret.Scalar().UnmarshalBinary(largest); err != nil {
 		t.Errorf("r-1: %v", err)
 	}
 	for name, b := range map[string][]byte{
