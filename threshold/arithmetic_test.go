@@ -3,6 +3,7 @@ package threshold
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/big"
 	"math/rand/v2"
 	"slices"
@@ -592,6 +593,27 @@ func TestDecodeAgreesWithCircl(t *testing.T) {
 	}
 	if accepted < 200 {
 		t.Errorf("only %d accepted", accepted)
+	}
+}
+
+// RFC 9380, appendix J.9.1.
+func TestHashToG1(t *testing.T) {
+	const tag = "QUUX-V01-CS02-with-BLS12381G1_XMD:SHA-256_SSWU_RO_"
+	p := hashToG1(tag, nil)
+	const x = "052926add2207b76ca4fa57a8734416c8dc95e24501772c814278700eed6d1e4e8cf62d9c09db0fac349612b759e79a1"
+	const y = "08ba738453bfed09cb546dbb0783dbb3a5f1f566ed67bb6be0e8c67e2e81a4cc68ee29813bb7994998f3eae0c9c6a265"
+	if raw := p.RawBytes(); fmt.Sprintf("%x", raw) != x+y {
+		t.Errorf("got %x", raw)
+	}
+	r := testRand(t)
+	for range 20 {
+		msg := random16(r)
+		p := hashToG1(domainSignature, msg[:])
+		var c circl.G1
+		c.Hash(msg[:], []byte(domainSignature))
+		if b := p.Bytes(); !bytes.Equal(b[:], c.BytesCompressed()) {
+			t.Errorf("%x: circl differs", msg)
+		}
 	}
 }
 

@@ -297,7 +297,7 @@ func (n *running) server(registry *prometheus.Registry) *http.Server {
 		Log: n.log.With("part", "http"), Registerer: registry,
 		// CometBFT's metrics, the Go runtime's and the process' are in the default registry.
 		Gatherer: prometheus.Gatherers{registry, prometheus.DefaultGatherer},
-		MaxBody:  n.cfg.HTTP.MaxBodyBytes, RatePerMinute: n.cfg.HTTP.RatePerMinute,
+		MaxBody:  n.cfg.HTTP.MaxBodyBytes, RatePerMinute: n.cfg.HTTP.RatePerMinute, TrustedProxies: n.cfg.HTTP.Proxies(),
 		CORSOrigins: n.cfg.HTTP.CORSOrigins,
 	})
 	return httpapi.NewServer(n.cfg.HTTP.Listen, handler)

@@ -287,6 +287,8 @@ func (s *Store) explainNotNext(ctx context.Context, b *block) error {
 		return fmt.Errorf("%w: commit block %d: it is there with app hash %x, not %x", ErrConflict, b.Height, have, b.AppHash)
 	case height+1 != b.Height:
 		return &GapError{Have: height, Want: b.Height}
+	case len(b.Records) == 0 || b.Records[0].Index == logSize:
+		return fmt.Errorf("commit block %d: it was not the next, but is by now; try again", b.Height) // another process commits, too
 	}
 	return fmt.Errorf("%w: commit block %d: the log has %d entries, its first record is number %d", ErrConflict, b.Height, logSize, b.Records[0].Index)
 }

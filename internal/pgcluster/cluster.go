@@ -49,8 +49,7 @@ type cluster struct {
 	lock                     *os.File
 	cmd                      *exec.Cmd
 	done                     chan struct{}
-	stopping                 sync.Once
-	stopped                  error
+	mu                       sync.Mutex // of stop and remove
 }
 
 func startCluster(ctx context.Context, dir string, o options, log *slog.Logger) (_ *cluster, err error) {
@@ -104,30 +103,46 @@ func makeDir(dir string, mode os.FileMode) error {
 // takeLock makes this process the only one that runs the cluster. The kernel
 // gives the lock back when the process ends, however it does.
 func (c *cluster) takeLock(ctx context.Context) error {
-	f, err := os.OpenFile(filepath.Join(c.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
-	}
-	deadline := time.Now().Add(lockWait)
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
+	for deadline := time.Now().Add(lockWait); ; {
+		f, err := tryLock(filepath.Join(c.dir, "lock"))
+		if err != nil {
+			return err
+		}
+		if f != nil {
 			c.lock = f
 			return nil
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			f.Close()
-			return fmt.Errorf("lock %s: %w", f.Name(), err)
-		}
 		if time.Now().After(deadline) {
-			f.Close()
 			return fmt.Errorf("%w: %s; stop it, or use another folder", ErrInUse, c.dir)
 		}
 		if err := sleep(ctx, poll); err != nil {
-			f.Close()
 			return err
 		}
 	}
+}
+
+// tryLock locks the file, or gives nil if another process has it.
+func tryLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		f.Close()
+		return nil, nil
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	mine, err := f.Stat()
+	now, err2 := os.Stat(path)
+	if err != nil || err2 != nil || !os.SameFile(mine, now) {
+		f.Close() // it was removed while we waited: the lock is on nothing
+		return nil, nil
+	}
+	return f, nil
 }
 
 // settle decides where the files go and who runs the server.
@@ -370,24 +385,28 @@ func (c *cluster) url(db string) string {
 	return u.String()
 }
 
-// stop asks three times, each time less politely.
+// stop ends the server and gives the folder back.
 func (c *cluster) stop() error {
-	c.stopping.Do(func() {
-		defer c.release()
-		for _, ask := range []struct {
-			sig  syscall.Signal
-			wait time.Duration
-		}{{syscall.SIGINT, fastWait}, {syscall.SIGQUIT, quickWait}, {syscall.SIGKILL, quickWait}} {
-			_ = c.cmd.Process.Signal(ask.sig) // an error means that it has ended
-			select {
-			case <-c.done:
-				return
-			case <-time.After(ask.wait):
-			}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.release()
+	return c.shutDown()
+}
+
+// shutDown asks three times, each time less politely.
+func (c *cluster) shutDown() error {
+	for _, ask := range []struct {
+		sig  syscall.Signal
+		wait time.Duration
+	}{{syscall.SIGINT, fastWait}, {syscall.SIGQUIT, quickWait}, {syscall.SIGKILL, quickWait}} {
+		_ = c.cmd.Process.Signal(ask.sig) // an error means that it has ended
+		select {
+		case <-c.done:
+			return nil
+		case <-time.After(ask.wait):
 		}
-		c.stopped = fmt.Errorf("the Postgres in %s (process %d) does not end", c.data, c.cmd.Process.Pid)
-	})
-	return c.stopped
+	}
+	return fmt.Errorf("the Postgres in %s (process %d) does not end", c.data, c.cmd.Process.Pid)
 }
 
 // release gives back what the running cluster held.
@@ -395,11 +414,32 @@ func (c *cluster) release() {
 	if c.sockets != "" && filepath.Dir(c.sockets) != c.base {
 		_ = os.RemoveAll(c.sockets)
 	}
-	c.lock.Close()
+	if c.lock != nil {
+		c.lock.Close()
+		c.lock = nil
+	}
 }
 
-// remove deletes everything that was made, and the folders if nothing else is in them.
+// remove ends the server and deletes everything that was made, and the folders if nothing
+// else is in them; under the lock, so that nobody starts the cluster meanwhile.
 func (c *cluster) remove() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.release()
+	if err := c.shutDown(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(c.dir); errors.Is(err, os.ErrNotExist) && c.base == c.dir {
+		return nil
+	}
+	if c.lock == nil { // stopped before
+		if err := makeDir(c.dir, 0o755); err != nil {
+			return err
+		}
+		if err := c.takeLock(context.Background()); err != nil {
+			return err
+		}
+	}
 	var errs []error
 	for _, name := range []string{"data", "run", "postgres.log"} {
 		errs = append(errs, os.RemoveAll(filepath.Join(c.base, name)))

@@ -109,7 +109,7 @@ func provide(t *testing.T, dir string, opts ...pgcluster.Option) *pgcluster.Serv
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := server.Remove(); err != nil {
+		if err := server.Remove(); err != nil && !errors.Is(err, pgcluster.ErrInUse) {
 			t.Error(err)
 		}
 	})
@@ -296,6 +296,16 @@ func TestInUse(t *testing.T) {
 	}
 	if got := query(t, server.AdminURL(), "SELECT 1"); got != "1" {
 		t.Error("the first one was disturbed")
+	}
+
+	// Who has stopped cannot delete what the next one runs.
+	stop(t, server)
+	next := provide(t, dir)
+	if err := server.Remove(); !errors.Is(err, pgcluster.ErrInUse) {
+		t.Errorf("remove: %v", err)
+	}
+	if got := query(t, next.AdminURL(), "SELECT 1"); got != "1" {
+		t.Error("the next one was disturbed")
 	}
 }
 
