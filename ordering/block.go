@@ -150,7 +150,7 @@ func (f *folding) reveal(p *OrderedBatch, o BatchOpenings) (Reveal, error) {
 		return Reveal{}, err
 	}
 	key := f.prev.committee.Key
-	if err := threshold.VerifySignature(key, message, o.Certificate); err != nil {
+	if err := f.v.signature(key, message, o.Certificate); err != nil {
 		return Reveal{}, err
 	}
 	verified, err := f.v.openings(key, p, o)

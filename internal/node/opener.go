@@ -417,7 +417,7 @@ func (o *opener) combine(ctx context.Context, committee *threshold.Committee, p 
 		o.combineFailed(p, err)
 		return
 	}
-	o.verifier.Remember(committee.Key, p.batch.Batch.Root, openings)
+	o.verifier.Remember(committee.Key, p.batch.Batch.Root, openings, checkpoint, certificate)
 	found := ordering.BatchOpenings{Height: p.batch.Batch.Height, Certificate: certificate}
 	for _, v := range openings {
 		found.Openings = append(found.Openings, v.Opening())
