@@ -9,6 +9,7 @@ import (
 
 	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/ordering/abci"
 )
 
 // retryEvery is the pause between attempts to reach a database that is away. The node
@@ -72,6 +73,14 @@ func (e *engine) Committed(next *ordering.State, r *ordering.Result) {
 	e.metrics.committed(next, r)
 	for _, f := range e.onCommitted {
 		f(next, r)
+	}
+}
+
+// Misbehaved keeps CometBFT's evidence beside ours.
+func (e *engine) Misbehaved(m abci.Misbehaviour) {
+	e.log.Warn("a validator misbehaved", "kind", m.Kind, "member", m.Member, "height", m.Height)
+	if err := e.store.AddEvidence(e.ctx, m.Kind, m.Member, m.Height, m.Proof); err != nil {
+		e.log.Error("evidence not stored", "kind", m.Kind, "member", m.Member, "err", err)
 	}
 }
 

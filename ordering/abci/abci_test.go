@@ -15,6 +15,7 @@ import (
 	"time"
 
 	abcitypes "github.com/cometbft/cometbft/abci/types"
+	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/scrimlabs/scrim/internal/sim"
@@ -84,6 +85,7 @@ func TestLogNoticesConsensusFailureAndHidesBodies(t *testing.T) {
 
 // memory is an engine that keeps nothing and may be told to fail.
 type memory struct {
+	accused []Misbehaviour
 	fail    atomic.Bool
 	heights chan uint64
 }
@@ -101,6 +103,7 @@ func (m *memory) Committed(s *ordering.State, _ *ordering.Result) {
 	default:
 	}
 }
+func (m *memory) Misbehaved(x Misbehaviour)                         { m.accused = append(m.accused, x) }
 func (m *memory) Openings(*ordering.State) []ordering.BatchOpenings { return nil }
 func (m *memory) PeerUp(uint32)                                     {}
 func (m *memory) Receive(uint32, []byte) error                      { return nil }
@@ -226,7 +229,8 @@ func TestNewRefuses(t *testing.T) {
 // Whatever a proposer sends, the answer is accept or reject.
 func TestProposals(t *testing.T) {
 	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
-	a := &app{engine: &memory{}, verifier: c.Verifier}
+	engine := &memory{}
+	a := &app{engine: engine, verifier: c.Verifier}
 	a.state.Store(c.State)
 	ctx := context.Background()
 	good := c.SealTxs("a", "b")
@@ -253,7 +257,10 @@ func TestProposals(t *testing.T) {
 		}
 	}
 	// The judged proposal was another one than what is decided.
-	f, err := a.FinalizeBlock(ctx, &abcitypes.RequestFinalizeBlock{Height: height, Txs: [][]byte{prepared.Txs[0], {9}}, Hash: []byte("other")})
+	f, err := a.FinalizeBlock(ctx, &abcitypes.RequestFinalizeBlock{Height: height, Txs: [][]byte{prepared.Txs[0], {9}}, Hash: []byte("other"), Misbehavior: []abcitypes.Misbehavior{{
+		Type: abcitypes.MisbehaviorType_DUPLICATE_VOTE, Height: 2,
+		Validator: abcitypes.Validator{Address: cmted25519.PubKey(c.Genesis.Terms.Members[2].Validator).Address(), Power: 10},
+	}}})
 	if err != nil || f.TxResults[0].Code != 0 || f.TxResults[1].Code == 0 {
 		t.Fatalf("%+v, %v", f, err)
 	}
@@ -262,6 +269,9 @@ func TestProposals(t *testing.T) {
 	}
 	if _, err := a.Commit(ctx, nil); err != nil || a.state.Load().Height() != uint64(height) {
 		t.Errorf("commit: %v", err)
+	}
+	if len(engine.accused) != 1 || engine.accused[0].Member != 3 || engine.accused[0].Kind != "duplicate_vote" || engine.accused[0].Height != 2 {
+		t.Errorf("accused: %+v", engine.accused)
 	}
 	if _, err := a.Commit(ctx, nil); err == nil {
 		t.Error("commit without a finalized block")
