@@ -283,6 +283,11 @@ func (f *folding) finish() error {
 	f.next.appHash = f.next.computeAppHash()
 	f.result.AppHash = f.next.appHash
 	var err error
+	if f.next.ceremony != f.prev.ceremony {
+		if f.result.Ceremony, err = f.next.ceremony.MarshalBinary(); err != nil {
+			return err
+		}
+	}
 	f.result.Snapshot, err = f.next.Snapshot()
 	return err
 }

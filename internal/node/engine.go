@@ -33,7 +33,12 @@ func (e *engine) InitChain(s *ordering.State) error {
 	if err != nil {
 		return err
 	}
+	ceremony, err := s.Ceremony().MarshalBinary()
+	if err != nil {
+		return err
+	}
 	c := e.chain
+	c.Ceremony = ceremony
 	c.Height, c.AppHash, c.Snapshot = 0, s.AppHash(), snapshot
 	return e.untilDurable("initial state", func() error { return e.store.InitChain(e.ctx, c) })
 }
@@ -116,6 +121,7 @@ func loadState(ctx context.Context, store *pg.Store, g *ordering.Genesis) (*orde
 		return nil, err
 	}
 	return ordering.Restore(g, c.Snapshot, ordering.Rows{
+		Ceremony:    c.Ceremony,
 		Seen:        seen,
 		Ciphertexts: func(height uint64) ([][]byte, error) { return store.Ciphertexts(ctx, height) },
 	})
