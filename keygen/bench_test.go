@@ -8,7 +8,7 @@ import (
 // BenchmarkMember is the crypto time of one member in a whole ceremony: it
 // says four messages and checks those of all.
 func BenchmarkMember(b *testing.B) {
-	for _, n := range []int{4, 7, 16} {
+	for _, n := range []int{4, 7, 16, 32} {
 		terms := testTerms(n, DefaultThreshold(n))
 		st := finished(b, terms)
 		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
@@ -17,9 +17,11 @@ func BenchmarkMember(b *testing.B) {
 				bytes = 0
 				s := must(New(terms))(b)
 				p := must(NewParticipant(testSecret(1), terms, testSeed(1)))(b)
-				for _, k := range []Kind{KindDeal, KindResponse, KindCertification} {
-					if k == KindCertification {
-						p.ConfirmStored(must(p.Share(s))(b))
+				for _, k := range []Kind{KindDeal, KindResponse, KindCertification, KindStored} {
+					if k == KindCertification || k == KindStored {
+						share := must(p.Share(s))(b)
+						p.ConfirmStored(share)
+						p.ConfirmReadBack(share)
 					}
 					for j := uint32(1); int(j) <= n; j++ {
 						m := st.state.Message(k, j)

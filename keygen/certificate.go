@@ -16,6 +16,7 @@ import (
 const (
 	domainTranscript  = "scrim/transcript/v1"
 	domainCertificate = "scrim/certificate/v1"
+	domainStored      = "scrim/stored-certificate/v1"
 )
 
 // outcome is what the deals, complaints and answers came to.
@@ -283,6 +284,16 @@ func (c *Certificate) MarshalBinary() ([]byte, error) {
 		b = append(append(b, one.Share.Point[:]...), one.Signature[:]...)
 	}
 	return b, nil
+}
+
+// Hash is what a member signs when it has read its share back:
+// SHA-256("scrim/stored-certificate/v1" || MarshalBinary).
+func (c *Certificate) Hash() ([32]byte, error) {
+	b, err := c.MarshalBinary()
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return sha256.Sum256(append([]byte(domainStored), b...)), nil
 }
 
 // ParseCertificate is the inverse of MarshalBinary. It checks the form only:

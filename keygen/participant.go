@@ -25,6 +25,8 @@ var (
 	ErrTooSoon = errors.New("keygen: the ceremony has not come to certifying")
 	// ErrNotStored asks for ConfirmStored.
 	ErrNotStored = errors.New("keygen: store the share and confirm it before it can be certified")
+	// ErrNotReadBack asks for ConfirmReadBack.
+	ErrNotReadBack = errors.New("keygen: read the share back from where it is stored, and confirm it, before it can be called stored")
 	// ErrShareLost says that a qualified dealer sent this member a wrong share
 	// and that the member did not complain in time.
 	ErrShareLost = errors.New("keygen: a dealer's share for this member does not fit, and the time to complain is over")
@@ -40,8 +42,9 @@ type Participant struct {
 	terms    *Terms
 	ceremony [32]byte
 	index    uint32
-	root     []byte // of all private values of this ceremony
-	stored   *[scalarSize]byte
+	root     []byte            // of all private values of this ceremony
+	stored   *[scalarSize]byte // of ConfirmStored
+	readBack *[scalarSize]byte // of ConfirmReadBack
 }
 
 // NewParticipant takes part in the ceremony under terms. The seed is drawn at
@@ -86,8 +89,10 @@ func (p *Participant) Index() uint32 { return p.index }
 // Wipe overwrites what the participant knows. The member's secret stays.
 func (p *Participant) Wipe() {
 	clear(p.root)
-	if p.stored != nil {
-		clear(p.stored[:])
+	for _, secret := range []*[scalarSize]byte{p.stored, p.readBack} {
+		if secret != nil {
+			clear(secret[:])
+		}
 	}
 }
 
@@ -101,13 +106,15 @@ func (*Participant) LogValue() slog.Value { return slog.StringValue("[participan
 // owes none. Send it until it is in the state. Call it with states of the
 // committed log only: what it gives is signed. In certifying it wants the
 // share stored first (ErrNotStored, see ConfirmStored); ErrShareLost then says
-// that this member will not have one, and the others go on without it.
+// that this member will not have one, and the others go on without it. In storing
+// it wants it read back once more (ErrNotReadBack, see ConfirmReadBack). To
+// proposed terms it owes nothing: see Vote.
 func (p *Participant) Next(s *State) (*Message, error) {
 	if s.ceremony != p.ceremony {
 		return nil, ErrOtherCeremony
 	}
 	k := s.phase.kind()
-	if k == 0 || !s.asked(p.index) || s.entry(k, p.index) != nil {
+	if k == 0 || k == KindConsent || !s.asks(k, p.index) || s.entry(k, p.index) != nil {
 		return nil, nil
 	}
 	body, err := p.body(s, k)
@@ -125,9 +132,28 @@ func (p *Participant) body(s *State, k Kind) ([]byte, error) {
 		return p.responseBody(s)
 	case KindJustification:
 		return p.justificationBody(s)
-	default:
+	case KindCertification:
 		return p.certificationBody(s)
+	default:
+		return p.storedBody(s)
 	}
+}
+
+// Vote is a member's word without a body: KindConsent or KindRejection to proposed
+// terms, KindAbort to end the ceremony without a key. It takes no participant, so
+// that a member can say it from anywhere.
+func Vote(secret *MemberSecret, t *Terms, k Kind) (*Message, error) {
+	if k != KindConsent && k != KindRejection && k != KindAbort {
+		return nil, fmt.Errorf("%w: a %s is not a vote", ErrKind, k)
+	}
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	index, err := findMember(secret, t)
+	if err != nil {
+		return nil, err
+	}
+	return newMessage(secret.Identity(), t, t.Hash(), k, index, nil), nil
 }
 
 // derive gives private bytes for one purpose and index in this ceremony.
@@ -213,14 +239,11 @@ func (p *Participant) certificationBody(s *State) ([]byte, error) {
 	if p.stored == nil {
 		return nil, ErrNotStored
 	}
-	own, err := p.Share(s)
+	own, err := p.confirmed(s, p.stored)
 	if err != nil {
 		return nil, err
 	}
 	defer own.Wipe()
-	if own.ExposeSecretBytes() != *p.stored {
-		return nil, ErrWrongShare
-	}
 	signature, err := own.Sign(s.outcome.message)
 	if err != nil {
 		return nil, err
@@ -229,14 +252,54 @@ func (p *Participant) certificationBody(s *State) ([]byte, error) {
 	return c.body(s.outcome.transcript), nil
 }
 
-// ConfirmStored tells the participant that the share is on disk, fsynced. Give
-// it what was read back from there.
+// storedBody is the hash of the certificate.
+func (p *Participant) storedBody(s *State) ([]byte, error) {
+	if p.readBack == nil {
+		return nil, ErrNotReadBack
+	}
+	own, err := p.confirmed(s, p.readBack)
+	if err != nil {
+		return nil, err
+	}
+	own.Wipe()
+	hash := s.certificateHash
+	return hash[:], nil
+}
+
+// confirmed is the member's share, if that is what was read from the disk.
+func (p *Participant) confirmed(s *State, read *[scalarSize]byte) (*threshold.SecretShare, error) {
+	own, err := p.Share(s)
+	if err != nil {
+		return nil, err
+	}
+	secret := own.ExposeSecretBytes()
+	defer clear(secret[:])
+	if secret != *read {
+		own.Wipe()
+		return nil, ErrWrongShare
+	}
+	return own, nil
+}
+
+// ConfirmStored tells the participant, before it certifies, that the share is on
+// disk, fsynced. Give it what was read back from there.
 func (p *Participant) ConfirmStored(share *threshold.SecretShare) error {
+	return p.confirm(&p.stored, share)
+}
+
+// ConfirmReadBack tells the participant, in storing, that the share was read a
+// second time: opened and decrypted anew, from the disk or from a backup, and
+// not taken from what ConfirmStored was given.
+func (p *Participant) ConfirmReadBack(share *threshold.SecretShare) error {
+	return p.confirm(&p.readBack, share)
+}
+
+func (p *Participant) confirm(into **[scalarSize]byte, share *threshold.SecretShare) error {
 	if share.Member() != p.index {
 		return fmt.Errorf("%w: it is member %d's", ErrWrongShare, share.Member())
 	}
 	secret := share.ExposeSecretBytes()
-	p.stored = &secret
+	*into = &secret
 	return nil
 }
 
