@@ -119,6 +119,9 @@ func (s *State) reached() Phase {
 	return s.phase
 }
 
+// Height is that of the last event.
+func (s *State) Height() uint64 { return s.height }
+
 // Deadline is the last height of the phase.
 func (s *State) Deadline() uint64 { return s.deadline }
 
