@@ -25,6 +25,7 @@ import (
 	"github.com/scrimlabs/scrim/internal/pgcluster"
 	"github.com/scrimlabs/scrim/internal/wallet"
 	"github.com/scrimlabs/scrim/threshold"
+	"github.com/scrimlabs/scrim/threshold/thresholdtest"
 )
 
 // program is scrimd with fault injection, which is off unless BYZANTINE is set.
@@ -271,6 +272,17 @@ func TestHappyPath(t *testing.T) {
 		}
 		if len(seen) != len(n.sent) {
 			t.Errorf("%d of %d", len(seen), len(n.sent))
+		}
+	})
+	t.Run("a ciphertext that does not decrypt is void, with its opening", func(t *testing.T) {
+		void := thresholdtest.Void("e2e", n.wallet.Certificate.Committee.Key, threshold.SealOptions{
+			ChainID: n.wallet.ChainID(), Namespace: "e2e", ValidUntil: n.wallet.Limits.Height + 1000,
+		})
+		_, err := n.wallet.SubmitTo(n.ctx, 2, void)
+		n.must(err)
+		tx := n.final(1, void.ID())
+		if _, err := n.wallet.Check(n.ctx, tx, void); err != nil || tx.Status != v1.StatusVoid || len(tx.Opening) != 48 {
+			t.Errorf("%+v, %v", tx, err)
 		}
 	})
 	t.Run("bad input is refused with a reason", func(t *testing.T) { badInput(t, n) })
