@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"go.dedis.ch/kyber/v3"
 	"go.dedis.ch/kyber/v3/share"
 
 	"github.com/scrimlabs/scrim/keygen/internal/g1"
@@ -47,6 +48,11 @@ func newOutcome(s *State) *outcome {
 }
 
 func (o *outcome) poly() *share.PubPoly { return pubPoly(o.commits) }
+
+// fits reports whether v is the committee polynomial's value at member. Constant time in v.
+func (o *outcome) fits(member uint32, v kyber.Scalar) bool {
+	return g1.Secret.Point().Mul(v, nil).Equal(evalAt(o.poly(), member))
+}
 
 // transcript is the hash of all that was said until certifying, and of what it came to:
 //
@@ -123,13 +129,14 @@ func readCertification(s *State, member uint32, body []byte) (*Certification, Fa
 		return nil, FaultEncoding
 	}
 	public := evalAt(s.outcome.poly(), member).Bytes()
-	if !key.MatchesG1(public[:]) {
+	switch {
+	case threshold.VerifyMember(key, public[:], s.outcome.message, c.Share):
+		return c, 0
+	case !key.MatchesG1(public[:]):
 		return nil, FaultKey
-	}
-	if threshold.VerifySignatureShareKey(key, s.outcome.message, c.Share) != nil {
+	default:
 		return nil, FaultShare
 	}
-	return c, 0
 }
 
 // certifications lists the valid ones, in the order of members.

@@ -140,7 +140,7 @@ func wrongAnswer(t *Terms, ceremony [32]byte, dealer uint32, dealBody, body []by
 		return false
 	}
 	for _, a := range answers {
-		if a.member >= 1 && int(a.member) <= t.N() && !d.answers(sealContext{t, ceremony, dealer, a.member, d.digest()}, a) {
+		if a.member >= 1 && int(a.member) <= t.N() && !d.answers(sealContext{t, ceremony, dealer, a.member, d.binding}, a) {
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package keygen
 
 import (
+	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
@@ -213,13 +214,15 @@ func (p *Participant) dealBody(poly *share.PriPoly) ([]byte, error) {
 
 func (p *Participant) responseBody(s *State) ([]byte, error) {
 	body := make([]byte, p.terms.N())
+	key := p.secret.encryption()
 	for i := range body {
 		dealer := uint32(i + 1)
-		if s.deal(dealer) == nil {
+		d := s.deal(dealer)
+		if d == nil {
 			continue
 		}
 		body[i] = byte(approval)
-		if _, err := dealtShare(p.secret, s, dealer, p.index); err != nil {
+		if v, err := dealtShare(key, s, dealer, p.index); err != nil || !d.fits(p.index, v) {
 			body[i] = byte(complaint)
 		}
 	}
@@ -266,19 +269,17 @@ func (p *Participant) storedBody(s *State) ([]byte, error) {
 	return hash[:], nil
 }
 
-// confirmed is the member's share, if that is what was read from the disk.
+// confirmed is the share that was read from the disk, if it is the member's: the one
+// value that the committee's polynomial has at the member.
 func (p *Participant) confirmed(s *State, read *[scalarSize]byte) (*threshold.SecretShare, error) {
-	own, err := p.Share(s)
-	if err != nil {
-		return nil, err
+	if s.outcome == nil {
+		return nil, ErrTooSoon
 	}
-	secret := own.ExposeSecretBytes()
-	defer clear(secret[:])
-	if secret != *read {
-		own.Wipe()
+	v, err := parseScalar(read[:])
+	if err != nil || !s.outcome.fits(p.index, v) {
 		return nil, ErrWrongShare
 	}
-	return own, nil
+	return threshold.NewSecretShare(p.index, read)
 }
 
 // ConfirmStored tells the participant, before it certifies, that the share is on
@@ -323,25 +324,36 @@ func RecoverShare(secret *MemberSecret, s *State) (*threshold.SecretShare, error
 	if s.outcome == nil {
 		return nil, ErrTooSoon
 	}
+	key := secret.encryption()
 	sum := g1.Secret.Scalar().Zero()
 	for _, dealer := range s.outcome.qualified {
-		v, err := settledShare(secret, s, dealer, index)
+		v, err := settledShare(key, s, dealer, index)
 		if err != nil {
 			return nil, err
 		}
 		sum.Add(sum, v)
 	}
-	if !g1.Secret.Point().Mul(sum, nil).Equal(evalAt(s.outcome.poly(), index)) {
-		return nil, ErrShareLost
+	if !s.outcome.fits(index, sum) {
+		return nil, fmt.Errorf("%w: dealt by %s", ErrShareLost, s.terms.name(wrongDealer(key, s, index)))
 	}
 	b := sum.(*g1.Scalar).Bytes()
 	defer clear(b[:])
 	return threshold.NewSecretShare(index, &b)
 }
 
+// wrongDealer finds the qualified dealer whose share for a member does not fit.
+func wrongDealer(key *ecdh.PrivateKey, s *State, member uint32) uint32 {
+	for _, dealer := range s.outcome.qualified {
+		if v, err := settledShare(key, s, dealer, member); err != nil || !s.deal(dealer).fits(member, v) {
+			return dealer
+		}
+	}
+	return 0
+}
+
 // settledShare is what a qualified dealer gave to a member: published if there
-// was a complaint, else from the deal.
-func settledShare(secret *MemberSecret, s *State, dealer, member uint32) (*g1.Scalar, error) {
+// was a complaint, else from the deal. It need not fit.
+func settledShare(key *ecdh.PrivateKey, s *State, dealer, member uint32) (*g1.Scalar, error) {
 	if e := s.entry(KindJustification, dealer); e != nil {
 		for _, a := range e.answers {
 			if a.member == member {
@@ -349,14 +361,13 @@ func settledShare(secret *MemberSecret, s *State, dealer, member uint32) (*g1.Sc
 			}
 		}
 	}
-	return dealtShare(secret, s, dealer, member)
+	return dealtShare(key, s, dealer, member)
 }
 
-// dealtShare decrypts a member's share of a deal and checks that it fits.
-func dealtShare(secret *MemberSecret, s *State, dealer, member uint32) (*g1.Scalar, error) {
-	d := s.deal(dealer)
-	v, err := s.sealContext(dealer, member).open(secret.encryption(), d.sealed[member-1])
-	if err != nil || !d.fits(member, v) {
+// dealtShare decrypts a member's share of a deal. It need not fit.
+func dealtShare(key *ecdh.PrivateKey, s *State, dealer, member uint32) (*g1.Scalar, error) {
+	v, err := s.sealContext(dealer, member).open(key, s.deal(dealer).sealed[member-1])
+	if err != nil {
 		return nil, fmt.Errorf("%w: dealt by %s", ErrShareLost, s.terms.name(dealer))
 	}
 	return v, nil

@@ -191,7 +191,7 @@ func (s *State) qualifies(dealer uint32) bool {
 }
 
 func (s *State) sealContext(dealer, receiver uint32) sealContext {
-	return sealContext{s.terms, s.ceremony, dealer, receiver, s.deal(dealer).digest()}
+	return sealContext{s.terms, s.ceremony, dealer, receiver, s.deal(dealer).binding}
 }
 
 // asks reports whether the ceremony wants a message of the kind from the member:
