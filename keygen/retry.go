@@ -61,6 +61,10 @@ func BeginRetry(before *State, height uint64, m *Message) (*State, error) {
 	case height < before.height:
 		return nil, fmt.Errorf("%w: from %d to %d", ErrHeight, before.height, height)
 	}
+	// The members are the same, and a signature is cheaper to check than terms.
+	if err := before.terms.verifySigned(m.Ceremony, KindProposal, m.Member, m.digest(), m.Signature); err != nil {
+		return nil, err
+	}
 	t, err := ParseTerms(m.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRetry, err)
@@ -74,9 +78,6 @@ func BeginRetry(before *State, height uint64, m *Message) (*State, error) {
 		return refuse("only the attempt, the phases and the start height may differ from attempt %d, and the attempt must be the next", before.terms.Attempt)
 	case t.StartHeight < height+2 || t.StartHeight > height+maxLead:
 		return refuse("start height %d leaves no block for consent, or too many; it is height %d", t.StartHeight, height)
-	}
-	if err := t.verifySigned(m.Ceremony, KindProposal, m.Member, m.digest(), m.Signature); err != nil {
-		return nil, err
 	}
 	s, err := Propose(t)
 	if err != nil {

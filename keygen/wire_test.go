@@ -480,8 +480,10 @@ func TestRecordRoundTrip(t *testing.T) {
 func termsSize(t testing.TB, terms *Terms) int { return len(must(terms.MarshalBinary())(t)) }
 
 func FuzzParseRecord(f *testing.F) {
-	st := crimes(f)
-	st.command([]string{"abort", "1", "2", "3", "4"})
+	st := newStage(f, testTerms(4, 3))
+	st.command([]string{"deal", "2"})
+	st.command([]string{"deal", "2", "bad=garbage"})
+	st.command([]string{"abort", "1", "2", "3"})
 	f.Add(must(st.state.Record().MarshalBinary())(f))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := ParseRecord(b)
