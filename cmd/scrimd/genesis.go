@@ -44,7 +44,7 @@ compare and wallets pin.`,
 				g.Terms.Members = append(g.Terms.Members, *m)
 			}
 			g.Terms.ChainID, g.Terms.Attempt = g.ChainID, 1
-			g.Terms.Phases = keygen.Phases{Deal: phase, Respond: phase, Justify: phase, Certify: phase}
+			g.Terms.Phases = keygen.EqualPhases(phase)
 			if g.Terms.Threshold == 0 {
 				g.Terms.Threshold = keygen.DefaultThreshold(len(members))
 			}

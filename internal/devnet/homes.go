@@ -41,7 +41,7 @@ func (h *Homes) Make() error {
 		Epoch:       1,
 		Attempt:     1,
 		Threshold:   keygen.DefaultThreshold(len(h.Members)),
-		Phases:      keygen.Phases{Deal: phaseBlocks, Respond: phaseBlocks, Justify: phaseBlocks, Certify: phaseBlocks},
+		Phases:      keygen.EqualPhases(phaseBlocks),
 		StartHeight: 1,
 	}
 	for _, m := range h.Members {

@@ -30,7 +30,7 @@ type Committee struct {
 func NewCommittee(t testing.TB, chain string) *Committee {
 	t.Helper()
 	c := &Committee{}
-	terms := &keygen.Terms{ChainID: chain, Epoch: 1, Attempt: 1, Threshold: 3, Phases: keygen.Phases{Deal: 5, Respond: 5, Justify: 5, Certify: 5}, StartHeight: 1}
+	terms := &keygen.Terms{ChainID: chain, Epoch: 1, Attempt: 1, Threshold: 3, Phases: keygen.EqualPhases(5), StartHeight: 1}
 	for _, name := range []string{"alice", "bob", "carol", "dave"} {
 		s := must(keygen.NewMemberSecret(rand.Reader))(t)
 		c.secrets = append(c.secrets, s)
@@ -43,11 +43,16 @@ func NewCommittee(t testing.TB, chain string) *Committee {
 	state := must(keygen.New(terms))(t)
 	for height := uint64(1); !state.Done() && height < 50; height++ {
 		messages := []*keygen.Message{nil} // a nil ends the height
-		for _, p := range participants {
+		for i, p := range participants {
 			if state.Phase() == keygen.PhaseCertifying && len(c.shares) < len(participants) {
 				share := must(p.Share(state))(t)
 				c.shares = append(c.shares, share)
 				if err := p.ConfirmStored(share); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if state.Phase() == keygen.PhaseStoring {
+				if err := p.ConfirmReadBack(c.shares[i]); err != nil {
 					t.Fatal(err)
 				}
 			}
