@@ -53,6 +53,9 @@ func GetStatus(ctx context.Context, node *client.Client, own string) (*Status, e
 // Over says whether the ceremony has ended.
 func (s *Status) Over() bool { return s.Ceremony.Final() }
 
+// Succeeded says whether it has made a committee.
+func (s *Status) Succeeded() bool { return s.Ceremony.Outcome == v1.CeremonySucceeded }
+
 // next says what the member who asks has to do.
 func (s *Status) next() string {
 	c := &s.Ceremony
