@@ -85,8 +85,8 @@ func newMemberStatus() *cobra.Command {
 		Short: "Show who has done what in the ceremony, and what to type next",
 		Long: `Show the newest ceremony as the node tells it: the matrix of members and phases, how
 many blocks are left, whom it waits for, who is to blame for what, and what to type
-next. With --watch it is shown again when something changes, until the ceremony is
-over; it then ends with 1 if the ceremony failed.`,
+next. With --watch it is shown again when somebody has done something (on a terminal
+all the time), until the ceremony is over; it then ends with 1 if the ceremony failed.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(nodes) == 0 {
@@ -105,6 +105,9 @@ over; it then ends with 1 if the ceremony failed.`,
 			show := func(s *member.Status, w io.Writer) error { return s.Write(w) }
 			if asJSON {
 				show = func(s *member.Status, w io.Writer) error { return json.NewEncoder(w).Encode(s) }
+			}
+			if watch && !asJSON {
+				show = func(s *member.Status, w io.Writer) error { return errors.Join(s.Write(w), newline(w)) }
 			}
 			if watch {
 				return watchStatus(cmd, node, own, every, show)
@@ -125,29 +128,40 @@ over; it then ends with 1 if the ceremony failed.`,
 	return cmd
 }
 
+func newline(w io.Writer) error {
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+// watchStatus shows the ceremony again when somebody has done something; on a terminal
+// it keeps one screen, so that the blocks that are left can be seen to run out.
 func watchStatus(cmd *cobra.Command, node *client.Client, own string, every time.Duration, show func(*member.Status, io.Writer) error) error {
+	out := cmd.OutOrStdout()
+	screen := isTerminal(out)
 	var last []byte
 	tick := time.NewTicker(max(every, 10*time.Millisecond))
 	defer tick.Stop()
 	for {
 		s, err := member.GetStatus(cmd.Context(), node, own)
-		if err != nil {
+		switch {
+		case err != nil:
 			warn(cmd, []string{err.Error()}) // the node may come back
-		} else {
-			var b bytes.Buffer
-			if err := show(s, &b); err != nil {
+		case screen:
+			if err := redraw(out, s, show); err != nil {
 				return err
 			}
-			if !bytes.Equal(b.Bytes(), last) {
-				last = bytes.Clone(b.Bytes())
-				b.WriteByte('\n')
-				if _, err := b.WriteTo(cmd.OutOrStdout()); err != nil {
-					return err
-				}
+		default:
+			now, err := json.Marshal(s.Ceremony)
+			if err == nil && !bytes.Equal(now, last) {
+				err = show(s, out)
 			}
-			if s.Over() {
-				return outcome(s)
+			if err != nil {
+				return err
 			}
+			last = now
+		}
+		if err == nil && s.Over() {
+			return outcome(s)
 		}
 		select {
 		case <-cmd.Context().Done():
@@ -155,6 +169,26 @@ func watchStatus(cmd *cobra.Command, node *client.Client, own string, every time
 		case <-tick.C:
 		}
 	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+const clearScreen = "\x1b[H\x1b[2J"
+
+func redraw(out io.Writer, s *member.Status, show func(*member.Status, io.Writer) error) error {
+	b := bytes.NewBufferString(clearScreen)
+	if err := show(s, b); err != nil {
+		return err
+	}
+	_, err := b.WriteTo(out)
+	return err
 }
 
 func outcome(s *member.Status) error {

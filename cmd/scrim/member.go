@@ -75,11 +75,14 @@ apart, back both up.`,
 			if err != nil {
 				return err
 			}
+			if err := printCard(cmd, card); err != nil {
+				return err
+			}
 			if newIdentity {
 				fmt.Fprintf(cmd.ErrOrStderr(), "The age identity is in %s: back it up, and move it off this disk.\n", h.IdentityFile)
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "Next: give %s to the other members and compare the fingerprints by voice; then: scrim member terms draft --chain-id ID CARD...\n", h.CardFile())
-			return printCard(cmd, card)
+			return nil
 		},
 	}
 	where.register(cmd)

@@ -78,7 +78,7 @@ func WriteCertificate(out io.Writer, c *keygen.Certificate, e Expected) error {
 		fmt.Fprint(w, "\tnot compared with anything: ask the members for theirs, or give --terms or --terms-hash\n")
 	}
 	fmt.Fprintf(w, "transcript\t0x%x\n\tsigned by those who certified; the deals themselves are in the log ('scrim audit')\n", c.Transcript)
-	fmt.Fprintf(w, "key id\t0x%x\n\n", id)
+	fmt.Fprintf(w, "key id\t0x%x\n\n", id[:])
 	if err := w.Flush(); err != nil {
 		return err
 	}
