@@ -8,6 +8,7 @@ CREATE TABLE chain (
     height       bigint  NOT NULL CHECK (height >= 0),
     app_hash     bytea   NOT NULL CHECK (octet_length(app_hash) = 32),
     snapshot     bytea   NOT NULL,
+    ceremony     bytea   NOT NULL,
     log_size     bigint  NOT NULL DEFAULT 0,
     ordered      bigint  NOT NULL DEFAULT 0,
     revealed     bigint  NOT NULL DEFAULT 0,

@@ -150,7 +150,7 @@ func (f *folding) reveal(p *OrderedBatch, o BatchOpenings) (Reveal, error) {
 		return Reveal{}, err
 	}
 	key := f.prev.committee.Key
-	if err := threshold.VerifySignature(key, message, o.Certificate); err != nil {
+	if err := f.v.signature(key, message, o.Certificate); err != nil {
 		return Reveal{}, err
 	}
 	verified, err := f.v.openings(key, p, o)
@@ -283,6 +283,11 @@ func (f *folding) finish() error {
 	f.next.appHash = f.next.computeAppHash()
 	f.result.AppHash = f.next.appHash
 	var err error
+	if f.next.ceremony != f.prev.ceremony {
+		if f.result.Ceremony, err = f.next.ceremony.MarshalBinary(); err != nil {
+			return err
+		}
+	}
 	f.result.Snapshot, err = f.next.Snapshot()
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/threshold"
+	"github.com/scrimlabs/scrim/threshold/thresholdtest"
 )
 
 func TestSealedOrderedOpened(t *testing.T) {
@@ -45,6 +46,23 @@ func TestSealedOrderedOpened(t *testing.T) {
 	// committee, commit, reveal
 	if n := c.State.Log().Size(); n != 3 {
 		t.Errorf("log has %d entries", n)
+	}
+}
+
+// A payload that does not decrypt is a fact about its sender, proven by the opening; the
+// rest of the batch is not held up.
+func TestVoidCiphertext(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	void := thresholdtest.Void("void", c.State.Committee().Key, threshold.SealOptions{ChainID: sim.ChainID, Namespace: "test", ValidUntil: c.State.Height() + 10})
+	c.Block(ordering.Proposal{Txs: append(c.SealTxs("good"), ordering.CiphertextTx(void.Bytes()))})
+	r := c.Block(ordering.Proposal{Openings: c.Open(1, 2, 4)})
+	for _, o := range r.Reveals[0].Outcomes {
+		if o.ID == void.ID() != o.Void || !o.Void && string(o.Plaintext) != "good" {
+			t.Errorf("%+v", o)
+		}
+		if o.Opening == (threshold.Opening{}) {
+			t.Error("no opening")
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ const snapshotVersion = 1
 // Snapshot encodes the part of the state that Restore does not get from rows; a block's
 // is in its Result.
 //
-//	version (1) | height (8) | active since (8) | app hash (32) | beacon (32) | log (4 + n) | ceremony (4 + n) |
+//	version (1) | height (8) | active since (8) | app hash (32) | beacon (32) | log (4 + n) |
 //	count of pending batches (2) | per pending batch: height (8) | checkpoint (4 + n)
 func (s *State) Snapshot() ([]byte, error) {
 	b := []byte{snapshotVersion}
@@ -106,11 +106,7 @@ func (s *State) Snapshot() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	ceremony, err := s.ceremony.MarshalBinary()
-	if err != nil {
-		return nil, err
-	}
-	b = appendBytes(appendBytes(b, log), ceremony)
+	b = appendBytes(b, log)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(s.pending)))
 	for _, p := range s.pending {
 		c, err := p.Batch.Checkpoint.MarshalBinary()
@@ -133,6 +129,7 @@ var ErrSnapshot = errors.New("ordering: stored state is damaged or of another ve
 
 // Rows gives Restore what a snapshot leaves to the store.
 type Rows struct {
+	Ceremony    []byte                                // the last Result.Ceremony; before any, that of New's state
 	Seen        []Seen                                // ordered ids with ValidUntil above the snapshot's height
 	Ciphertexts func(height uint64) ([][]byte, error) // bodies of a pending batch, in order
 }
@@ -153,7 +150,7 @@ func Restore(g *Genesis, snapshot []byte, rows Rows) (*State, error) {
 	if s.log, err = commitreveal.ParseLog(r.field()); err != nil {
 		return nil, fmt.Errorf("%w: log: %w", ErrSnapshot, err)
 	}
-	if s.ceremony, err = keygen.ParseState(r.field()); err != nil {
+	if s.ceremony, err = keygen.ParseState(rows.Ceremony); err != nil {
 		return nil, fmt.Errorf("%w: ceremony: %w", ErrSnapshot, err)
 	}
 	if c := s.ceremony.Certificate(); c != nil {

@@ -17,6 +17,7 @@ import (
 type Verifier struct {
 	checked  memo[threshold.ID, *threshold.Checked]
 	checking singleflight.Group
+	signed   memo[[32]byte, struct{}]
 	opened   memo[[32]byte, []threshold.VerifiedOpening]
 }
 
@@ -24,7 +25,7 @@ type Verifier struct {
 // openings of as many.
 func NewVerifier(bytes int) *Verifier {
 	v := &Verifier{}
-	v.checked.limit, v.opened.limit = bytes, bytes
+	v.checked.limit, v.opened.limit, v.signed.limit = bytes, bytes, bytes
 	return v
 }
 
@@ -32,6 +33,7 @@ func NewVerifier(bytes int) *Verifier {
 const (
 	checkedOverhead = 1024
 	openedSize      = 512
+	signedSize      = 128
 )
 
 // Check proves one ciphertext.
@@ -77,9 +79,35 @@ func (v *Verifier) openings(key *threshold.PublicKey, b *OrderedBatch, o BatchOp
 	return vs, nil
 }
 
-// Remember takes the openings of a batch that the caller itself combined and that
-// therefore hold.
-func (v *Verifier) Remember(key *threshold.PublicKey, root commitreveal.Hash, vs []threshold.VerifiedOpening) {
+const domainSignedMemo = "scrim/verifier/certificate/v1"
+
+func signedKey(key *threshold.PublicKey, message []byte, sig threshold.Signature) [32]byte {
+	id := key.ID()
+	h := sha256.New()
+	h.Write([]byte(domainSignedMemo))
+	h.Write(id[:])
+	h.Write(sig[:])
+	h.Write(message)
+	return [32]byte(h.Sum(nil))
+}
+
+// signature checks the committee's signature on a checkpoint.
+func (v *Verifier) signature(key *threshold.PublicKey, message []byte, sig threshold.Signature) error {
+	k := signedKey(key, message, sig)
+	if _, ok := v.signed.get(k); ok {
+		return nil
+	}
+	if err := threshold.VerifySignature(key, message, sig); err != nil {
+		return err
+	}
+	v.signed.put(k, struct{}{}, signedSize)
+	return nil
+}
+
+// Remember takes the openings of a batch and the certificate on its checkpoint that the
+// caller itself combined, and that therefore hold.
+func (v *Verifier) Remember(key *threshold.PublicKey, root commitreveal.Hash, vs []threshold.VerifiedOpening, checkpoint []byte, certificate threshold.Signature) {
+	v.signed.put(signedKey(key, checkpoint, certificate), struct{}{}, signedSize)
 	o := BatchOpenings{Openings: make([]threshold.Opening, len(vs))}
 	for i := range vs {
 		o.Openings[i] = vs[i].Opening()

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/httpapi/client"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
@@ -25,6 +26,7 @@ import (
 	"github.com/scrimlabs/scrim/internal/pgcluster"
 	"github.com/scrimlabs/scrim/internal/wallet"
 	"github.com/scrimlabs/scrim/threshold"
+	"github.com/scrimlabs/scrim/threshold/thresholdtest"
 )
 
 // program is scrimd with fault injection, which is off unless BYZANTINE is set.
@@ -65,11 +67,16 @@ type transaction struct {
 	record    *wallet.Record
 }
 
-// start makes and starts a committee; before is called for each node before its start
-// and gives environment variables.
+// start makes and starts a committee; env gives node i further environment variables.
 func start(t *testing.T, env func(i int) []string) *network {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	return startFor(t, 3*time.Minute, env)
+}
+
+// startFor is start for a test that may take so long.
+func startFor(t *testing.T, limit time.Duration, env func(i int) []string) *network {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	net, err := devnet.Open(ctx, devnet.Options{
 		Command: []string{program}, Dir: t.TempDir(), Postgres: []pgcluster.Option{pgcluster.WithoutSync()},
@@ -139,8 +146,13 @@ func (n *network) sendTo(i int, tx *transaction) {
 	n.t.Helper()
 	receipt, err := n.wallet.SubmitTo(n.ctx, i, tx.sealed)
 	n.must(err)
-	tx.record = wallet.NewRecord(tx.sealed)
-	tx.record.Receipts = append(tx.record.Receipts, *receipt)
+	tx.record = recordOf(tx, receipt)
+}
+
+func recordOf(tx *transaction, receipt *commitreveal.Receipt) *wallet.Record {
+	r := wallet.NewRecord(tx.sealed)
+	r.Receipts = append(r.Receipts, *receipt)
+	return r
 }
 
 // allOpened waits until every node that runs shows every transaction that was sent as
@@ -271,6 +283,17 @@ func TestHappyPath(t *testing.T) {
 		}
 		if len(seen) != len(n.sent) {
 			t.Errorf("%d of %d", len(seen), len(n.sent))
+		}
+	})
+	t.Run("a ciphertext that does not decrypt is void, with its opening", func(t *testing.T) {
+		void := thresholdtest.Void("e2e", n.wallet.Certificate.Committee.Key, threshold.SealOptions{
+			ChainID: n.wallet.ChainID(), Namespace: "e2e", ValidUntil: n.wallet.Limits.Height + 1000,
+		})
+		_, err := n.wallet.SubmitTo(n.ctx, 2, void)
+		n.must(err)
+		tx := n.final(1, void.ID())
+		if _, err := n.wallet.Check(n.ctx, tx, void); err != nil || tx.Status != v1.StatusVoid || len(tx.Opening) != 48 {
+			t.Errorf("%+v, %v", tx, err)
 		}
 	})
 	t.Run("bad input is refused with a reason", func(t *testing.T) { badInput(t, n) })

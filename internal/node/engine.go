@@ -9,6 +9,7 @@ import (
 
 	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/ordering/abci"
 )
 
 // retryEvery is the pause between attempts to reach a database that is away. The node
@@ -32,7 +33,12 @@ func (e *engine) InitChain(s *ordering.State) error {
 	if err != nil {
 		return err
 	}
+	ceremony, err := s.Ceremony().MarshalBinary()
+	if err != nil {
+		return err
+	}
 	c := e.chain
+	c.Ceremony = ceremony
 	c.Height, c.AppHash, c.Snapshot = 0, s.AppHash(), snapshot
 	return e.untilDurable("initial state", func() error { return e.store.InitChain(e.ctx, c) })
 }
@@ -75,6 +81,14 @@ func (e *engine) Committed(next *ordering.State, r *ordering.Result) {
 	}
 }
 
+// Misbehaved keeps CometBFT's evidence beside ours.
+func (e *engine) Misbehaved(m abci.Misbehaviour) {
+	e.log.Warn("a validator misbehaved", "kind", m.Kind, "member", m.Member, "height", m.Height)
+	if err := e.store.AddEvidence(e.ctx, m.Kind, m.Member, m.Height, m.Proof); err != nil {
+		e.log.Error("evidence not stored", "kind", m.Kind, "member", m.Member, "err", err)
+	}
+}
+
 func (e *engine) Openings(s *ordering.State) []ordering.BatchOpenings { return e.opener.openings(s) }
 
 // checkOwner refuses a database that is another chain's or another member's.
@@ -107,6 +121,7 @@ func loadState(ctx context.Context, store *pg.Store, g *ordering.Genesis) (*orde
 		return nil, err
 	}
 	return ordering.Restore(g, c.Snapshot, ordering.Rows{
+		Ceremony:    c.Ceremony,
 		Seen:        seen,
 		Ciphertexts: func(height uint64) ([][]byte, error) { return store.Ciphertexts(ctx, height) },
 	})

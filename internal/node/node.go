@@ -109,6 +109,9 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 		return err
 	}
 	defer store.Close()
+	if err := store.Claim(ctx); err != nil {
+		return err
+	}
 	chain := chainOf(g, genesis, g.Terms.Members[member-1].Identity)
 	if err := checkOwner(ctx, store, chain); err != nil {
 		return err
@@ -221,7 +224,7 @@ func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *or
 		MempoolSize: n.cfg.Mempool.Size,
 		MaxMessage:  1 + commitreveal.MaxShareMessageSize(int(s.Genesis().Params.MaxBatch)),
 		Validator:   secret.Validator(), Node: secret.Node(),
-		State: s, Verifier: n.verifier, Engine: e, Peer: n.opener, Log: n.log.With("part", "cometbft"),
+		State: s, Verifier: n.verifier, Engine: e, Peer: n.opener, Metrics: true, Log: n.log.With("part", "cometbft"),
 	}
 }
 

@@ -74,7 +74,8 @@ type opener struct {
 	secret    sharer
 	active    bool // false while catching up: nothing is released
 	batches   map[uint64]*opening
-	work      chan struct{} // capacity 1: something may have become possible
+	suspects  map[uint32]bool // members that sent a bad share since the start
+	work      chan struct{}   // capacity 1: something may have become possible
 }
 
 // opening is what is known about one batch that is not opened on the chain yet.
@@ -93,7 +94,7 @@ type opening struct {
 func (o *opening) opened() bool { return o.outcomes != nil }
 
 func newOpener() *opener {
-	return &opener{batches: make(map[uint64]*opening), work: make(chan struct{}, 1)}
+	return &opener{batches: make(map[uint64]*opening), suspects: make(map[uint32]bool), work: make(chan struct{}, 1)}
 }
 
 func (o *opener) wake() {
@@ -276,11 +277,7 @@ func (o *opener) once(ctx context.Context) bool {
 	secret, committee := o.secret, o.committee
 	var shares []*commitreveal.ShareMessage
 	if combine != nil {
-		for member := uint32(1); int(member) <= committee.N(); member++ {
-			if m := combine.shares[member]; m != nil {
-				shares = append(shares, m)
-			}
-		}
+		shares = o.usable(combine)
 	}
 	o.mu.Unlock()
 	switch {
@@ -306,11 +303,24 @@ func (o *opener) next() (release, combine *opening) {
 		if o.active && o.secret != nil && p.released == nil && older(p, release) {
 			release = p
 		}
-		if !p.opened() && len(p.shares) >= o.committee.Threshold && older(p, combine) {
+		if !p.opened() && len(o.usable(p)) >= o.committee.Threshold && older(p, combine) {
 			combine = p
 		}
 	}
 	return release, combine
+}
+
+// usable gives the shares to open a batch with. Those of members that have sent a bad
+// share before are used only if the batch has waited for others in vain: each bad share
+// costs the verification of all.
+func (o *opener) usable(p *opening) (out []*commitreveal.ShareMessage) {
+	late := time.Since(p.since) > askAfter
+	for member := uint32(1); int(member) <= o.committee.N(); member++ {
+		if m := p.shares[member]; m != nil && (late || !o.suspects[member]) {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 func older(p, than *opening) bool {
@@ -407,7 +417,7 @@ func (o *opener) combine(ctx context.Context, committee *threshold.Committee, p 
 		o.combineFailed(p, err)
 		return
 	}
-	o.verifier.Remember(committee.Key, p.batch.Batch.Root, openings)
+	o.verifier.Remember(committee.Key, p.batch.Batch.Root, openings, checkpoint, certificate)
 	found := ordering.BatchOpenings{Height: p.batch.Batch.Height, Certificate: certificate}
 	for _, v := range openings {
 		found.Openings = append(found.Openings, v.Opening())
@@ -441,7 +451,7 @@ func (o *opener) exclude(p *opening, members []uint32) (out []*commitreveal.Shar
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, member := range members {
-		p.bad[member] = true
+		p.bad[member], o.suspects[member] = true, true
 		m := p.shares[member]
 		if m == nil {
 			continue

@@ -19,8 +19,8 @@ import (
 // InitChain has not been called.
 func (s *Store) Chain(ctx context.Context) (*Chain, error) {
 	c := new(Chain)
-	err := s.write.QueryRow(ctx, `SELECT chain_id, genesis_hash, height, app_hash, snapshot FROM chain`).
-		Scan(&c.ChainID, fixed(c.GenesisHash[:]), &c.Height, fixed(c.AppHash[:]), &c.Snapshot)
+	err := s.write.QueryRow(ctx, `SELECT chain_id, genesis_hash, height, app_hash, snapshot, ceremony FROM chain`).
+		Scan(&c.ChainID, fixed(c.GenesisHash[:]), &c.Height, fixed(c.AppHash[:]), &c.Snapshot, &c.Ceremony)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrEmpty
 	}
@@ -35,9 +35,8 @@ func (s *Store) Chain(ctx context.Context) (*Chain, error) {
 // committed. ErrForeignChain if the database is another chain's, ErrConflict if the
 // same chain is there already, in another state.
 func (s *Store) InitChain(ctx context.Context, c Chain) error {
-	snapshot := notNil(c.Snapshot)
-	_, err := s.write.Exec(ctx, `INSERT INTO chain (chain_id, genesis_hash, height, app_hash, snapshot)
-		VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, c.ChainID, c.GenesisHash[:], c.Height, c.AppHash[:], snapshot)
+	_, err := s.write.Exec(ctx, `INSERT INTO chain (chain_id, genesis_hash, height, app_hash, snapshot, ceremony)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`, c.ChainID, c.GenesisHash[:], c.Height, c.AppHash[:], notNil(c.Snapshot), notNil(c.Ceremony))
 	if err != nil {
 		return fmt.Errorf("init chain: %w", err)
 	}
@@ -49,7 +48,7 @@ func (s *Store) InitChain(ctx context.Context, c Chain) error {
 	if haveID != wantID {
 		return &ForeignChainError{Have: haveID, Want: wantID}
 	}
-	if have.Height != c.Height || have.AppHash != c.AppHash || !bytes.Equal(have.Snapshot, c.Snapshot) {
+	if have.Height != c.Height || have.AppHash != c.AppHash || !bytes.Equal(have.Snapshot, c.Snapshot) || !bytes.Equal(have.Ceremony, c.Ceremony) {
 		return fmt.Errorf("%w: init chain %s: the database is at height %d already; a node whose CometBFT data was lost needs an empty database, to replay into",
 			ErrConflict, c.ChainID, have.Height)
 	}
@@ -234,9 +233,9 @@ func (b *block) advance(ctx context.Context, tx pgx.Tx) error {
 		voids += n
 	}
 	tag, err := tx.Exec(ctx, `UPDATE chain SET height = $1, app_hash = $2, snapshot = $3, log_size = log_size + $4,
-			ordered = ordered + $5, revealed = revealed + $6, voids = voids + $7
+			ordered = ordered + $5, revealed = revealed + $6, voids = voids + $7, ceremony = coalesce($9, ceremony)
 		WHERE height = $1 - 1 AND ($8::bigint < 0 OR log_size = $8)`,
-		b.Height, b.AppHash[:], notNil(b.Snapshot), len(b.entries), len(b.ordered), len(b.openings), voids, firstRecord)
+		b.Height, b.AppHash[:], notNil(b.Snapshot), len(b.entries), len(b.ordered), len(b.openings), voids, firstRecord, b.Ceremony)
 	if err == nil && tag.RowsAffected() != 1 {
 		err = errNotNext
 	}

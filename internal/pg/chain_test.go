@@ -240,7 +240,11 @@ func TestCommitBlockTerminated(t *testing.T) {
 	}
 	defer killer.Close(context.Background())
 	var stop atomic.Bool
+	var pause atomic.Int64 // microseconds at most between kills; longer if a slow machine gets nothing done
+	pause.Store(3000)
 	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop.Store(true)
 	wg.Go(func() {
 		for !stop.Load() {
 			_, err := killer.Exec(context.Background(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -249,7 +253,7 @@ func TestCommitBlockTerminated(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
+			time.Sleep(time.Duration(rand.Int64N(pause.Load())) * time.Microsecond)
 		}
 	})
 	c := &chain{t: t}
@@ -262,8 +266,11 @@ func TestCommitBlockTerminated(t *testing.T) {
 			if err == nil {
 				break
 			}
-			if failed++; try > 200 {
+			if failed++; try > 500 {
 				t.Fatal(err)
+			}
+			if try > 10 {
+				pause.Add(500)
 			}
 		}
 		all = append(all, r)

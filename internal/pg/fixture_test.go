@@ -58,7 +58,7 @@ func newStore(t testing.TB) (*pg.Store, string) {
 }
 
 func genesis() pg.Chain {
-	return pg.Chain{ChainID: chainID, GenesisHash: [32]byte{1}, AppHash: [32]byte{2}, Snapshot: []byte("genesis")}
+	return pg.Chain{ChainID: chainID, GenesisHash: [32]byte{1}, AppHash: [32]byte{2}, Snapshot: []byte("genesis"), Ceremony: []byte("begun")}
 }
 
 var dealt = sync.OnceValue(func() *threshold.Committee {
@@ -141,7 +141,11 @@ func (c *chain) reveal(blocks ...*ordering.Result) *ordering.Result {
 func (c *chain) empty() *ordering.Result {
 	c.height++
 	hash := sha256.Sum256(fmt.Appendf(nil, "app hash %d", c.height))
-	return &ordering.Result{Height: c.height, AppHash: hash, Snapshot: fmt.Appendf(nil, "snapshot %d", c.height)}
+	r := &ordering.Result{Height: c.height, AppHash: hash, Snapshot: fmt.Appendf(nil, "snapshot %d", c.height)}
+	if c.height%3 == 0 { // most blocks leave the ceremony alone
+		r.Ceremony = fmt.Appendf(nil, "ceremony %d", c.height)
+	}
+	return r
 }
 
 func (c *chain) record(r *ordering.Result, entry []byte) {
@@ -176,6 +180,9 @@ func checkWhole(t testing.TB, s *pg.Store, results ...*ordering.Result) {
 	reveals := map[uint64]ordering.Reveal{}
 	for _, r := range results {
 		want.Height, want.AppHash, want.Snapshot = r.Height, r.AppHash, r.Snapshot
+		if r.Ceremony != nil {
+			want.Ceremony = r.Ceremony
+		}
 		for _, rec := range r.Records {
 			entries = append(entries, pg.LogEntry{Index: rec.Index, Entry: rec.Entry})
 		}

@@ -64,6 +64,7 @@ type Chain struct {
 	Height      uint64   // of the last committed block; 0: none yet
 	AppHash     [32]byte // after that block
 	Snapshot    []byte   // ordering.Result.Snapshot of that block
+	Ceremony    []byte   // the last ordering.Result.Ceremony
 }
 
 // Received is one entry of this member's receive log.

@@ -38,9 +38,10 @@ type Chain struct {
 
 // Rows is what a store would hold for Restore.
 type Rows struct {
-	seen   []ordering.Seen
-	bodies map[uint64][][]byte
-	Last   *ordering.Result
+	ceremony []byte
+	seen     []ordering.Seen
+	bodies   map[uint64][][]byte
+	Last     *ordering.Result
 }
 
 // NewRows is an empty store.
@@ -157,6 +158,9 @@ func (c *Chain) Apply(txs [][]byte) *ordering.Result {
 // Add takes what a block made durable.
 func (w *Rows) Add(r *ordering.Result) {
 	w.Last = r
+	if r.Ceremony != nil {
+		w.ceremony = r.Ceremony
+	}
 	if r.Batch == nil {
 		return
 	}
@@ -168,7 +172,7 @@ func (w *Rows) Add(r *ordering.Result) {
 
 // Restore gives what ordering.Restore asks for.
 func (w *Rows) Restore() ordering.Rows {
-	return ordering.Rows{Seen: w.seen, Ciphertexts: func(h uint64) ([][]byte, error) { return w.bodies[h], nil }}
+	return ordering.Rows{Ceremony: w.ceremony, Seen: w.seen, Ciphertexts: func(h uint64) ([][]byte, error) { return w.bodies[h], nil }}
 }
 
 // Seal seals a plaintext to the chain's committee.

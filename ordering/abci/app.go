@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	abcitypes "github.com/cometbft/cometbft/abci/types"
+	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
 
 	"github.com/scrimlabs/scrim/ordering"
 )
@@ -19,6 +21,8 @@ type Engine interface {
 	// Persist makes a block's result durable. It returns only when that is so, or when
 	// it never will be; an error halts the node.
 	Persist(next *ordering.State, r *ordering.Result) error
+	// Misbehaved tells that a block, which is durable, has evidence against a member.
+	Misbehaved(m Misbehaviour)
 	// Committed tells that r is durable and next is the state from now on.
 	Committed(next *ordering.State, r *ordering.Result)
 	// Openings gives the openings of s's pending batches, from the oldest on, as far
@@ -39,11 +43,20 @@ type app struct {
 	decided folded // the finalized block that waits for Commit
 }
 
+// Misbehaviour is evidence that CometBFT found and put into a block.
+type Misbehaviour struct {
+	Kind   string // "duplicate_vote" or "light_client_attack"
+	Member uint32 // index, from 1
+	Height uint64 // at which it happened
+	Proof  []byte // CometBFT's record (protobuf); the votes themselves are in the block
+}
+
 // folded is a block's hash with what folding the block gave.
 type folded struct {
-	hash   []byte
-	next   *ordering.State
-	result *ordering.Result
+	hash         []byte
+	next         *ordering.State
+	result       *ordering.Result
+	misbehaviour []abcitypes.Misbehavior
 }
 
 const codespace = "scrim"
@@ -112,7 +125,7 @@ func (a *app) ProcessProposal(_ context.Context, req *abcitypes.RequestProcessPr
 	if err != nil {
 		return &abcitypes.ResponseProcessProposal{Status: abcitypes.ResponseProcessProposal_REJECT}, nil
 	}
-	a.judged = folded{bytes.Clone(req.Hash), next, result}
+	a.judged = folded{hash: bytes.Clone(req.Hash), next: next, result: result}
 	return &abcitypes.ResponseProcessProposal{Status: abcitypes.ResponseProcessProposal_ACCEPT}, nil
 }
 
@@ -124,8 +137,9 @@ func (a *app) FinalizeBlock(_ context.Context, req *abcitypes.RequestFinalizeBlo
 		if err != nil {
 			return nil, fmt.Errorf("finalize block %d: %w", req.Height, err)
 		}
-		f = folded{req.Hash, next, result}
+		f = folded{hash: req.Hash, next: next, result: result}
 	}
+	f.misbehaviour = req.Misbehavior
 	a.judged, a.decided = folded{}, f
 	return &abcitypes.ResponseFinalizeBlock{TxResults: txResults(f.result.Txs), AppHash: f.result.AppHash[:]}, nil
 }
@@ -152,6 +166,23 @@ func (a *app) Commit(context.Context, *abcitypes.RequestCommit) (*abcitypes.Resp
 		return nil, fmt.Errorf("persist block %d: %w", d.result.Height, err)
 	}
 	a.state.Store(d.next)
+	for _, m := range d.misbehaviour {
+		a.engine.Misbehaved(misbehaviour(d.next.Genesis(), m))
+	}
 	a.engine.Committed(d.next, d.result)
 	return &abcitypes.ResponseCommit{}, nil
+}
+
+// misbehaviour names the member that the record accuses.
+func misbehaviour(g *ordering.Genesis, m abcitypes.Misbehavior) Misbehaviour {
+	out := Misbehaviour{Kind: strings.ToLower(m.Type.String()), Height: uint64(m.Height)}
+	for i, member := range g.Terms.Members {
+		if bytes.Equal(cmted25519.PubKey(member.Validator).Address(), m.Validator.Address) {
+			out.Member = uint32(i + 1)
+		}
+	}
+	if proof, err := m.Marshal(); err == nil {
+		out.Proof = proof
+	}
+	return out
 }

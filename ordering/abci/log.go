@@ -1,6 +1,7 @@
 package abci
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -27,16 +28,22 @@ func (f *failure) report(err error) { f.once.Do(func() { f.ch <- err }) }
 
 const consensusFailure = "CONSENSUS FAILURE"
 
-func (l logger) Debug(msg string, kv ...any) { l.to.Debug(msg, snake(kv)...) }
-func (l logger) Info(msg string, kv ...any)  { l.to.Debug(msg, snake(kv)...) }
+func (l logger) Debug(msg string, kv ...any) { l.log(slog.LevelDebug, msg, kv) }
+func (l logger) Info(msg string, kv ...any)  { l.log(slog.LevelDebug, msg, kv) }
+func (l logger) Warn(msg string, kv ...any)  { l.log(slog.LevelWarn, msg, kv) }
 
-func (l logger) Warn(msg string, kv ...any) { l.to.Warn(msg, snake(kv)...) }
+// log formats nothing that is not shown: CometBFT has several debug lines for each message.
+func (l logger) log(level slog.Level, msg string, kv []any) {
+	if l.to.Enabled(context.Background(), level) {
+		l.to.Log(context.Background(), level, msg, snake(kv)...)
+	}
+}
 
 func (l logger) Error(msg string, kv ...any) {
 	if strings.HasPrefix(msg, consensusFailure) {
 		l.fail.report(fmt.Errorf("%s: %s", strings.TrimRight(msg, "!"), reason(kv)))
 	}
-	l.to.Warn(msg, snake(kv)...)
+	l.log(slog.LevelWarn, msg, kv)
 }
 
 func (l logger) With(kv ...any) cmtlog.Logger {

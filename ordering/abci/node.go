@@ -46,6 +46,7 @@ type Config struct {
 	Verifier *ordering.Verifier
 	Engine   Engine
 	Peer     Peers
+	Metrics  bool // in Prometheus' default registry, so for one node of a process
 	Log      *slog.Logger
 }
 
@@ -100,7 +101,7 @@ func New(c Config) (_ *Node, err error) {
 	genesis := func() (*cmttypes.GenesisDoc, error) { return cmttypes.GenesisDocFromJSON(c.Genesis) }
 	n.comet, err = cmtnode.NewNode(cfg, signer, &p2p.NodeKey{PrivKey: cmted25519.PrivKey(c.Node)},
 		proxy.NewConnSyncLocalClientCreator(n.app), genesis, cmtcfg.DefaultDBProvider,
-		cmtnode.DefaultMetricsProvider(&cmtcfg.InstrumentationConfig{Prometheus: true, Namespace: "cometbft"}),
+		cmtnode.DefaultMetricsProvider(&cmtcfg.InstrumentationConfig{Prometheus: c.Metrics, Namespace: "cometbft"}),
 		logger{c.Log, n.fail}, cmtnode.CustomReactors(map[string]p2p.Reactor{"SHARES": n.reactor}))
 	if err != nil {
 		return nil, fmt.Errorf("CometBFT cannot start from its stores in %s: %w", c.Home, err)
