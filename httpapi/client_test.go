@@ -49,7 +49,7 @@ func TestClient(t *testing.T) {
 	all, _ := d.Ceremonies(ctx)
 	same("ceremonies", got5, err, all)
 	ceremony := ceremonies()[2]
-	ceremony.Status, ceremony.Waiting = []v1.CeremonyMember{}, []uint32{}
+	ceremony.Status, ceremony.Waiting, ceremony.Aborting = []v1.CeremonyMember{}, []uint32{}, []uint32{}
 	got6, err := c.Ceremony(ctx, ceremony.ID)
 	same("ceremony", got6, err, ceremony)
 

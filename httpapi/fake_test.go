@@ -65,12 +65,12 @@ func (f *fake) Committee(context.Context) (v1.Committee, error) {
 func ceremonies() []v1.Ceremony {
 	return []v1.Ceremony{
 		{CeremonySummary: v1.CeremonySummary{ID: repeat(9, 32), Epoch: 2, Attempt: 1, Threshold: 3, Members: 4, Outcome: v1.CeremonyRunning,
-			Phase: "dealing", StartHeight: 30, Deadline: ptr(uint64(50))}, ChainID: "scrim-test", Waiting: []uint32{2, 4}, Terms: v1.Hex{1},
-			Status: []v1.CeremonyMember{{Index: 1, Name: "alice", Identity: repeat(1, 32), Deal: "sent", Response: "-", Justification: "-", Certification: "-"}}},
+			Phase: "dealing", StartHeight: 30, Deadline: ptr(uint64(50))}, ChainID: "scrim-test", Waiting: []uint32{2, 4}, Aborting: []uint32{1}, Terms: v1.Hex{1},
+			Status: []v1.CeremonyMember{{Index: 1, Name: "alice", Identity: repeat(1, 32), Deal: "sent", Response: "-", Justification: "-", Certification: "-", Consent: "-", Stored: "-"}}},
 		{CeremonySummary: v1.CeremonySummary{ID: repeat(8, 32), Epoch: 1, Attempt: 2, Threshold: 3, Members: 4, Outcome: v1.CeremonySucceeded,
 			Phase: "active", StartHeight: 1}, ChainID: "scrim-test", Terms: v1.Hex{1}, Certificate: v1.Hex{2}},
 		{CeremonySummary: v1.CeremonySummary{ID: repeat(7, 32), Epoch: 1, Attempt: 1, Threshold: 3, Members: 4, Outcome: v1.CeremonyFailed,
-			Phase: "failed", StartHeight: 1}, ChainID: "scrim-test", Terms: v1.Hex{1},
+			Phase: "failed", StartHeight: 1}, ChainID: "scrim-test", Terms: v1.Hex{1}, EndedIn: ptr("dealing"), Evidence: []v1.Hex{{1, 2}},
 			Blame: []v1.Fault{{Member: 3, Phase: "dealing", Height: 9, Reason: "carol sent nothing before the deadline"}}},
 	}
 }

@@ -67,6 +67,7 @@ func (a *api) ceremony(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	c.Status, c.Waiting, c.Blame = orEmpty(c.Status), orEmpty(c.Waiting), orEmpty(c.Blame)
+	c.Aborting, c.Evidence = orEmpty(c.Aborting), orEmpty(c.Evidence)
 	if c.Final() {
 		return answer{body: c, cache: cacheForever}, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ import (
 // finished plays a ceremony without incident.
 func finished(t testing.TB, terms *Terms) *stage {
 	st := newStage(t, terms)
-	for _, phase := range []string{"deal", "respond", "certify"} {
+	for _, phase := range []string{"deal", "respond", "certify", "store"} {
 		st.command([]string{phase, "all"})
 	}
 	if st.state.Phase() != PhaseActive {
@@ -33,27 +34,48 @@ func finished(t testing.TB, terms *Terms) *stage {
 	return st
 }
 
+// The table of moves as docs/spec/keygen.md has it: what each phase takes.
+var documentedMoves = map[Phase][]Kind{
+	PhaseProposed:   {KindConsent, KindRejection},
+	PhaseAccepted:   {KindAbort},
+	PhaseDealing:    {KindDeal, KindAbort},
+	PhaseResponding: {KindResponse, KindAbort},
+	PhaseJustifying: {KindJustification, KindAbort},
+	PhaseCertifying: {KindCertification, KindAbort},
+	PhaseStoring:    {KindStored},
+}
+
 // The table is tested over all pairs of a phase and a kind.
 func TestAdmitAllPairs(t *testing.T) {
 	terms := testTerms(4, 3)
 	base := must(New(terms))(t)
-	takes := map[Phase]Kind{PhaseDealing: KindDeal, PhaseResponding: KindResponse, PhaseJustifying: KindJustification, PhaseCertifying: KindCertification}
+	last := map[Kind]Phase{}
+	for phase := PhaseProposed; phase <= PhaseAborted; phase++ {
+		for _, k := range documentedMoves[phase] {
+			last[k] = phase
+		}
+	}
 	for phase := PhaseProposed; phase <= PhaseAborted; phase++ {
 		for kind := Kind(0); kind <= KindReshareDeal+1; kind++ {
 			s := base.clone()
 			s.phase = phase
-			if phase == PhaseJustifying { // member 1 dealt, member 2 complained
+			// Member 1 dealt, member 2 complained, member 1 certified all the same.
+			s.entries[KindDeal-1][0] = &entry{reading: reading{deal: &deal{}}}
+			s.entries[KindResponse-1][1] = &entry{reading: reading{verdicts: []verdict{complaint, 0, 0, 0}}}
+			s.entries[KindCertification-1][0] = &entry{reading: reading{certification: &Certification{}}}
+			s.certificate = &Certificate{}
+			s.entries[kindOr(kind, KindDeal)-1][0] = nil
+			if kind == KindJustification {
 				s.entries[KindDeal-1][0] = &entry{reading: reading{deal: &deal{}}}
-				s.entries[KindResponse-1][1] = &entry{reading: reading{verdicts: []verdict{complaint, 0, 0, 0}}}
 			}
 			var want error
 			switch {
-			case kind < KindDeal || kind > KindCertification:
+			case last[kind] == 0:
 				want = ErrKind
 			case slices.Contains([]Phase{PhaseRejected, PhaseActive, PhaseFailed, PhaseAborted}, phase):
 				want = ErrOver
-			case takes[phase] == kind:
-			case phase == PhaseStoring || takes[phase] > kind:
+			case slices.Contains(documentedMoves[phase], kind):
+			case phase > last[kind]:
 				want = ErrLate
 			default:
 				want = ErrEarly
@@ -62,6 +84,34 @@ func TestAdmitAllPairs(t *testing.T) {
 			if err := s.Admit(m); !errors.Is(err, want) {
 				t.Errorf("%s in %s: %v, want %v", kind, phase, err, want)
 			}
+		}
+	}
+}
+
+func kindOr(k, otherwise Kind) Kind {
+	if k < 1 || k > kinds {
+		return otherwise
+	}
+	return k
+}
+
+// The specification's table says the same.
+func TestMovesAreDocumented(t *testing.T) {
+	spec := string(must(os.ReadFile("../docs/spec/keygen.md"))(t))
+	for phase := PhaseProposed; phase <= PhaseAborted; phase++ {
+		row := fmt.Sprintf("| %d | %s |", phase, phase)
+		_, rest, ok := strings.Cut(spec, row)
+		if !ok {
+			t.Errorf("no row %q", row)
+			continue
+		}
+		cell, _, _ := strings.Cut(rest, "|")
+		var want []string
+		for _, k := range documentedMoves[phase] {
+			want = append(want, k.String())
+		}
+		if got := strings.TrimSpace(cell); got != strings.Join(want, ", ") {
+			t.Errorf("%s takes %q, want %q", phase, got, want)
 		}
 	}
 }
@@ -196,7 +246,7 @@ func (c coin) heads(percent int) bool { return c.IntN(100) < percent }
 // and who certified holds a share of the committee.
 func TestChaos(t *testing.T) {
 	outcomes := map[string]int{}
-	for seed := range uint64(20) {
+	for seed := range uint64(30) {
 		c := coin{rand.New(rand.NewPCG(seed, 1))}
 		n := []int{4, 5, 7}[c.IntN(3)]
 		ch := &chaos{coin: c, stage: newStage(t, testTerms(n, DefaultThreshold(n))), cheats: map[uint32]bool{}}
@@ -204,17 +254,21 @@ func TestChaos(t *testing.T) {
 			ch.cheats[uint32(1+c.IntN(n))] = true
 		}
 		ch.loss = []int{0, 10, 50, 90}[c.IntN(4)]
+		ch.unrest = []int{0, 0, 0, 5, 40}[c.IntN(5)]
 		ch.observers = []*State{must(New(ch.terms))(t)}
 		ch.run()
 		outcomes[ch.state.Phase().String()]++
-		if ch.loss <= 10 && ch.state.Phase() != PhaseActive {
+		if ch.loss <= 10 && ch.unrest == 0 && ch.state.Phase() != PhaseActive {
 			t.Errorf("seed %d: %s with loss %d%%: %v", seed, ch.state.Phase(), ch.loss, ch.state.Blame())
+		}
+		if aborted := len(ch.state.Aborting()) >= ch.terms.Threshold; aborted != (ch.state.Phase() == PhaseAborted) {
+			t.Errorf("seed %d: %s although %v asked to abort", seed, ch.state.Phase(), ch.state.Aborting())
 		}
 		if t.Failed() {
 			t.Fatalf("seed %d, cheats %v: %v", seed, ch.cheats, strings.Join(ch.printed, "\n"))
 		}
 	}
-	if outcomes["active"] < 8 || outcomes["failed"] < 2 {
+	if outcomes["active"] < 8 || outcomes["failed"] < 2 || outcomes["aborted"] < 2 {
 		t.Errorf("the accidents are not varied enough: %v", outcomes)
 	}
 }
@@ -223,7 +277,8 @@ type chaos struct {
 	coin
 	*stage
 	cheats    map[uint32]bool
-	loss      int // percent
+	loss      int // percent of messages that do not come through
+	unrest    int // percent of words that are a call to abort
 	observers []*State
 }
 
@@ -232,11 +287,12 @@ var badness = map[Kind][]string{
 	KindResponse:      {"garbage", "complain", "approve"},
 	KindJustification: {"garbage", "answer"},
 	KindCertification: {"garbage", "transcript", "signature"},
+	KindStored:        {"garbage", "certificate"},
 }
 
 func (c *chaos) run() {
 	for ; !c.state.Done(); c.height++ {
-		if c.height > 25 {
+		if c.height > 30 {
 			c.t.Fatalf("still %s at height %d", c.state.Phase(), c.height)
 		}
 		block := c.block()
@@ -270,7 +326,7 @@ func (c *chaos) block() (block []*Message) {
 			}
 		}
 	}
-	for k := KindDeal; k <= KindCertification; k++ { // old ones come through late
+	for k := KindDeal; k <= kinds; k++ { // old ones come through late
 		for _, m := range c.last[k] {
 			if c.heads(5) {
 				block = append(block, m)
@@ -287,8 +343,14 @@ func (c *chaos) says(j uint32) *Message {
 		c.command([]string{"restart", fmt.Sprint(j)})
 		actor = c.actors[j-1]
 	}
+	if c.heads(c.unrest) {
+		m := must(Vote(c.secrets[j-1], c.terms, KindAbort))(c.t)
+		c.last[KindAbort] = append(c.last[KindAbort], m)
+		return m
+	}
 	if own, err := actor.Share(c.state); err == nil {
 		actor.ConfirmStored(own)
+		actor.ConfirmReadBack(own)
 	}
 	m, err := actor.Next(c.state)
 	if errors.Is(err, ErrShareLost) {
@@ -372,6 +434,7 @@ func TestAgreesWithKyberDKG(t *testing.T) {
 	}
 	st.command([]string{"respond", "all"})
 	st.command([]string{"certify", "all"})
+	st.command([]string{"store", "all"})
 	if st.state.Phase() != PhaseActive {
 		t.Fatal(st.printed)
 	}
@@ -486,6 +549,29 @@ func TestCertifyNeedsTheStoredShare(t *testing.T) {
 	}
 	if m, err := p.Next(st.state); err != nil || m.Kind != KindCertification {
 		t.Errorf("with the right share: %v, %v", m, err)
+	}
+
+	st.command([]string{"certify", "all"})
+	if m, err := p.Next(st.state); !errors.Is(err, ErrNotReadBack) {
+		t.Errorf("stored without a second reading: %v, %v", m, err)
+	}
+	if err := p.ConfirmReadBack(must(st.actors[1].Share(st.state))(t)); !errors.Is(err, ErrWrongShare) {
+		t.Errorf("another member's share: %v", err)
+	}
+	if err := p.ConfirmReadBack(wrong); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Next(st.state); !errors.Is(err, ErrWrongShare) {
+		t.Errorf("another share read back: %v", err)
+	}
+	if err := p.ConfirmReadBack(must(p.Share(st.state))(t)); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := p.Next(st.state); err != nil || m.Kind != KindStored {
+		t.Errorf("with the right share read back: %v, %v", m, err)
+	}
+	if st.state.Certificate() != nil {
+		t.Error("there is a certificate before the shares are stored")
 	}
 }
 

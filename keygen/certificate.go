@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"go.dedis.ch/kyber/v3"
 	"go.dedis.ch/kyber/v3/share"
 
 	"github.com/scrimlabs/scrim/keygen/internal/g1"
@@ -16,6 +17,7 @@ import (
 const (
 	domainTranscript  = "scrim/transcript/v1"
 	domainCertificate = "scrim/certificate/v1"
+	domainStored      = "scrim/stored-certificate/v1"
 )
 
 // outcome is what the deals, complaints and answers came to.
@@ -46,6 +48,11 @@ func newOutcome(s *State) *outcome {
 }
 
 func (o *outcome) poly() *share.PubPoly { return pubPoly(o.commits) }
+
+// fits reports whether v is the committee polynomial's value at member. Constant time in v.
+func (o *outcome) fits(member uint32, v kyber.Scalar) bool {
+	return g1.Secret.Point().Mul(v, nil).Equal(evalAt(o.poly(), member))
+}
 
 // transcript is the hash of all that was said until certifying, and of what it came to:
 //
@@ -122,13 +129,14 @@ func readCertification(s *State, member uint32, body []byte) (*Certification, Fa
 		return nil, FaultEncoding
 	}
 	public := evalAt(s.outcome.poly(), member).Bytes()
-	if !key.MatchesG1(public[:]) {
+	switch {
+	case threshold.VerifyMember(key, public[:], s.outcome.message, c.Share):
+		return c, 0
+	case !key.MatchesG1(public[:]):
 		return nil, FaultKey
-	}
-	if threshold.VerifySignatureShareKey(key, s.outcome.message, c.Share) != nil {
+	default:
 		return nil, FaultShare
 	}
-	return c, 0
 }
 
 // certifications lists the valid ones, in the order of members.
@@ -283,6 +291,16 @@ func (c *Certificate) MarshalBinary() ([]byte, error) {
 		b = append(append(b, one.Share.Point[:]...), one.Signature[:]...)
 	}
 	return b, nil
+}
+
+// Hash is what a member signs when it has read its share back:
+// SHA-256("scrim/stored-certificate/v1" || MarshalBinary).
+func (c *Certificate) Hash() ([32]byte, error) {
+	b, err := c.MarshalBinary()
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return sha256.Sum256(append([]byte(domainStored), b...)), nil
 }
 
 // ParseCertificate is the inverse of MarshalBinary. It checks the form only:

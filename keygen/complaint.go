@@ -54,37 +54,49 @@ func appendAnswers(b []byte, answers []answer) []byte {
 	return b
 }
 
+// parseAnswers takes the body of a justification apart.
+func parseAnswers(body []byte) (answers []answer, err error) {
+	r := reader{b: body}
+	for range r.count(answerSize) {
+		a := answer{member: r.u32()}
+		v, err := parseScalar(r.bytes(scalarSize))
+		if err != nil {
+			return nil, err
+		}
+		a.share = v
+		r.fill(a.ephemeral[:])
+		answers = append(answers, a)
+	}
+	return answers, r.end()
+}
+
+// answers reports whether an answer opens what was dealt: the share must fit the
+// commitments and must be what the deal had encrypted.
+func (d *deal) answers(ctx sealContext, a answer) bool {
+	if !d.poly().Check(&share.PriShare{I: int(a.member) - 1, V: a.share}) {
+		return false
+	}
+	sealed, err := ctx.seal(a.share, a.ephemeral)
+	return err == nil && sealed == d.sealed[a.member-1]
+}
+
 // readJustification takes answers to exactly the complaints about dealer, in
-// the order of members, and checks each: the share must fit the commitments
-// and must be what the deal had encrypted. other names the complaint that was
+// the order of members, and checks each. other names the complaint that was
 // answered wrongly.
 func readJustification(s *State, dealer uint32, body []byte) (answers []answer, fault FaultKind, other uint32) {
 	complaints := s.complaints(dealer)
-	r := reader{b: body}
-	if n := r.count(answerSize); n != len(complaints) {
+	answers, err := parseAnswers(body)
+	if err != nil || len(answers) != len(complaints) {
 		return nil, FaultEncoding, 0
 	}
-	for _, member := range complaints {
-		a := answer{member: r.u32()}
-		v, err := parseScalar(r.bytes(scalarSize))
-		r.fill(a.ephemeral[:])
-		if err != nil || a.member != member {
+	for i, a := range answers {
+		if a.member != complaints[i] {
 			return nil, FaultEncoding, 0
 		}
-		a.share = v
-		answers = append(answers, a)
-	}
-	if r.end() != nil {
-		return nil, FaultEncoding, 0
 	}
 	d := s.deal(dealer)
-	poly := d.poly()
 	for _, a := range answers {
-		if !poly.Check(&share.PriShare{I: int(a.member) - 1, V: a.share}) {
-			return nil, FaultJustification, a.member
-		}
-		sealed, err := s.sealContext(dealer, a.member).seal(a.share, a.ephemeral)
-		if err != nil || sealed != d.sealed[a.member-1] {
+		if !d.answers(s.sealContext(dealer, a.member), a) {
 			return nil, FaultJustification, a.member
 		}
 	}

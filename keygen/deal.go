@@ -33,6 +33,7 @@ type deal struct {
 	commits []*g1.Point // exactly t; commits[0] is not infinity
 	proof   possession
 	sealed  [][sealedSize]byte // sealed[j-1] is for member j
+	binding [32]byte           // digest, of a deal that was read
 }
 
 // append gives the body of a deal:
@@ -84,13 +85,14 @@ func readDeal(t *Terms, ceremony [32]byte, dealer uint32, body []byte) (*deal, F
 	if !d.proof.holds(t, ceremony, dealer, d.commits[0]) {
 		return nil, FaultPossession
 	}
+	d.binding = sha256.Sum256(body[2 : 2+len(commits)*pointSize])
 	return d, 0
 }
 
 // poly is the public polynomial, for kyber to evaluate.
 func (d *deal) poly() *share.PubPoly { return pubPoly(d.commits) }
 
-// digest binds the encrypted shares to the commitments.
+// digest binds the encrypted shares to the commitments; see binding.
 func (d *deal) digest() [32]byte { return sha256.Sum256(appendPoints(nil, d.commits)) }
 
 // fits reports whether v is the polynomial's value at member. Constant time in v.

@@ -9,7 +9,8 @@
 //
 //	p, err := keygen.NewParticipant(secret, terms, seed) // a member, beside it
 //	m, err := p.Next(state)                             // what the member owes now: send it
-//	share, err := p.Share(state)                        // in certifying: store it, then p.ConfirmStored
+//	share, err := p.Share(state)                        // in certifying: store it, then p.ConfirmStored;
+//	                                                    // in storing: read it again, then p.ConfirmReadBack
 //
 // and anybody, later, with nothing but a certificate and perhaps pinned terms:
 //
@@ -17,14 +18,17 @@
 //
 // A ceremony deals (commitments, a proof of possession, a share encrypted to
 // every member), complains about shares that do not fit, lets dealers answer,
-// and certifies what came out. Invariants:
+// certifies what came out, and waits until the shares are stored. Invariants:
 //
 //   - The state is a function of the log: Step reads no clock, no randomness
 //     and no private key, and two who read the same log have the same Hash.
 //   - What a member does wrong is a Fault in the state, with the signature that
 //     proves it. An error means that a message was refused and nothing changed.
 //   - A ceremony ends: every phase has a last height. It ends active, with at
-//     least t certifications by members whose share is right, or failed.
+//     least t certifications by members whose share is right and at least t
+//     of them that have read it back; or failed, aborted by t, or rejected, and
+//     then nothing has changed.
+//   - Evidence proves a fault to whoever has the terms, without the log.
 //   - A member says only what follows from its secret, the terms and the seed,
 //     so that one that restarts repeats itself.
 //

@@ -13,7 +13,7 @@ func Example() {
 	var secrets []*keygen.MemberSecret
 	terms := &keygen.Terms{
 		ChainID: "example", Epoch: 1, Attempt: 1, Threshold: keygen.DefaultThreshold(4),
-		Phases:      keygen.Phases{Deal: 10, Respond: 10, Justify: 10, Certify: 10},
+		Phases:      keygen.EqualPhases(10), // blocks, at most
 		StartHeight: 1,
 	}
 	for _, name := range []string{"ann", "bob", "cid", "dora"} {
@@ -43,12 +43,13 @@ func Example() {
 	for height := uint64(1); !state.Done(); height++ {
 		var block []*keygen.Message
 		for _, p := range members {
-			if state.Phase() == keygen.PhaseCertifying {
+			if state.Phase() >= keygen.PhaseCertifying {
 				share, err := p.Share(state)
 				if err != nil {
 					log.Fatal(err)
 				}
-				p.ConfirmStored(share) // after sharefile.WriteShare and ReadShare
+				p.ConfirmStored(share)   // after sharefile.WriteShare and ReadShare
+				p.ConfirmReadBack(share) // in storing, after sharefile.ReadShare once more
 			}
 			m, err := p.Next(state)
 			if err != nil {
@@ -69,6 +70,7 @@ func Example() {
 	// Output:
 	// height 1: responding
 	// height 2: certifying
-	// height 3: active
+	// height 3: storing
+	// height 4: active
 	// certificate: true
 }

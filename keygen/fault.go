@@ -23,6 +23,7 @@ const (
 	FaultKey           FaultKind = 11 // certified a key that is not the one of its share
 	FaultShare         FaultKind = 12 // certified with a signature that its key does not verify
 	FaultZeroKey       FaultKind = 13 // nobody's: the keys add up to a degenerate one
+	FaultCertificate   FaultKind = 14 // confirmed its share of another certificate
 )
 
 var faultWords = map[FaultKind]string{
@@ -39,6 +40,7 @@ var faultWords = map[FaultKind]string{
 	FaultKey:           "certified a key that does not belong to its share",
 	FaultShare:         "certified with a signature that does not verify",
 	FaultZeroKey:       "the dealt keys cancel out",
+	FaultCertificate:   "confirmed its share of another certificate",
 }
 
 func (k FaultKind) String() string {
@@ -48,8 +50,9 @@ func (k FaultKind) String() string {
 	return fmt.Sprintf("fault %d", k)
 }
 
-// Fault is blame: who did what and when. It carries its own proof where there
-// was a message; an absence is proved by the log alone.
+// Fault is blame: who did what and when. It names the message that proves it,
+// where there is one; an absence is proved by the log alone. What it proves to
+// whom: [State.Evidence].
 type Fault struct {
 	Member    uint32 // 1 to n; 0 if nobody in particular is to blame
 	Kind      FaultKind
@@ -59,20 +62,49 @@ type Fault struct {
 	Message   Kind   // kind of the message that proves it; 0 if there is none
 	Digest    [32]byte
 	Signature [64]byte // over that message, whose body has the SHA-256 hash Digest
+
+	// Of an equivocation: the message of the same kind that the member signed before.
+	FirstDigest    [32]byte
+	FirstSignature [64]byte
 }
 
-const faultSize = 4 + 1 + 1 + 4 + 8 + 1 + 32 + 64
+const (
+	faultSize = 4 + 1 + 1 + 4 + 8 + 1 + signedSize
+	// signedSize is a digest and a signature: what a member has said, without the body.
+	signedSize = 32 + 64
+)
 
-// ErrNoProof says that a fault is the absence of a message.
-var ErrNoProof = errors.New("keygen: the fault is an absence: only the complete log proves it")
+var (
+	// ErrNoProof says that a fault is the absence of a message.
+	ErrNoProof = errors.New("keygen: the fault is an absence: only the complete log proves it")
+	// ErrEvidence says that evidence does not prove what it claims.
+	ErrEvidence = errors.New("keygen: evidence")
+)
 
-// Verify checks that the member did sign the message that the fault names. For
-// an equivocation that is the second one; the first one is in the log.
+// Verify checks that the member did sign the message that the fault names, and
+// for an equivocation that it signed two different ones: then the fault is
+// proved by itself. Otherwise it takes the body as well, see [Evidence].
 func (f Fault) Verify(t *Terms) error {
 	if f.Message == 0 {
 		return ErrNoProof
 	}
-	return t.verifySigned(t.Hash(), f.Message, f.Member, f.Digest, f.Signature)
+	ceremony := t.Hash()
+	if f.Kind == FaultEquivocation {
+		if f.Digest == f.FirstDigest {
+			return fmt.Errorf("%w: the two messages are the same", ErrEvidence)
+		}
+		if err := t.verifySigned(ceremony, f.Message, f.Member, f.FirstDigest, f.FirstSignature); err != nil {
+			return err
+		}
+	}
+	return t.verifySigned(ceremony, f.Message, f.Member, f.Digest, f.Signature)
+}
+
+// plausible checks the form of what was read.
+func (f Fault) plausible(t *Terms) bool {
+	n := int64(t.N())
+	return f.Kind >= FaultAbsent && f.Kind <= FaultCertificate && int64(f.Member) <= n && int64(f.Other) <= n && f.Message <= kinds &&
+		(f.Kind != FaultEquivocation || f.Message != 0)
 }
 
 func (f Fault) String() string { return f.describe((*Terms)(nil)) }
@@ -107,12 +139,20 @@ func (f Fault) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, f.Other)
 	b = binary.BigEndian.AppendUint64(b, f.Height)
 	b = append(append(b, byte(f.Message)), f.Digest[:]...)
-	return append(b, f.Signature[:]...)
+	b = append(b, f.Signature[:]...)
+	if f.Kind == FaultEquivocation {
+		b = append(append(b, f.FirstDigest[:]...), f.FirstSignature[:]...)
+	}
+	return b
 }
 
 func (r *reader) fault() Fault {
 	f := Fault{Member: r.u32(), Kind: FaultKind(r.u8()), Phase: Phase(r.u8()), Other: r.u32(), Height: r.u64(), Message: Kind(r.u8())}
 	r.fill(f.Digest[:])
 	r.fill(f.Signature[:])
+	if f.Kind == FaultEquivocation {
+		r.fill(f.FirstDigest[:])
+		r.fill(f.FirstSignature[:])
+	}
 	return f
 }

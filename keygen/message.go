@@ -10,8 +10,8 @@ import (
 
 const domainMessage = "scrim/ceremony-message/v1"
 
-// Kind says what a ceremony message is. The table of moves in state.go says
-// in which phase it is taken.
+// Kind says what a ceremony message is. The table of moves (moves.go) says in
+// which phases it is taken.
 type Kind uint8
 
 const (
@@ -19,16 +19,16 @@ const (
 	KindResponse      Kind = 2
 	KindJustification Kind = 3
 	KindCertification Kind = 4
+	KindConsent       Kind = 5 // accepts the proposed terms
+	KindRejection     Kind = 6 // refuses the proposed terms
+	KindAbort         Kind = 7 // asks to end the ceremony without a key
+	KindStored        Kind = 8 // has read its share back from where it is stored
 
-	// Named for the ceremonies to come; no move takes them yet.
-	KindConsent     Kind = 5 // a member accepts the terms
-	KindRejection   Kind = 6 // a member refuses the terms
-	KindAbort       Kind = 7
-	KindStored      Kind = 8 // a member proves that its share is stored twice
+	// KindReshareDeal is named for the ceremonies to come; no move takes it yet.
 	KindReshareDeal Kind = 9
 )
 
-const kinds = 4 // taken today: KindDeal to KindCertification
+const kinds = 8 // that a state holds: KindDeal to KindStored
 
 var kindNames = map[Kind]string{
 	KindDeal: "deal", KindResponse: "response", KindJustification: "justification", KindCertification: "certification",

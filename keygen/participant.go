@@ -1,6 +1,7 @@
 package keygen
 
 import (
+	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
@@ -25,6 +26,8 @@ var (
 	ErrTooSoon = errors.New("keygen: the ceremony has not come to certifying")
 	// ErrNotStored asks for ConfirmStored.
 	ErrNotStored = errors.New("keygen: store the share and confirm it before it can be certified")
+	// ErrNotReadBack asks for ConfirmReadBack.
+	ErrNotReadBack = errors.New("keygen: read the share back from where it is stored, and confirm it, before it can be called stored")
 	// ErrShareLost says that a qualified dealer sent this member a wrong share
 	// and that the member did not complain in time.
 	ErrShareLost = errors.New("keygen: a dealer's share for this member does not fit, and the time to complain is over")
@@ -40,8 +43,9 @@ type Participant struct {
 	terms    *Terms
 	ceremony [32]byte
 	index    uint32
-	root     []byte // of all private values of this ceremony
-	stored   *[scalarSize]byte
+	root     []byte            // of all private values of this ceremony
+	stored   *[scalarSize]byte // of ConfirmStored
+	readBack *[scalarSize]byte // of ConfirmReadBack
 }
 
 // NewParticipant takes part in the ceremony under terms. The seed is drawn at
@@ -86,8 +90,10 @@ func (p *Participant) Index() uint32 { return p.index }
 // Wipe overwrites what the participant knows. The member's secret stays.
 func (p *Participant) Wipe() {
 	clear(p.root)
-	if p.stored != nil {
-		clear(p.stored[:])
+	for _, secret := range []*[scalarSize]byte{p.stored, p.readBack} {
+		if secret != nil {
+			clear(secret[:])
+		}
 	}
 }
 
@@ -101,13 +107,15 @@ func (*Participant) LogValue() slog.Value { return slog.StringValue("[participan
 // owes none. Send it until it is in the state. Call it with states of the
 // committed log only: what it gives is signed. In certifying it wants the
 // share stored first (ErrNotStored, see ConfirmStored); ErrShareLost then says
-// that this member will not have one, and the others go on without it.
+// that this member will not have one, and the others go on without it. In storing
+// it wants it read back once more (ErrNotReadBack, see ConfirmReadBack). To
+// proposed terms it owes nothing: see Vote.
 func (p *Participant) Next(s *State) (*Message, error) {
 	if s.ceremony != p.ceremony {
 		return nil, ErrOtherCeremony
 	}
 	k := s.phase.kind()
-	if k == 0 || !s.asked(p.index) || s.entry(k, p.index) != nil {
+	if k == 0 || k == KindConsent || !s.asks(k, p.index) || s.entry(k, p.index) != nil {
 		return nil, nil
 	}
 	body, err := p.body(s, k)
@@ -125,9 +133,28 @@ func (p *Participant) body(s *State, k Kind) ([]byte, error) {
 		return p.responseBody(s)
 	case KindJustification:
 		return p.justificationBody(s)
-	default:
+	case KindCertification:
 		return p.certificationBody(s)
+	default:
+		return p.storedBody(s)
 	}
+}
+
+// Vote is a member's word without a body: KindConsent or KindRejection to proposed
+// terms, KindAbort to end the ceremony without a key. It takes no participant, so
+// that a member can say it from anywhere.
+func Vote(secret *MemberSecret, t *Terms, k Kind) (*Message, error) {
+	if k != KindConsent && k != KindRejection && k != KindAbort {
+		return nil, fmt.Errorf("%w: a %s is not a vote", ErrKind, k)
+	}
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	index, err := findMember(secret, t)
+	if err != nil {
+		return nil, err
+	}
+	return newMessage(secret.Identity(), t, t.Hash(), k, index, nil), nil
 }
 
 // derive gives private bytes for one purpose and index in this ceremony.
@@ -187,13 +214,15 @@ func (p *Participant) dealBody(poly *share.PriPoly) ([]byte, error) {
 
 func (p *Participant) responseBody(s *State) ([]byte, error) {
 	body := make([]byte, p.terms.N())
+	key := p.secret.encryption()
 	for i := range body {
 		dealer := uint32(i + 1)
-		if s.deal(dealer) == nil {
+		d := s.deal(dealer)
+		if d == nil {
 			continue
 		}
 		body[i] = byte(approval)
-		if _, err := dealtShare(p.secret, s, dealer, p.index); err != nil {
+		if v, err := dealtShare(key, s, dealer, p.index); err != nil || !d.fits(p.index, v) {
 			body[i] = byte(complaint)
 		}
 	}
@@ -213,14 +242,11 @@ func (p *Participant) certificationBody(s *State) ([]byte, error) {
 	if p.stored == nil {
 		return nil, ErrNotStored
 	}
-	own, err := p.Share(s)
+	own, err := p.confirmed(s, p.stored)
 	if err != nil {
 		return nil, err
 	}
 	defer own.Wipe()
-	if own.ExposeSecretBytes() != *p.stored {
-		return nil, ErrWrongShare
-	}
 	signature, err := own.Sign(s.outcome.message)
 	if err != nil {
 		return nil, err
@@ -229,14 +255,52 @@ func (p *Participant) certificationBody(s *State) ([]byte, error) {
 	return c.body(s.outcome.transcript), nil
 }
 
-// ConfirmStored tells the participant that the share is on disk, fsynced. Give
-// it what was read back from there.
+// storedBody is the hash of the certificate.
+func (p *Participant) storedBody(s *State) ([]byte, error) {
+	if p.readBack == nil {
+		return nil, ErrNotReadBack
+	}
+	own, err := p.confirmed(s, p.readBack)
+	if err != nil {
+		return nil, err
+	}
+	own.Wipe()
+	hash := s.certificateHash
+	return hash[:], nil
+}
+
+// confirmed is the share that was read from the disk, if it is the member's: the one
+// value that the committee's polynomial has at the member.
+func (p *Participant) confirmed(s *State, read *[scalarSize]byte) (*threshold.SecretShare, error) {
+	if s.outcome == nil {
+		return nil, ErrTooSoon
+	}
+	v, err := parseScalar(read[:])
+	if err != nil || !s.outcome.fits(p.index, v) {
+		return nil, ErrWrongShare
+	}
+	return threshold.NewSecretShare(p.index, read)
+}
+
+// ConfirmStored tells the participant, before it certifies, that the share is on
+// disk, fsynced. Give it what was read back from there.
 func (p *Participant) ConfirmStored(share *threshold.SecretShare) error {
+	return p.confirm(&p.stored, share)
+}
+
+// ConfirmReadBack tells the participant, in storing, that the share was read a
+// second time: opened and decrypted anew, from the disk or from a backup, and
+// not taken from what ConfirmStored was given.
+func (p *Participant) ConfirmReadBack(share *threshold.SecretShare) error {
+	return p.confirm(&p.readBack, share)
+}
+
+func (p *Participant) confirm(into **[scalarSize]byte, share *threshold.SecretShare) error {
 	if share.Member() != p.index {
 		return fmt.Errorf("%w: it is member %d's", ErrWrongShare, share.Member())
 	}
 	secret := share.ExposeSecretBytes()
-	p.stored = &secret
+	*into = &secret
 	return nil
 }
 
@@ -260,25 +324,36 @@ func RecoverShare(secret *MemberSecret, s *State) (*threshold.SecretShare, error
 	if s.outcome == nil {
 		return nil, ErrTooSoon
 	}
+	key := secret.encryption()
 	sum := g1.Secret.Scalar().Zero()
 	for _, dealer := range s.outcome.qualified {
-		v, err := settledShare(secret, s, dealer, index)
+		v, err := settledShare(key, s, dealer, index)
 		if err != nil {
 			return nil, err
 		}
 		sum.Add(sum, v)
 	}
-	if !g1.Secret.Point().Mul(sum, nil).Equal(evalAt(s.outcome.poly(), index)) {
-		return nil, ErrShareLost
+	if !s.outcome.fits(index, sum) {
+		return nil, fmt.Errorf("%w: dealt by %s", ErrShareLost, s.terms.name(wrongDealer(key, s, index)))
 	}
 	b := sum.(*g1.Scalar).Bytes()
 	defer clear(b[:])
 	return threshold.NewSecretShare(index, &b)
 }
 
+// wrongDealer finds the qualified dealer whose share for a member does not fit.
+func wrongDealer(key *ecdh.PrivateKey, s *State, member uint32) uint32 {
+	for _, dealer := range s.outcome.qualified {
+		if v, err := settledShare(key, s, dealer, member); err != nil || !s.deal(dealer).fits(member, v) {
+			return dealer
+		}
+	}
+	return 0
+}
+
 // settledShare is what a qualified dealer gave to a member: published if there
-// was a complaint, else from the deal.
-func settledShare(secret *MemberSecret, s *State, dealer, member uint32) (*g1.Scalar, error) {
+// was a complaint, else from the deal. It need not fit.
+func settledShare(key *ecdh.PrivateKey, s *State, dealer, member uint32) (*g1.Scalar, error) {
 	if e := s.entry(KindJustification, dealer); e != nil {
 		for _, a := range e.answers {
 			if a.member == member {
@@ -286,14 +361,13 @@ func settledShare(secret *MemberSecret, s *State, dealer, member uint32) (*g1.Sc
 			}
 		}
 	}
-	return dealtShare(secret, s, dealer, member)
+	return dealtShare(key, s, dealer, member)
 }
 
-// dealtShare decrypts a member's share of a deal and checks that it fits.
-func dealtShare(secret *MemberSecret, s *State, dealer, member uint32) (*g1.Scalar, error) {
-	d := s.deal(dealer)
-	v, err := s.sealContext(dealer, member).open(secret.encryption(), d.sealed[member-1])
-	if err != nil || !d.fits(member, v) {
+// dealtShare decrypts a member's share of a deal. It need not fit.
+func dealtShare(key *ecdh.PrivateKey, s *State, dealer, member uint32) (*g1.Scalar, error) {
+	v, err := s.sealContext(dealer, member).open(key, s.deal(dealer).sealed[member-1])
+	if err != nil {
 		return nil, fmt.Errorf("%w: dealt by %s", ErrShareLost, s.terms.name(dealer))
 	}
 	return v, nil

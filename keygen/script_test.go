@@ -94,7 +94,7 @@ func testSeed(j int) [32]byte { return sha256.Sum256(fmt.Appendf(nil, "test seed
 var testNames = []string{"ann", "bob", "cid", "dora", "eve", "fred", "gus", "hal", "ida", "jo", "kay", "leo", "mia", "nat", "olga", "pit"}
 
 func testTerms(n, t int) *Terms {
-	terms := &Terms{ChainID: "scrim-test", Epoch: 1, Attempt: 1, Threshold: t, Phases: Phases{5, 5, 5, 5}, StartHeight: 1}
+	terms := &Terms{ChainID: "scrim-test", Epoch: 1, Attempt: 1, Threshold: t, Phases: EqualPhases(5), StartHeight: 1}
 	for j := 1; j <= n; j++ {
 		name := fmt.Sprintf("m%d", j)
 		if j <= len(testNames) {
@@ -170,6 +170,9 @@ func (st *stage) step(m *Message) error {
 		}
 		st.printf("blame: %s", f.describe(st.terms))
 	}
+	for _, e := range st.state.Evidence()[len(before.Evidence()):] {
+		st.evidence(e)
+	}
 	for _, e := range effects {
 		switch e := e.(type) {
 		case Activated:
@@ -179,9 +182,25 @@ func (st *stage) step(m *Message) error {
 			st.printf("effect: activated, %d certifications, qualified %v", len(e.Certificate.Certifications), e.Certificate.Qualified)
 		case Failed:
 			st.printf("effect: failed, %d faults", len(e.Blame))
+		case Aborted:
+			st.printf("effect: aborted by %v", e.By)
+		case Rejected:
+			st.printf("effect: rejected, %d faults", len(e.Blame))
 		}
 	}
 	return nil
+}
+
+// evidence must convince whoever has the terms, and nothing else.
+func (st *stage) evidence(e Evidence) {
+	back := must(ParseEvidence(must(e.MarshalBinary())(st.t)))(st.t)
+	if diff := cmp.Diff(e, *back); diff != "" {
+		st.t.Error(diff)
+	}
+	if err := back.Verify(st.terms); err != nil {
+		st.t.Error(err)
+	}
+	st.printf("evidence: against %d, %d signed messages", e.Member, len(e.Statements))
 }
 
 func (st *stage) send(m *Message) {
@@ -219,7 +238,18 @@ func (st *stage) command(words []string) {
 	switch words[0] {
 	case "terms":
 		st.setTerms(args)
-	case "deal", "respond", "justify", "certify":
+	case "propose":
+		st.state = must(Propose(st.terms))(st.t)
+		st.printf("%s, until height %d", st.state.Phase(), st.state.Deadline())
+	case "consent", "reject", "abort":
+		for _, j := range members {
+			m := must(Vote(st.secrets[j-1], st.terms, commandKind[words[0]]))(st.t)
+			if args["bad"] != "" {
+				m = st.spoil(m, args["bad"])
+			}
+			st.send(m)
+		}
+	case "deal", "respond", "justify", "certify", "store":
 		for _, j := range members {
 			st.speak(words[0], j, args["bad"])
 		}
@@ -270,12 +300,13 @@ func (st *stage) setTerms(args map[string]string) {
 	st.printf("%s, until height %d", st.state.Phase(), st.state.Deadline())
 }
 
-var commandKind = map[string]Kind{"deal": KindDeal, "respond": KindResponse, "justify": KindJustification, "certify": KindCertification}
+var commandKind = map[string]Kind{"deal": KindDeal, "respond": KindResponse, "justify": KindJustification, "certify": KindCertification,
+	"consent": KindConsent, "reject": KindRejection, "abort": KindAbort, "store": KindStored}
 
 // speak sends what the member owes, or something worse.
 func (st *stage) speak(command string, j uint32, bad string) {
 	k := commandKind[command]
-	if k == KindCertification {
+	if k == KindCertification || k == KindStored {
 		share, err := st.actors[j-1].Share(st.state)
 		if errors.Is(err, ErrShareLost) {
 			st.printf("%d has no share that fits", j)
@@ -283,6 +314,9 @@ func (st *stage) speak(command string, j uint32, bad string) {
 		}
 		if err == nil {
 			st.actors[j-1].ConfirmStored(share)
+			if k == KindStored {
+				st.actors[j-1].ConfirmReadBack(share)
+			}
 		}
 	}
 	m := st.outOfTurn(k, j)
@@ -372,7 +406,7 @@ func (st *stage) spoil(m *Message, how string) *Message {
 			answers = append(answers, answer{c, v, actor.ephemeral(c)})
 		}
 		body = appendAnswers(nil, answers)
-	case "transcript":
+	case "transcript", "certificate":
 		body[0] ^= 1
 	case "key": // another member's
 		other := must(st.actors[about-1].Share(st.state))(st.t)
@@ -389,13 +423,24 @@ func (st *stage) spoil(m *Message, how string) *Message {
 
 func (st *stage) status() {
 	s := st.state.Status()
-	st.printf("%s, height %d, until %d, waiting for %v", s.Phase, s.Height, s.Deadline, s.Waiting)
+	ended := ""
+	if s.EndedIn != "" && st.state.Phase() != PhaseActive {
+		ended = " in " + s.EndedIn
+	}
+	st.printf("%s%s, height %d, until %d, waiting for %v", s.Phase, ended, s.Height, s.Deadline, s.Waiting)
 	for _, m := range s.Members {
 		qualified := ""
 		if m.Qualified {
 			qualified = "qualified"
 		}
-		st.printf("%d %-5s %-10s %-10s %-10s %-10s %s", m.Index, m.Name, m.Deal, m.Response, m.Justification, m.Certification, qualified)
+		consent := ""
+		if m.Consent != CellNotNeeded {
+			consent = fmt.Sprintf("%-10s ", m.Consent)
+		}
+		st.printf("%d %-5s %s%-10s %-10s %-10s %-10s %-10s %s", m.Index, m.Name, consent, m.Deal, m.Response, m.Justification, m.Certification, m.Stored, qualified)
+	}
+	if len(s.Aborting) > 0 {
+		st.printf("asked to abort: %v", s.Aborting)
 	}
 }
 

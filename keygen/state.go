@@ -6,74 +6,6 @@ import (
 	"slices"
 )
 
-// Phase is where a ceremony stands.
-//
-//	proposed ─> accepted ─> dealing ─> responding ─> justifying ─> certifying ─> storing ─> active
-//	    └> rejected            └────────────┴─────────────┴────────────┴──> failed, aborted
-//
-// Justifying is left out when nobody complained. Proposed, rejected, storing
-// and aborted are places for the consent, backup and abort messages that are
-// not taken yet: today a ceremony begins in accepted, or in dealing if it
-// starts with its chain, and goes from certifying to active.
-type Phase uint8
-
-const (
-	PhaseProposed   Phase = 1
-	PhaseRejected   Phase = 2
-	PhaseAccepted   Phase = 3 // waits for its start height
-	PhaseDealing    Phase = 4
-	PhaseResponding Phase = 5 // members complain about shares
-	PhaseJustifying Phase = 6 // dealers answer
-	PhaseCertifying Phase = 7
-	PhaseStoring    Phase = 8
-	PhaseActive     Phase = 9
-	PhaseFailed     Phase = 10
-	PhaseAborted    Phase = 11
-)
-
-var phaseNames = [...]string{"", "proposed", "rejected", "accepted", "dealing", "responding", "justifying", "certifying", "storing", "active", "failed", "aborted"}
-
-func (p Phase) String() string {
-	if p >= 1 && int(p) < len(phaseNames) {
-		return phaseNames[p]
-	}
-	return fmt.Sprintf("phase %d", uint8(p))
-}
-
-// over reports whether nothing can follow.
-func (p Phase) over() bool {
-	return p == PhaseRejected || p == PhaseActive || p == PhaseFailed || p == PhaseAborted
-}
-
-// moves is the whole table of what may be said when: a message of a kind is
-// taken in its phase and in no other.
-//
-// Places for what is to come: {PhaseProposed, KindConsent}, {PhaseProposed,
-// KindRejection}, {PhaseStoring, KindStored}, KindAbort in every phase that
-// is not over, and for a resharing {PhaseDealing, KindReshareDeal}.
-var moves = []struct {
-	phase Phase
-	kind  Kind
-	read  func(s *State, member uint32, body []byte) reading
-}{
-	{PhaseDealing, KindDeal, func(s *State, member uint32, body []byte) (r reading) {
-		r.deal, r.fault = readDeal(s.terms, s.ceremony, member, body)
-		return r
-	}},
-	{PhaseResponding, KindResponse, func(s *State, _ uint32, body []byte) (r reading) {
-		r.verdicts, r.fault = readResponse(s, body)
-		return r
-	}},
-	{PhaseJustifying, KindJustification, func(s *State, member uint32, body []byte) (r reading) {
-		r.answers, r.fault, r.other = readJustification(s, member, body)
-		return r
-	}},
-	{PhaseCertifying, KindCertification, func(s *State, member uint32, body []byte) (r reading) {
-		r.certification, r.fault = readCertification(s, member, body)
-		return r
-	}},
-}
-
 // reading is what a message's body turned out to be: one of the pointers, or a fault.
 type reading struct {
 	fault         FaultKind
@@ -98,17 +30,19 @@ type State struct {
 	terms    *Terms
 	ceremony [32]byte
 	phase    Phase
+	ended    Phase  // in which the ceremony ended, 0 while it runs
 	height   uint64 // of the last event; stands still once the ceremony is over
 	deadline uint64
 	entries  [kinds][]*entry // entries[kind-1][member-1], nil if there is none
 	faults   []Fault
 
 	// What follows is computed from the above.
-	outcome     *outcome     // from certifying on
-	certificate *Certificate // when active
+	outcome         *outcome     // from certifying on
+	certificate     *Certificate // from storing on
+	certificateHash [32]byte
 }
 
-// New begins a ceremony under the terms.
+// New begins a ceremony under terms to which the members have consented.
 func New(t *Terms) (*State, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
@@ -117,6 +51,20 @@ func New(t *Terms) (*State, error) {
 	if t.StartHeight == 1 { // no height ends before it
 		s.enter(PhaseDealing, 0)
 	}
+	return s, nil
+}
+
+// Propose begins a ceremony under terms to which the members have yet to consent,
+// each with a message, before the start height.
+func Propose(t *Terms) (*State, error) {
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	if t.StartHeight < 2 {
+		return nil, fmt.Errorf("%w: start height %d leaves no block for the members' consent", ErrTerms, t.StartHeight)
+	}
+	s := newState(t)
+	s.phase = PhaseProposed
 	return s, nil
 }
 
@@ -130,6 +78,25 @@ func newState(t *Terms) *State {
 	return s
 }
 
+// tally counts the valid messages of a kind.
+func (s *State) tally(k Kind) int { return len(s.valid(k)) }
+
+// valid lists the members whose message of a kind is in and good.
+func (s *State) valid(k Kind) (members []uint32) {
+	for i, e := range s.entries[k-1] {
+		if e != nil && e.fault == 0 {
+			members = append(members, uint32(i+1))
+		}
+	}
+	return members
+}
+
+// Aborting lists the members that asked to abort the ceremony.
+func (s *State) Aborting() []uint32 { return s.valid(KindAbort) }
+
+// Stored lists the members that have read their share back.
+func (s *State) Stored() []uint32 { return s.valid(KindStored) }
+
 // Terms are those of the ceremony; do not change them.
 func (s *State) Terms() *Terms { return s.terms }
 
@@ -138,8 +105,22 @@ func (s *State) Ceremony() [32]byte { return s.ceremony }
 
 func (s *State) Phase() Phase { return s.phase }
 
-// Done reports whether the ceremony is over: active or failed.
+// Done reports whether the ceremony is over: active, failed, aborted or rejected.
 func (s *State) Done() bool { return s.phase.over() }
+
+// EndedIn is the phase in which the ceremony ended, 0 while it runs.
+func (s *State) EndedIn() Phase { return s.ended }
+
+// reached is the last phase in which the ceremony went on.
+func (s *State) reached() Phase {
+	if s.Done() {
+		return s.ended
+	}
+	return s.phase
+}
+
+// Height is that of the last event.
+func (s *State) Height() uint64 { return s.height }
 
 // Deadline is the last height of the phase.
 func (s *State) Deadline() uint64 { return s.deadline }
@@ -149,7 +130,12 @@ func (s *State) Deadline() uint64 { return s.deadline }
 func (s *State) Blame() []Fault { return slices.Clone(s.faults) }
 
 // Certificate is nil unless the ceremony is active. Do not change it.
-func (s *State) Certificate() *Certificate { return s.certificate }
+func (s *State) Certificate() *Certificate {
+	if s.phase != PhaseActive {
+		return nil
+	}
+	return s.certificate
+}
 
 // Qualified lists the members whose deals count; nil before certifying.
 func (s *State) Qualified() []uint32 {
@@ -205,22 +191,20 @@ func (s *State) qualifies(dealer uint32) bool {
 }
 
 func (s *State) sealContext(dealer, receiver uint32) sealContext {
-	return sealContext{s.terms, s.ceremony, dealer, receiver, s.deal(dealer).digest()}
+	return sealContext{s.terms, s.ceremony, dealer, receiver, s.deal(dealer).binding}
 }
 
-// kind is the kind of message that the phase takes; 0 if it takes none.
-func (p Phase) kind() Kind {
-	for _, m := range moves {
-		if m.phase == p {
-			return m.kind
-		}
+// asks reports whether the ceremony wants a message of the kind from the member:
+// answers from dealers with complaints, read-backs from who certified.
+func (s *State) asks(k Kind, member uint32) bool {
+	switch k {
+	case KindJustification:
+		return s.deal(member) != nil && len(s.complaints(member)) > 0
+	case KindStored:
+		e := s.entry(KindCertification, member)
+		return s.certificate != nil && e != nil && e.certification != nil
 	}
-	return 0
-}
-
-// asked reports whether the phase has a question to the member.
-func (s *State) asked(member uint32) bool {
-	return s.phase != PhaseJustifying || s.deal(member) != nil && len(s.complaints(member)) > 0
+	return true
 }
 
 // Waiting lists the members from whom the phase still wants a message.
@@ -230,7 +214,7 @@ func (s *State) Waiting() (members []uint32) {
 		return nil
 	}
 	for j := uint32(1); int(j) <= s.terms.N(); j++ {
-		if s.asked(j) && s.entry(k, j) == nil {
+		if s.asks(k, j) && s.entry(k, j) == nil {
 			members = append(members, j)
 		}
 	}
@@ -245,7 +229,7 @@ var (
 	ErrEarly         = errors.New("keygen: message is for a phase that has not begun; send it again then")
 	ErrLate          = errors.New("keygen: message is for a phase that is over")
 	ErrOver          = errors.New("keygen: the ceremony is over")
-	ErrUnasked       = errors.New("keygen: nobody complained about this dealer")
+	ErrUnasked       = errors.New("keygen: the phase has no question to this member")
 	ErrDuplicate     = errors.New("keygen: message is known already")
 	ErrHeight        = errors.New("keygen: heights may not go back")
 )
@@ -258,32 +242,27 @@ func (s *State) Admit(m *Message) error {
 	refuse := func(err error) error {
 		return fmt.Errorf("%w (%s by member %d, ceremony %s, phase %s)", err, m.Kind, m.Member, short(m.Ceremony), s.phase)
 	}
-	phase := Phase(0)
-	for _, move := range moves {
-		if move.kind == m.Kind {
-			phase = move.phase
-		}
-	}
+	first, last := m.Kind.phases()
 	switch {
 	case m.Ceremony != s.ceremony:
 		return refuse(ErrOtherCeremony)
-	case phase == 0:
+	case first == 0:
 		return refuse(ErrKind)
 	case m.Member < 1 || int(m.Member) > s.terms.N():
 		return refuse(ErrMember)
 	case s.Done():
 		return refuse(ErrOver)
-	case s.phase < phase:
+	case s.phase < first:
 		return refuse(ErrEarly)
-	case s.phase > phase:
+	case s.phase > last:
 		return refuse(ErrLate)
-	case !s.asked(m.Member):
+	case !s.asks(m.Kind, m.Member):
 		return refuse(ErrUnasked)
 	case len(m.Body) > maxBody:
 		return refuse(ErrEncoding)
 	}
 	digest := m.digest()
-	if first := s.entry(m.Kind, m.Member); first != nil && (first.digest == digest || s.equivocated(m.Kind, m.Member)) {
+	if e := s.entry(m.Kind, m.Member); e != nil && (e.digest == digest || s.equivocated(m.Kind, m.Member)) {
 		return refuse(ErrDuplicate)
 	}
 	return s.terms.verifySigned(s.ceremony, m.Kind, m.Member, digest, m.Signature)

@@ -11,9 +11,9 @@ const domainState = "scrim/ceremony-state/v1"
 
 // MarshalBinary is the whole state:
 //
-//	1 version | 4 length | terms | 1 phase | 8 height | 8 deadline
-//	| for deal, response, justification, certification, for each member: 0, or 1 | 4 length | body | 64 signature
-//	| 4 number of faults | 115 each
+//	1 version | 4 length | terms | 1 phase | 1 phase in which it ended, or 0 | 8 height | 8 deadline
+//	| for each kind from deal to stored, for each member: 0, or 1 | 4 length | body | 64 signature
+//	| 4 number of faults | 115 each, 211 for an equivocation
 func (s *State) MarshalBinary() ([]byte, error) {
 	return s.append(nil, func(b []byte, e *entry) []byte { return appendBlock(b, e.Body) }), nil
 }
@@ -27,7 +27,7 @@ func (s *State) Hash() [32]byte {
 
 func (s *State) append(b []byte, body func([]byte, *entry) []byte) []byte {
 	b = appendBlock(append(b, wireVersion), s.terms.append(nil))
-	b = append(b, byte(s.phase))
+	b = append(b, byte(s.phase), byte(s.ended))
 	b = binary.BigEndian.AppendUint64(b, s.height)
 	b = binary.BigEndian.AppendUint64(b, s.deadline)
 	for _, entries := range s.entries {
@@ -59,18 +59,19 @@ func ParseState(b []byte) (*State, error) {
 		return nil, fmt.Errorf("ceremony state: %w", err)
 	}
 	s := newState(terms)
-	s.phase, s.height, s.deadline = Phase(r.u8()), r.u64(), r.u64()
+	s.phase, s.ended, s.height, s.deadline = Phase(r.u8()), Phase(r.u8()), r.u64(), r.u64()
 	if s.height > maxHeight || s.deadline > 2*maxHeight {
 		r.fail("height %d, deadline %d", s.height, s.deadline)
 	}
-	switch s.phase {
-	case PhaseAccepted, PhaseDealing, PhaseResponding, PhaseJustifying, PhaseCertifying, PhaseActive, PhaseFailed:
-	default:
-		r.fail("no ceremony is in %s", s.phase)
+	if !s.phase.runs() && !s.phase.over() || s.phase.over() != s.ended.runs() || s.phase.runs() && s.ended != 0 {
+		r.fail("no ceremony is in %s, ended in %s", s.phase, s.ended)
 	}
 	for k := KindDeal; k <= kinds && r.err == nil; k++ {
-		if k == KindCertification && s.phase >= PhaseCertifying {
+		if k == KindCertification && s.reached() >= PhaseCertifying {
 			s.outcome = s.computeOutcome()
+		}
+		if k == KindStored {
+			r.keep(s.restoreCertificate())
 		}
 		s.readEntries(&r, k)
 	}
@@ -79,6 +80,17 @@ func ParseState(b []byte) (*State, error) {
 		return nil, fmt.Errorf("ceremony state: %w", err)
 	}
 	return s, s.checkPhase()
+}
+
+// restoreCertificate makes the certificate of a state that came to storing.
+func (s *State) restoreCertificate() error {
+	if s.reached() < PhaseStoring {
+		return nil
+	}
+	if n := len(s.certifications()); s.outcome == nil || n < s.terms.Threshold {
+		return fmt.Errorf("%w: %s with %d certifications", ErrEncoding, s.phase, n)
+	}
+	return s.makeCertificate()
 }
 
 func (s *State) readEntries(r *reader, k Kind) {
@@ -108,18 +120,10 @@ func (s *State) mayHold(m *Message) bool {
 	if len(m.Body) > maxBody {
 		return false
 	}
-	for _, move := range moves {
-		if move.kind == m.Kind && move.phase > s.phase {
-			return false
-		}
+	if first, _ := m.Kind.phases(); s.reached() < first {
+		return false
 	}
-	switch m.Kind {
-	case KindJustification:
-		return s.deal(m.Member) != nil && len(s.complaints(m.Member)) > 0
-	case KindCertification:
-		return s.outcome != nil
-	}
-	return true
+	return s.asks(m.Kind, m.Member) && (m.Kind != KindCertification || s.outcome != nil)
 }
 
 func (s *State) readFaults(r *reader) {
@@ -130,7 +134,7 @@ func (s *State) readFaults(r *reader) {
 	}
 	for range n {
 		f := r.fault()
-		if f.Kind < FaultAbsent || f.Kind > FaultZeroKey || int64(f.Member) > int64(s.terms.N()) || int64(f.Other) > int64(s.terms.N()) || f.Message > kinds {
+		if !f.plausible(s.terms) || f.Message != 0 && f.Verify(s.terms) != nil {
 			r.fail("fault %d of member %d", f.Kind, f.Member)
 			return
 		}
@@ -138,19 +142,21 @@ func (s *State) readFaults(r *reader) {
 	}
 }
 
-// checkPhase completes a parsed state, and refuses one whose messages do not lead to its phase.
+// checkPhase refuses a parsed state whose messages do not lead to its phase.
 func (s *State) checkPhase() error {
-	if (s.phase == PhaseCertifying || s.phase == PhaseActive) && s.outcome == nil {
-		return fmt.Errorf("ceremony state: %w: %s without a qualified set", ErrEncoding, s.phase)
+	wrong := func(what string) error {
+		return fmt.Errorf("ceremony state: %w: %s %s", ErrEncoding, s.phase, what)
 	}
-	if s.phase != PhaseActive {
-		return nil
+	t := s.terms.Threshold
+	switch {
+	case s.phase == PhaseCertifying && s.outcome == nil:
+		return wrong("without a qualified set")
+	case s.phase == PhaseActive && (s.ended != PhaseStoring || s.tally(KindStored) < t):
+		return wrong("without enough stored shares")
+	case s.phase == PhaseAborted && s.tally(KindAbort) < t, s.phase != PhaseAborted && s.tally(KindAbort) >= t:
+		return wrong("although others asked to abort, or too few")
+	case s.phase == PhaseRejected && s.ended != PhaseProposed:
+		return wrong("after it was accepted")
 	}
-	valid := s.certifications()
-	if len(valid) < s.terms.Threshold {
-		return fmt.Errorf("ceremony state: %w: active with %d certifications", ErrEncoding, len(valid))
-	}
-	var err error
-	s.certificate, err = newCertificate(s, valid)
-	return err
+	return nil
 }

@@ -14,21 +14,26 @@ type Status struct {
 	Attempt   uint32         `json:"attempt"`
 	Threshold int            `json:"threshold"`
 	Phase     string         `json:"phase"`
+	EndedIn   string         `json:"ended_in"` // phase in which it ended, "" while it runs
 	Height    uint64         `json:"height"`   // of the last event
 	Deadline  uint64         `json:"deadline"` // last height of the phase
 	Members   []MemberStatus `json:"members"`
-	Waiting   []uint32       `json:"waiting"` // members whose message the phase still wants
+	Waiting   []uint32       `json:"waiting"`  // members whose message the phase still wants
+	Aborting  []uint32       `json:"aborting"` // members that asked to abort; t of them end the ceremony
 	Blame     []string       `json:"blame"`
+	Evidence  []string       `json:"evidence"` // canonical encodings, hex after 0x: proofs for whoever has the terms
 }
 
 // MemberStatus is a member's line. A cell is one of the Cell constants.
 type MemberStatus struct {
 	Index         uint32 `json:"index"`
 	Name          string `json:"name"`
+	Consent       string `json:"consent"`
 	Deal          string `json:"deal"`
 	Response      string `json:"response"`
 	Justification string `json:"justification"`
 	Certification string `json:"certification"`
+	Stored        string `json:"stored"`
 	Qualified     bool   `json:"qualified"` // its deal counts, or would if the deals were settled now
 }
 
@@ -39,6 +44,7 @@ const (
 	CellDone      = "done"       // the message is in and good
 	CellComplains = "complains"  // a response that holds complaints
 	CellBad       = "bad"        // the message is in and faulty
+	CellRejects   = "rejects"    // a rejection stands in the place of the consent
 	CellAbsent    = "absent"     // the phase ended without it
 	CellNotNeeded = "not needed" // the phase has no question to this member
 )
@@ -56,22 +62,32 @@ func (s *State) Status() Status {
 		Deadline:  s.deadline,
 		Members:   make([]MemberStatus, s.terms.N()),
 		Waiting:   append([]uint32{}, s.Waiting()...),
+		Aborting:  append([]uint32{}, s.Aborting()...),
 		Blame:     make([]string, len(s.faults)),
+		Evidence:  []string{},
+	}
+	if s.Done() {
+		out.EndedIn = s.ended.String()
 	}
 	for i := range out.Members {
 		j := uint32(i + 1)
 		out.Members[i] = MemberStatus{
 			Index:         j,
 			Name:          s.terms.Members[i].Name,
+			Consent:       s.cell(KindConsent, j),
 			Deal:          s.cell(KindDeal, j),
 			Response:      s.cell(KindResponse, j),
 			Justification: s.cell(KindJustification, j),
 			Certification: s.cell(KindCertification, j),
+			Stored:        s.cell(KindStored, j),
 			Qualified:     s.qualifies(j),
 		}
 	}
 	for i, f := range s.faults {
 		out.Blame[i] = f.describe(s.terms)
+	}
+	for _, e := range s.Evidence() {
+		out.Evidence = append(out.Evidence, "0x"+hex.EncodeToString(e.append(nil)))
 	}
 	return out
 }
@@ -86,16 +102,19 @@ func (s *State) cell(k Kind, member uint32) string {
 		}
 		return CellDone
 	}
+	if k == KindConsent && s.entry(KindRejection, member) != nil {
+		return CellRejects
+	}
 	absent := slices.ContainsFunc(s.faults, func(f Fault) bool {
 		return f.Member == member && f.Phase.kind() == k && (f.Kind == FaultAbsent || f.Kind == FaultUnanswered)
 	})
-	asked := k != KindJustification || s.deal(member) != nil && len(s.complaints(member)) > 0
+	first, _ := k.phases()
 	switch {
 	case absent:
 		return CellAbsent
-	case s.phase.kind() == k && asked:
+	case s.phase.kind() == k && s.asks(k, member):
 		return CellAwaited
-	case !s.Done() && s.phase.kind() < k:
+	case !s.Done() && s.phase < first:
 		return CellLater
 	}
 	return CellNotNeeded

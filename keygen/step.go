@@ -12,8 +12,8 @@ type Event struct {
 	Message *Message // nil: the height has ended
 }
 
-// Effect is something for the caller to do: Activated or Failed. It comes
-// exactly once, with the event that ended the ceremony.
+// Effect is something for the caller to do: Activated, Failed, Aborted or Rejected.
+// It comes exactly once, with the event that ended the ceremony.
 type Effect interface{ effect() }
 
 // Activated says that there is a committee.
@@ -23,8 +23,16 @@ type Activated struct{ Certificate *Certificate }
 // needs terms with the next attempt.
 type Failed struct{ Blame []Fault }
 
+// Aborted says that the members ended the ceremony, and which of them.
+type Aborted struct{ By []uint32 }
+
+// Rejected says that proposed terms did not find the consent of all members.
+type Rejected struct{ Blame []Fault }
+
 func (Activated) effect() {}
 func (Failed) effect()    {}
+func (Aborted) effect()   {}
+func (Rejected) effect()  {}
 
 // Step folds one event into s. It reads no clock, randomness or store, and s
 // stays as it was. An error says that the event was not a valid one; then next
@@ -56,6 +64,10 @@ func Step(s *State, ev Event) (next *State, effects []Effect, err error) {
 		effects = append(effects, Activated{next.certificate})
 	case PhaseFailed:
 		effects = append(effects, Failed{next.Blame()})
+	case PhaseAborted:
+		effects = append(effects, Aborted{next.Aborting()})
+	case PhaseRejected:
+		effects = append(effects, Rejected{next.Blame()})
 	}
 	return next, effects, nil
 }
@@ -79,8 +91,8 @@ func (s *State) blame(f Fault) {
 // counts; a second one is evidence.
 func (s *State) take(m *Message) {
 	fault := Fault{Member: m.Member, Message: m.Kind, Digest: m.digest(), Signature: m.Signature}
-	if s.entry(m.Kind, m.Member) != nil {
-		fault.Kind = FaultEquivocation
+	if first := s.entry(m.Kind, m.Member); first != nil {
+		fault.Kind, fault.FirstDigest, fault.FirstSignature = FaultEquivocation, first.digest, first.Signature
 		s.blame(fault)
 		return
 	}
@@ -112,9 +124,18 @@ func (s *State) read(m *Message) *entry {
 }
 
 // advance ends every phase that has nothing left to wait for: all messages are
-// in, or its last height has ended.
+// in, or its last height has ended. An abort by t members and a rejection by one
+// end the ceremony at once.
 func (s *State) advance(ended bool) {
 	for !s.Done() {
+		if s.tally(KindAbort) >= s.terms.Threshold {
+			s.enter(PhaseAborted, s.height)
+			return
+		}
+		if s.tally(KindRejection) > 0 {
+			s.enter(PhaseRejected, s.height)
+			return
+		}
 		due := ended && s.height >= s.deadline
 		if !due && (s.phase == PhaseAccepted || len(s.Waiting()) > 0) {
 			return
@@ -133,30 +154,49 @@ func (s *State) leave() {
 		s.blame(f)
 	}
 	switch s.phase {
+	case PhaseProposed:
+		s.enterOr(s.tally(KindConsent) == s.terms.N(), PhaseAccepted, PhaseRejected)
 	case PhaseAccepted:
 		s.enter(PhaseDealing, s.deadline)
 	case PhaseDealing:
-		s.enterIf(s.countQualified() >= s.terms.Threshold, PhaseResponding)
+		s.enterOr(s.countQualified() >= s.terms.Threshold, PhaseResponding, PhaseFailed)
 	case PhaseResponding:
 		s.enter(PhaseJustifying, s.height) // left at once if nobody is asked
 	case PhaseJustifying:
-		s.enterIf(s.settle(), PhaseCertifying)
+		s.enterOr(s.settle(), PhaseCertifying, PhaseFailed)
 	case PhaseCertifying:
-		s.enterIf(s.activate(), PhaseActive)
+		s.enterOr(s.certify(), PhaseStoring, PhaseFailed)
+	case PhaseStoring:
+		s.enterOr(s.tally(KindStored) >= s.terms.Threshold, PhaseActive, PhaseFailed)
 	}
 }
 
 // enter begins a phase after the height at which the one before ended.
 func (s *State) enter(p Phase, after uint64) {
+	if p.over() {
+		s.ended = s.phase
+	}
+	s.phase, s.deadline = p, after
 	t := s.terms.Phases
-	blocks := map[Phase]uint64{PhaseDealing: t.Deal, PhaseResponding: t.Respond, PhaseJustifying: t.Justify, PhaseCertifying: t.Certify}
-	s.phase = p
-	s.deadline = after + blocks[p]
+	switch p {
+	case PhaseAccepted:
+		s.deadline = s.terms.StartHeight - 1
+	case PhaseDealing:
+		s.deadline += t.Deal
+	case PhaseResponding:
+		s.deadline += t.Respond
+	case PhaseJustifying:
+		s.deadline += t.Justify
+	case PhaseCertifying:
+		s.deadline += t.Certify
+	case PhaseStoring:
+		s.deadline += t.Store
+	}
 }
 
-func (s *State) enterIf(ok bool, p Phase) {
+func (s *State) enterOr(ok bool, p, otherwise Phase) {
 	if !ok {
-		p = PhaseFailed
+		p = otherwise
 	}
 	s.enter(p, s.height)
 }
@@ -190,17 +230,22 @@ func (s *State) computeOutcome() *outcome {
 	return nil
 }
 
-// activate makes the committee out of the valid certifications.
-func (s *State) activate() bool {
-	valid := s.certifications()
-	if len(valid) < s.terms.Threshold {
+// certify makes the certificate out of the valid certifications.
+func (s *State) certify() bool {
+	if len(s.certifications()) < s.terms.Threshold {
 		return false
 	}
-	c, err := newCertificate(s, valid)
-	if err != nil { // a member's key is infinity, and it could not have certified
+	if err := s.makeCertificate(); err != nil { // a member's key is infinity, and it could not have certified
 		s.blame(Fault{Kind: FaultZeroKey})
 		return false
 	}
-	s.certificate = c
 	return true
+}
+
+func (s *State) makeCertificate() (err error) {
+	if s.certificate, err = newCertificate(s, s.certifications()); err != nil {
+		return err
+	}
+	s.certificateHash, err = s.certificate.Hash()
+	return err
 }

@@ -27,7 +27,16 @@ type Phases struct {
 	Respond uint64 `json:"respond"`
 	Justify uint64 `json:"justify"`
 	Certify uint64 `json:"certify"`
+	Store   uint64 `json:"store"`
 }
+
+// EqualPhases gives every phase the same number of blocks.
+func EqualPhases(blocks uint64) Phases {
+	return Phases{Deal: blocks, Respond: blocks, Justify: blocks, Certify: blocks, Store: blocks}
+}
+
+// all lists the lengths in the order of the phases and of the wire.
+func (p Phases) all() []uint64 { return []uint64{p.Deal, p.Respond, p.Justify, p.Certify, p.Store} }
 
 // Terms is what the members agree on before a ceremony. Its hash names the ceremony.
 type Terms struct {
@@ -61,7 +70,7 @@ func (t *Terms) Validate() error {
 	case t.StartHeight < 1 || t.StartHeight > maxHeight:
 		return bad("start height %d; heights count from 1", t.StartHeight)
 	}
-	for _, p := range []uint64{t.Phases.Deal, t.Phases.Respond, t.Phases.Justify, t.Phases.Certify} {
+	for _, p := range t.Phases.all() {
 		if p < 1 || p > maxPhase {
 			return bad("a phase of %d blocks; it must be 1 to %d", p, maxPhase)
 		}
@@ -90,7 +99,7 @@ func (t *Terms) N() int { return len(t.Members) }
 // MarshalBinary is the canonical form:
 //
 //	1 version | 1 length | chain id | 8 epoch | 4 attempt | 2 threshold | 2 n | n members
-//	| 8 deal | 8 respond | 8 justify | 8 certify | 8 start height
+//	| 8 deal | 8 respond | 8 justify | 8 certify | 8 store | 8 start height
 //	member: 1 length | name | 32 identity | 32 validator | 32 node | 32 encryption
 func (t *Terms) MarshalBinary() ([]byte, error) {
 	if err := t.Validate(); err != nil {
@@ -108,10 +117,10 @@ func (t *Terms) append(b []byte) []byte {
 	for _, m := range t.Members {
 		b = m.append(b)
 	}
-	for _, v := range []uint64{t.Phases.Deal, t.Phases.Respond, t.Phases.Justify, t.Phases.Certify, t.StartHeight} {
+	for _, v := range t.Phases.all() {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
-	return b
+	return binary.BigEndian.AppendUint64(b, t.StartHeight)
 }
 
 // ParseTerms is the inverse of MarshalBinary; what it gives is valid.
@@ -123,7 +132,7 @@ func ParseTerms(b []byte) (*Terms, error) {
 	for range n {
 		t.Members = append(t.Members, r.member())
 	}
-	t.Phases = Phases{r.u64(), r.u64(), r.u64(), r.u64()}
+	t.Phases = Phases{r.u64(), r.u64(), r.u64(), r.u64(), r.u64()}
 	t.StartHeight = r.u64()
 	if err := r.end(); err != nil {
 		return nil, fmt.Errorf("terms: %w", err)

@@ -28,6 +28,13 @@ func (r *reader) fail(format string, args ...any) {
 	}
 }
 
+// keep remembers a failure.
+func (r *reader) keep(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
 // bytes gives the next n bytes, not copied.
 func (r *reader) bytes(n int) []byte {
 	if r.err != nil || n < 0 || n > len(r.b) {

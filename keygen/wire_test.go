@@ -58,6 +58,7 @@ func TestTermsHash(t *testing.T) {
 		"respond":   func(t *Terms) { t.Phases.Respond++ },
 		"justify":   func(t *Terms) { t.Phases.Justify++ },
 		"certify":   func(t *Terms) { t.Phases.Certify++ },
+		"store":     func(t *Terms) { t.Phases.Store++ },
 		"start":     func(t *Terms) { t.StartHeight++ },
 	} {
 		changed := testTerms(4, 3)
@@ -80,6 +81,7 @@ func TestTermsValidate(t *testing.T) {
 		"no members":          func(t *Terms) { t.Members = nil },
 		"too many members":    func(t *Terms) { t.Members = make([]Member, threshold.MaxMembers+1) },
 		"phase 0":             func(t *Terms) { t.Phases.Justify = 0 },
+		"no store phase":      func(t *Terms) { t.Phases.Store = 0 },
 		"endless phase":       func(t *Terms) { t.Phases.Deal = 1 << 40 },
 		"start 0":             func(t *Terms) { t.StartHeight = 0 },
 		"start far":           func(t *Terms) { t.StartHeight = 1 << 63 },
@@ -328,23 +330,33 @@ func TestParseStateChecks(t *testing.T) {
 	}
 	unsigned := must(dealt.MarshalBinary())(t)
 	must(ParseState(unsigned))(t)
-	unsigned[len(unsigned)-4-4*3-1] ^= 1 // the signature's end: no faults and 12 empty places follow
+	unsigned[len(unsigned)-4-4*(kinds-1)-1] ^= 1 // the signature's end: no faults and empty places follow
 	termsLen := 1 + 4 + len(must(st.terms.MarshalBinary())(t))
+	entries := termsLen + 1 + 1 + 8 + 8
 	for name, change := range map[string]func(b []byte) []byte{
 		"version":         func(b []byte) []byte { b[0] = 2; return b },
 		"cut":             func(b []byte) []byte { return b[:len(b)-1] },
 		"long":            func(b []byte) []byte { return append(b, 0) },
 		"phase unknown":   func(b []byte) []byte { b[termsLen] = 77; return b },
 		"phase dealing":   func(b []byte) []byte { b[termsLen] = byte(PhaseDealing); return b },
-		"height":          func(b []byte) []byte { b[termsLen+1] = 0xff; return b },
-		"deal changed":    func(b []byte) []byte { b[termsLen+17+5+20] ^= 1; return b },
-		"flag":            func(b []byte) []byte { b[termsLen+17] = 2; return b },
+		"phase rejected":  func(b []byte) []byte { b[termsLen] = byte(PhaseRejected); return b },
+		"phase aborted":   func(b []byte) []byte { b[termsLen] = byte(PhaseAborted); return b },
+		"not ended":       func(b []byte) []byte { b[termsLen+1] = 0; return b },
+		"ended early":     func(b []byte) []byte { b[termsLen+1] = byte(PhaseCertifying); return b },
+		"ended in an end": func(b []byte) []byte { b[termsLen+1] = byte(PhaseFailed); return b },
+		"height":          func(b []byte) []byte { b[termsLen+2] = 0xff; return b },
+		"deal changed":    func(b []byte) []byte { b[entries+5+20] ^= 1; return b },
+		"flag":            func(b []byte) []byte { b[entries] = 2; return b },
 		"another chain":   func(b []byte) []byte { b[1+4+2] = 'x'; return b },
 		"many faults":     func(b []byte) []byte { b[len(b)-1] = 0xff; return b },
 		"fault unknown":   func(b []byte) []byte { b[len(b)-1] = 1; return append(b, make([]byte, faultSize)...) },
 		"nothing":         func([]byte) []byte { return nil },
 		"unsigned":        func([]byte) []byte { return unsigned },
-		"deals withdrawn": func(b []byte) []byte { return append(b[:termsLen+17], make([]byte, 4*kinds+4)...) },
+		"deals withdrawn": func(b []byte) []byte { return append(b[:entries], make([]byte, 4*kinds+4)...) },
+		"stored withdrawn": func(b []byte) []byte {
+			b = b[:len(b)-4-4*(1+4+32+64)]
+			return append(b, make([]byte, 4+4)...)
+		},
 	} {
 		if _, err := ParseState(change(bytes.Clone(good))); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -390,7 +402,7 @@ func FuzzTermsJSON(f *testing.F) {
 
 func FuzzParseMessage(f *testing.F) {
 	st := finishedOnce()
-	for k := KindDeal; k <= KindCertification; k++ {
+	for k := KindDeal; k <= kinds; k++ {
 		if m := st.state.Message(k, 1); m != nil {
 			f.Add(must(m.MarshalBinary())(f))
 		}
@@ -436,6 +448,26 @@ func FuzzParseCertificate(f *testing.F) {
 	})
 }
 
+func FuzzParseEvidence(f *testing.F) {
+	st := newStage(f, testTerms(4, 3))
+	st.command([]string{"deal", "1"})
+	st.command([]string{"deal", "1", "bad=other"})
+	st.command([]string{"deal", "2", "bad=possession"})
+	for _, e := range st.state.Evidence() {
+		f.Add(must(e.MarshalBinary())(f))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := ParseEvidence(b)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(must(e.MarshalBinary())(t), b) {
+			t.Fatal("another encoding")
+		}
+		e.Verify(st.terms)
+	})
+}
+
 // FuzzBody puts any body into every phase, signed: it is taken, and blamed or right, and never more.
 func FuzzBody(f *testing.F) {
 	terms := testTerms(4, 3)
@@ -460,9 +492,19 @@ func FuzzBody(f *testing.F) {
 	st.actors[0].ConfirmStored(must(st.actors[0].Share(certifying))(f))
 	f.Add(uint8(3), must(st.actors[0].certificationBody(certifying))(f))
 
-	states := []*State{dealing, responding, justifying, certifying}
+	st.command([]string{"certify", "all"})
+	storing := st.state
+	st.actors[0].ConfirmReadBack(must(st.actors[0].Share(storing))(f))
+	f.Add(uint8(4), must(st.actors[0].storedBody(storing))(f))
+	proposed := testTerms(4, 3)
+	proposed.StartHeight = 10
+	proposal := must(Propose(proposed))(f)
+	f.Add(uint8(5), []byte{})
+	f.Add(uint8(5), []byte{0})
+
+	states := []*State{dealing, responding, justifying, certifying, storing, proposal}
 	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
-		s := states[which%4]
+		s := states[which%6]
 		member := uint32(1)
 		if s == justifying {
 			member = 4
@@ -470,7 +512,7 @@ func FuzzBody(f *testing.F) {
 		if len(body) > maxBody {
 			return
 		}
-		m := newMessage(testSecret(int(member)).Identity(), terms, terms.Hash(), s.Phase().kind(), member, body)
+		m := newMessage(testSecret(int(member)).Identity(), s.terms, s.ceremony, s.Phase().kind(), member, body)
 		next, _, err := Step(s, Event{s.height + 1, m})
 		if err != nil {
 			t.Fatal(err)
@@ -550,4 +592,4 @@ func TestShareEncryptionIsBound(t *testing.T) {
 // Written down once; they change only with the wire format's version.
 const memberKeysVector = "a559d37e60892ecf38a86a6f703c20fdad77eb300b64498c2c22b8b9fffcff7a"
 
-var ceremonyVector = []string{"f6fab323", "88952160"}
+var ceremonyVector = []string{"a7fd5fb5", "7f38ec8b"}

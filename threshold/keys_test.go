@@ -404,6 +404,58 @@ func TestSignature(t *testing.T) {
 }
 
 // A share of a ciphertext is no share of a signature, whatever the message.
+// VerifyMember says what the two checks say that it stands for.
+func TestVerifyMember(t *testing.T) {
+	type member struct {
+		key    *threshold.MemberKey
+		public []byte
+		share  threshold.SignatureShare
+	}
+	msg := []byte("certified")
+	var all []member
+	for i := range 3 { // of a committee of one, the key's G1 form is known
+		c, secrets := thresholdtest.Deal(fmt.Sprint(t.Name(), i), 1, 1, 1)
+		sh, err := secrets[0].Sign(msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, member{c.Members[0], c.Key.Bytes()[:48], sh})
+	}
+	good := 0
+	for _, a := range all {
+		for _, b := range all {
+			for _, c := range all {
+				for _, m := range []string{"certified", "another"} {
+					want := a.key.MatchesG1(b.public) && threshold.VerifySignatureShareKey(a.key, []byte(m), c.share) == nil
+					if got := threshold.VerifyMember(a.key, b.public, []byte(m), c.share); got != want {
+						t.Errorf("%v, want %v", got, want)
+					}
+					if want {
+						good++
+					}
+				}
+			}
+		}
+		for name, bad := range badPoints(t, a.public) {
+			if threshold.VerifyMember(a.key, bad.b, msg, a.share) {
+				t.Errorf("%s is taken for the key", name)
+			}
+		}
+		for name, bad := range badPoints(t, a.share.Point[:]) {
+			sh := a.share
+			if copy(sh.Point[:], bad.b); len(bad.b) == len(sh.Point) && threshold.VerifyMember(a.key, a.public, msg, sh) {
+				t.Errorf("%s is taken for the signature", name)
+			}
+		}
+	}
+	if good != 3 {
+		t.Errorf("%d hold, want 3", good)
+	}
+	if threshold.VerifyMember(nil, all[0].public, msg, all[0].share) {
+		t.Error("no key")
+	}
+}
+
 func TestSignatureDomain(t *testing.T) {
 	c, secrets := thresholdtest.Deal(t.Name(), 1, 1, 1)
 	batch := sealBatch(t, randomness(t), c.Key, 1)

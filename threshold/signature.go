@@ -2,7 +2,10 @@ package threshold
 
 import "fmt"
 
-const domainSignature = "scrim/committee-signature/v1"
+const (
+	domainSignature = "scrim/committee-signature/v1"
+	domainMember    = "scrim/member-coefficients/v1"
+)
 
 // SignatureShare is a member's unverified share of a BLS signature.
 type SignatureShare struct {
@@ -41,6 +44,28 @@ func VerifySignatureShareKey(key *MemberKey, msg []byte, s SignatureShare) error
 		return fmt.Errorf("verify signature share of member %d: %w", s.Member, ErrSignature)
 	}
 	return nil
+}
+
+// VerifyMember checks a member key and a signature share under it at once: that the key has the same logarithm as the
+// compressed G1 point p, and that the share is its signature on msg. It is true where both [MemberKey.MatchesG1] and
+// [VerifySignatureShareKey] are, for half the pairings; if it is false, these say which one is wrong.
+func VerifyMember(key *MemberKey, p, msg []byte, s SignatureShare) bool {
+	if key == nil {
+		return false
+	}
+	public, err := decodeG1(p)
+	if err != nil {
+		return false
+	}
+	share, err := decodeG1(s.Point[:])
+	if err != nil {
+		return false
+	}
+	check := newPowerCheck(domainMember, []g1{generator, signatureBase(msg)})
+	points := []g1{public, share}
+	check.add(key.bytes[:], points)
+	check.draw()
+	return check.holds(&key.v, points)
 }
 
 // CombineSignature combines the shares of t members into the committee's signature, and checks it. Bad shares are

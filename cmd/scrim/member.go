@@ -200,6 +200,7 @@ reads the terms and signs them, or not. Anybody can draft.`,
 	f.Uint64Var(&d.Phases.Respond, "respond-blocks", member.DefaultPhase, "most blocks for responding")
 	f.Uint64Var(&d.Phases.Justify, "justify-blocks", member.DefaultPhase, "most blocks for justifying")
 	f.Uint64Var(&d.Phases.Certify, "certify-blocks", member.DefaultPhase, "most blocks for certifying")
+	f.Uint64Var(&d.Phases.Store, "store-blocks", member.DefaultPhase, "most blocks for storing")
 	f.StringVarP(&out, "output", "o", "terms.json", "file to write; it must not exist")
 	return cmd
 }

@@ -210,6 +210,8 @@ const (
 	CeremonyRunning   = "running"
 	CeremonySucceeded = "succeeded"
 	CeremonyFailed    = "failed"
+	CeremonyAborted   = "aborted"  // its members ended it
+	CeremonyRejected  = "rejected" // not all members consented to its terms
 )
 
 // CeremonySummary is a key ceremony in short.
@@ -219,7 +221,7 @@ type CeremonySummary struct {
 	Attempt     uint32  `json:"attempt"`
 	Threshold   uint32  `json:"threshold"`
 	Members     uint32  `json:"members"`
-	Outcome     string  `json:"outcome"` // running, succeeded, failed
+	Outcome     string  `json:"outcome"` // running, succeeded, failed, aborted, rejected
 	Phase       string  `json:"phase"`   // as package keygen names it
 	StartHeight uint64  `json:"start_height"`
 	Deadline    *uint64 `json:"deadline"` // height at which the phase ends at the latest, null when over
@@ -235,8 +237,11 @@ type Ceremony struct {
 	CeremonySummary
 	ChainID     string           `json:"chain_id"`
 	Status      []CeremonyMember `json:"status"`
-	Waiting     []uint32         `json:"waiting"` // indices of the members that the phase waits for
+	EndedIn     *string          `json:"ended_in"` // phase in which it ended, null while it runs
+	Waiting     []uint32         `json:"waiting"`  // indices of the members that the phase waits for
+	Aborting    []uint32         `json:"aborting"` // indices of the members that asked to abort; the threshold of them ends it
 	Blame       []Fault          `json:"blame"`
+	Evidence    []Hex            `json:"evidence"`    // canonical keygen evidence: proves faults to whoever has the terms
 	Terms       Hex              `json:"terms"`       // canonical keygen terms
 	Certificate Hex              `json:"certificate"` // canonical keygen certificate, null unless succeeded
 }
@@ -249,10 +254,12 @@ type CeremonyMember struct {
 	Index         uint32 `json:"index"` // from 1
 	Name          string `json:"name"`
 	Identity      Hex    `json:"identity"` // 32 bytes, Ed25519
+	Consent       string `json:"consent"`
 	Deal          string `json:"deal"`
 	Response      string `json:"response"`
 	Justification string `json:"justification"`
 	Certification string `json:"certification"`
+	Stored        string `json:"stored"` // that the member has read its share back
 	Qualified     bool   `json:"qualified"`
 }
 

@@ -63,8 +63,7 @@ func (h *Homes) agree() (*ordering.Genesis, error) {
 		}
 		cards = append(cards, card)
 	}
-	phases := keygen.Phases{Deal: phaseBlocks, Respond: phaseBlocks, Justify: phaseBlocks, Certify: phaseBlocks}
-	draft, err := member.Draft{ChainID: h.ChainID, Phases: phases}.Terms(cards)
+	draft, err := member.Draft{ChainID: h.ChainID, Phases: keygen.EqualPhases(phaseBlocks)}.Terms(cards)
 	if err != nil {
 		return nil, err
 	}

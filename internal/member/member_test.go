@@ -54,12 +54,12 @@ func TestDraft(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := keygen.Terms{ChainID: "x", Epoch: 1, Attempt: 1, Threshold: 2, StartHeight: 1,
-		Phases:  keygen.Phases{Deal: DefaultPhase, Respond: DefaultPhase, Justify: DefaultPhase, Certify: DefaultPhase},
+		Phases:  keygen.EqualPhases(DefaultPhase),
 		Members: []keygen.Member{b.Member, a.Member}}
 	if diff := cmp.Diff(want, s.Terms); diff != "" {
 		t.Error(diff)
 	}
-	given := Draft{ChainID: "x", Epoch: 7, Attempt: 2, Threshold: 2, StartHeight: 9, Phases: keygen.Phases{Deal: 1, Respond: 2, Justify: 3, Certify: 4}}
+	given := Draft{ChainID: "x", Epoch: 7, Attempt: 2, Threshold: 2, StartHeight: 9, Phases: keygen.Phases{Deal: 1, Respond: 2, Justify: 3, Certify: 4, Store: 5}}
 	if s, err = given.Terms([]*keygen.Card{a, b}); err != nil || s.Terms.Epoch != 7 || s.Terms.Attempt != 2 || s.Terms.StartHeight != 9 || s.Terms.Phases != given.Phases {
 		t.Errorf("%+v, %v", s, err)
 	}

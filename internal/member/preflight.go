@@ -126,7 +126,7 @@ func (p *Preflight) member() {
 
 func (p *Preflight) phases() {
 	t := &p.Terms.Terms
-	shortest := min(t.Phases.Deal, t.Phases.Respond, t.Phases.Justify, t.Phases.Certify)
+	shortest := min(t.Phases.Deal, t.Phases.Respond, t.Phases.Justify, t.Phases.Certify, t.Phases.Store)
 	level, advice := OK, "long enough"
 	switch n := t.N(); {
 	case shortest < ShortestPhase(n):

@@ -11,6 +11,7 @@ import (
 
 	"github.com/scrimlabs/scrim/httpapi/client"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+	"github.com/scrimlabs/scrim/keygen"
 )
 
 // Status is where a ceremony stands, as a node tells it, and what to do next.
@@ -62,7 +63,7 @@ func (s *Status) next() string {
 	switch c.Outcome {
 	case v1.CeremonySucceeded:
 		return "scrim member verify --node " + s.Node + ", publish the terms hash, copy the share file to a second medium, and: scrim member confirm-stored COPY"
-	case v1.CeremonyFailed:
+	case v1.CeremonyFailed, v1.CeremonyAborted, v1.CeremonyRejected:
 		return fmt.Sprintf("settle with those who are blamed what went wrong, then draft again: scrim member terms draft --attempt %d ... "+
 			"(for the first committee of a chain also with a new --chain-id)", c.Attempt+1)
 	}
@@ -77,6 +78,9 @@ func (s *Status) next() string {
 		} else {
 			others = append(others, name)
 		}
+	}
+	if awaited && c.Phase == keygen.PhaseProposed.String() {
+		return "your consent to the terms is awaited: compare their hash with the other members' by voice"
 	}
 	if awaited {
 		return "your own message is awaited: your node sends it by itself; if it does not run, scrimd start, and look into its log"
@@ -93,6 +97,14 @@ func (s *Status) name(index uint32) string {
 	return fmt.Sprintf("member %d", index)
 }
 
+func (s *Status) names(members []uint32) string {
+	var names []string
+	for _, j := range slices.Sorted(slices.Values(members)) {
+		names = append(names, s.name(j))
+	}
+	return strings.Join(names, ", ")
+}
+
 // Write writes the matrix of members and phases, for people.
 func (s *Status) Write(out io.Writer) error {
 	c := &s.Ceremony
@@ -105,22 +117,21 @@ func (s *Status) Write(out io.Writer) error {
 		fmt.Fprintf(&b, "height %d; the ceremony is over: %s\n\n", s.Height, c.Outcome)
 	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprint(w, "#\tname\tdeal\tresponse\tjustification\tcertification\tqualified\n")
+	fmt.Fprint(w, "#\tname\tconsent\tdeal\tresponse\tjustification\tcertification\tstored\tqualified\n")
 	for _, m := range c.Status {
 		name := m.Name
 		if name == s.own {
 			name += " (you)"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Index, name, m.Deal, m.Response, m.Justification, m.Certification, yesNo(m.Qualified))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Index, name, m.Consent, m.Deal, m.Response, m.Justification, m.Certification, m.Stored, yesNo(m.Qualified))
 	}
 	w.Flush()
 	b.WriteByte('\n')
 	if len(c.Waiting) > 0 {
-		var names []string
-		for _, j := range slices.Sorted(slices.Values(c.Waiting)) {
-			names = append(names, s.name(j))
-		}
-		fmt.Fprintf(&b, "waiting for  %s\n", strings.Join(names, ", "))
+		fmt.Fprintf(&b, "waiting for  %s\n", s.names(c.Waiting))
+	}
+	if len(c.Aborting) > 0 {
+		fmt.Fprintf(&b, "aborting     %s; %d of them end it\n", s.names(c.Aborting), c.Threshold)
 	}
 	for _, f := range c.Blame {
 		fmt.Fprintf(&b, "blame        %s: %s\n", s.name(f.Member), f.Reason)

@@ -59,6 +59,7 @@ func (d Draft) Terms(cards []*keygen.Card) (*keygen.SignedTerms, error) {
 		Phases: keygen.Phases{
 			Deal: orElse(d.Phases.Deal, DefaultPhase), Respond: orElse(d.Phases.Respond, DefaultPhase),
 			Justify: orElse(d.Phases.Justify, DefaultPhase), Certify: orElse(d.Phases.Certify, DefaultPhase),
+			Store: orElse(d.Phases.Store, DefaultPhase),
 		},
 	}
 	for _, c := range cards {
@@ -158,14 +159,14 @@ func WriteNew(path string, v any) error {
 func WriteTerms(out io.Writer, s *keygen.SignedTerms) error {
 	t := &s.Terms
 	n := t.N()
-	blocks := t.Phases.Deal + t.Phases.Respond + t.Phases.Justify + t.Phases.Certify
+	blocks := t.Phases.Deal + t.Phases.Respond + t.Phases.Justify + t.Phases.Certify + t.Phases.Store
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "terms hash\t0x%x\n", t.Hash())
 	fmt.Fprintf(w, "chain\t%s\n", t.ChainID)
 	fmt.Fprintf(w, "committee\tepoch %d, attempt %d\n", t.Epoch, t.Attempt)
 	fmt.Fprintf(w, "threshold\t%d of %d: any %d open together, any %d cannot; %d may be away\n", t.Threshold, n, t.Threshold, t.Threshold-1, n-t.Threshold)
 	fmt.Fprintf(w, "begins\tat height %d\n", t.StartHeight)
-	fmt.Fprintf(w, "phases\tdeal %d, respond %d, justify %d, certify %d blocks at most\n", t.Phases.Deal, t.Phases.Respond, t.Phases.Justify, t.Phases.Certify)
+	fmt.Fprintf(w, "phases\tdeal %d, respond %d, justify %d, certify %d, store %d blocks at most\n", t.Phases.Deal, t.Phases.Respond, t.Phases.Justify, t.Phases.Certify, t.Phases.Store)
 	fmt.Fprintf(w, "\ttogether %d, at %v a block %v; a phase ends when all its messages are in\n", blocks, fastBlock, time.Duration(blocks)*fastBlock)
 	fmt.Fprintf(w, "members\t%d; compare each fingerprint with its member by voice\n\n", n)
 	if err := w.Flush(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"filippo.io/age"
@@ -39,7 +40,8 @@ type ceremony struct {
 	log        *slog.Logger
 
 	participant *keygen.Participant
-	stored      bool
+	stored      bool // the share is on disk; certifying
+	readBack    bool // and was read from there again; storing
 	phase       keygen.Phase
 	wake        chan struct{}
 }
@@ -120,17 +122,12 @@ func (c *ceremony) poke(*ordering.State, *ordering.Result) {
 }
 
 func (c *ceremony) step(s *keygen.State) error {
-	if s.Phase() == keygen.PhaseCertifying && !c.stored {
-		share, err := c.participant.Share(s)
-		if errors.Is(err, keygen.ErrShareLost) {
-			return nil // said at the end; the others go on without this member's share
-		}
-		if err != nil {
-			return err
-		}
-		if err := c.store(s, share); err != nil {
-			return err
-		}
+	err := c.prepare(s)
+	if errors.Is(err, keygen.ErrShareLost) {
+		return nil // said at the end; the others go on without this member's share
+	}
+	if err != nil {
+		return err
 	}
 	m, err := c.participant.Next(s)
 	if err != nil || m == nil {
@@ -141,6 +138,40 @@ func (c *ceremony) step(s *keygen.State) error {
 		return err
 	}
 	return c.submit(ordering.CeremonyTx(wire))
+}
+
+// prepare does on the disk what the phase's message will say was done.
+func (c *ceremony) prepare(s *keygen.State) error {
+	switch {
+	case !slices.Contains(s.Waiting(), c.index):
+		return nil
+	case s.Phase() == keygen.PhaseCertifying && !c.stored:
+		share, err := c.participant.Share(s)
+		if err != nil {
+			return err
+		}
+		defer share.Wipe()
+		return c.store(s, share)
+	case s.Phase() == keygen.PhaseStoring && !c.readBack:
+		return c.readAgain(s)
+	}
+	return nil
+}
+
+// readAgain opens the share file anew, in a phase of its own: what is confirmed comes from
+// the disk alone. A file that is gone by now is not made again here, because a disk that
+// loses files is what the phase is there to find.
+func (c *ceremony) readAgain(s *keygen.State) error {
+	share, err := c.load(s.Terms())
+	if err != nil {
+		return fmt.Errorf("%w. This member certified that it has its share; restore the file before height %d, or the others go on without it", err, s.Deadline())
+	}
+	defer share.Wipe()
+	if err := c.participant.ConfirmReadBack(share); err != nil {
+		return err
+	}
+	c.readBack = true
+	return nil
 }
 
 // store writes the share durably before the certification, which promises it, can leave.
@@ -156,6 +187,7 @@ func (c *ceremony) store(s *keygen.State, share *threshold.SecretShare) error {
 	if err != nil {
 		return err
 	}
+	defer stored.Wipe()
 	if !bytes.Equal(stored.MemberKey().Bytes(), share.MemberKey().Bytes()) {
 		return fmt.Errorf("%s holds another share than this ceremony gives; move it away and start again", c.path(t, "share"))
 	}

@@ -124,6 +124,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	n := &running{cfg: cfg, log: log, self: g.Terms.Members[member-1], member: member, store: store, verifier: ordering.NewVerifier(verifierMemory), metrics: newMetrics(registry)}
 	n.opener = n.newOpener(g, secret)
 	n.opener.committed(state)
+	n.metrics.ceremony(state.Ceremony())
 	cer, err := n.newCeremony(state.Ceremony(), secret, func(s *threshold.SecretShare) { n.opener.setShare(wrap(s)) })
 	if err != nil {
 		return err

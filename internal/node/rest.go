@@ -138,24 +138,40 @@ func ceremonySummary(s *keygen.State) v1.CeremonySummary {
 		ID: v1.HexOf(id[:]), Epoch: t.Epoch, Attempt: t.Attempt, Threshold: uint32(t.Threshold),
 		Members: uint32(len(t.Members)), Phase: s.Phase().String(), StartHeight: t.StartHeight, Outcome: v1.CeremonyRunning,
 	}
-	switch {
-	case s.Certificate() != nil:
-		out.Outcome = v1.CeremonySucceeded
-	case s.Done():
-		out.Outcome = v1.CeremonyFailed
-	default:
+	if out.Outcome = outcome(s.Phase()); out.Outcome == v1.CeremonyRunning {
 		deadline := s.Deadline()
 		out.Deadline = &deadline
 	}
 	return out
 }
 
+// outcome is the word for how a ceremony stands.
+func outcome(p keygen.Phase) string {
+	switch p {
+	case keygen.PhaseActive:
+		return v1.CeremonySucceeded
+	case keygen.PhaseFailed:
+		return v1.CeremonyFailed
+	case keygen.PhaseAborted:
+		return v1.CeremonyAborted
+	case keygen.PhaseRejected:
+		return v1.CeremonyRejected
+	default:
+		return v1.CeremonyRunning
+	}
+}
+
 func (b backend) Ceremony(_ context.Context, id string) (v1.Ceremony, error) {
 	s := b.n.state().Ceremony()
-	hash := s.Terms().Hash()
+	hash := s.Ceremony()
 	if !strings.EqualFold(strings.TrimPrefix(id, "0x"), hex.EncodeToString(hash[:])) {
 		return v1.Ceremony{}, httpapi.Errorf("not_found", "no ceremony has the id %s", id)
 	}
+	return ceremonyMatrix(s)
+}
+
+// ceremonyMatrix is keygen's status in JSON, with what proves it.
+func ceremonyMatrix(s *keygen.State) (v1.Ceremony, error) {
 	terms, err := s.Terms().MarshalBinary()
 	if err != nil {
 		return v1.Ceremony{}, err
@@ -167,16 +183,26 @@ func (b backend) Ceremony(_ context.Context, id string) (v1.Ceremony, error) {
 		}
 	}
 	status := s.Status()
-	out.Waiting = append([]uint32{}, status.Waiting...)
+	out.Waiting, out.Aborting = status.Waiting, status.Aborting
+	if status.EndedIn != "" {
+		out.EndedIn = &status.EndedIn
+	}
 	for i, m := range status.Members {
 		out.Status = append(out.Status, v1.CeremonyMember{
 			Index: m.Index, Name: m.Name, Identity: v1.HexOf(s.Terms().Members[i].Identity),
-			Deal: m.Deal, Response: m.Response, Justification: m.Justification, Certification: m.Certification,
-			Qualified: m.Qualified,
+			Consent: m.Consent, Deal: m.Deal, Response: m.Response, Justification: m.Justification, Certification: m.Certification,
+			Stored: m.Stored, Qualified: m.Qualified,
 		})
 	}
 	for _, f := range s.Blame() {
 		out.Blame = append(out.Blame, v1.Fault{Member: f.Member, Phase: f.Phase.String(), Height: f.Height, Reason: f.String()})
+	}
+	for _, e := range s.Evidence() {
+		wire, err := e.MarshalBinary()
+		if err != nil {
+			return v1.Ceremony{}, err
+		}
+		out.Evidence = append(out.Evidence, wire)
 	}
 	return out, nil
 }

@@ -56,7 +56,7 @@ func New(t testing.TB, n int, params ordering.Params) *Chain {
 	c := &Chain{t: t, Rand: rand.NewChaCha8([32]byte{byte(n)}), Verifier: ordering.NewVerifier(1 << 20), Rows: NewRows()}
 	terms := keygen.Terms{
 		ChainID: ChainID, Epoch: 1, Attempt: 1, Threshold: n - (n-1)/3, StartHeight: 1,
-		Phases: keygen.Phases{Deal: 10, Respond: 10, Justify: 10, Certify: 10},
+		Phases: keygen.EqualPhases(10),
 	}
 	for i := range n {
 		secret, err := keygen.NewMemberSecret(c.Rand)
@@ -105,12 +105,15 @@ func (c *Chain) Ceremony() *Chain {
 
 func (c *Chain) ceremonyTxs() (txs [][]byte) {
 	c.t.Helper()
-	for _, p := range c.members {
+	for i, p := range c.members {
 		if c.State.Ceremony().Phase() == keygen.PhaseCertifying && len(c.Shares) < len(c.members) {
 			share, err := p.Share(c.State.Ceremony())
 			c.Must(err)
 			c.Must(p.ConfirmStored(share))
 			c.Shares = append(c.Shares, share)
+		}
+		if c.State.Ceremony().Phase() == keygen.PhaseStoring {
+			c.Must(p.ConfirmReadBack(c.Shares[i]))
 		}
 		m, err := p.Next(c.State.Ceremony())
 		c.Must(err)

@@ -203,8 +203,8 @@ func (d *demo) ceremony(ctx context.Context) error {
 		if err != nil || c == nil {
 			continue // the node is not there yet; WaitReady says so if it never is
 		}
-		if c.Outcome == v1.CeremonyFailed {
-			return fmt.Errorf("the key ceremony failed: %s", blame(c))
+		if c.Final() && c.Outcome != v1.CeremonySucceeded {
+			return fmt.Errorf("the key ceremony %s: %s", c.Outcome, blame(c))
 		}
 		if c.Phase != phase {
 			phase = c.Phase

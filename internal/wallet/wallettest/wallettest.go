@@ -50,7 +50,7 @@ func (c *Committee) Ceremony(t testing.TB, p keygen.Phase) *keygen.State {
 func NewCommittee(t testing.TB, chain string) *Committee {
 	t.Helper()
 	c := &Committee{}
-	terms := &keygen.Terms{ChainID: chain, Epoch: 1, Attempt: 1, Threshold: 3, Phases: keygen.Phases{Deal: 5, Respond: 5, Justify: 5, Certify: 5}, StartHeight: 1}
+	terms := &keygen.Terms{ChainID: chain, Epoch: 1, Attempt: 1, Threshold: 3, Phases: keygen.EqualPhases(5), StartHeight: 1}
 	for _, name := range []string{"alice", "bob", "carol", "dave"} {
 		s := must(keygen.NewMemberSecret(rand.Reader))(t)
 		c.secrets = append(c.secrets, s)
@@ -64,11 +64,16 @@ func NewCommittee(t testing.TB, chain string) *Committee {
 	c.states = []*keygen.State{state}
 	for height := uint64(1); !state.Done() && height < 50; height++ {
 		messages := []*keygen.Message{nil} // a nil ends the height
-		for _, p := range participants {
+		for i, p := range participants {
 			if state.Phase() == keygen.PhaseCertifying && len(c.shares) < len(participants) {
 				share := must(p.Share(state))(t)
 				c.shares = append(c.shares, share)
 				if err := p.ConfirmStored(share); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if state.Phase() == keygen.PhaseStoring {
+				if err := p.ConfirmReadBack(c.shares[i]); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -164,10 +169,13 @@ func (m *Member) Ceremony(context.Context, string) (v1.Ceremony, error) {
 	out := v1.Ceremony{
 		CeremonySummary: v1.CeremonySummary{ID: v1.HexOf(id[:]), Epoch: t.Epoch, Attempt: t.Attempt, Threshold: uint32(t.Threshold),
 			Members: uint32(t.N()), Outcome: v1.CeremonyRunning, Phase: status.Phase, StartHeight: t.StartHeight, Deadline: &deadline},
-		ChainID: t.ChainID, Waiting: status.Waiting, Blame: []v1.Fault{}, Terms: terms,
+		ChainID: t.ChainID, Waiting: status.Waiting, Aborting: status.Aborting, Blame: []v1.Fault{}, Evidence: []v1.Hex{}, Terms: terms,
 	}
 	if m.State.Done() {
-		out.Outcome, out.Deadline = v1.CeremonyFailed, nil
+		out.Outcome, out.Deadline, out.EndedIn = v1.CeremonyFailed, nil, &status.EndedIn
+	}
+	if m.State.Phase() == keygen.PhaseAborted {
+		out.Outcome = v1.CeremonyAborted
 	}
 	if c := m.State.Certificate(); c != nil {
 		out.Outcome = v1.CeremonySucceeded
@@ -176,8 +184,8 @@ func (m *Member) Ceremony(context.Context, string) (v1.Ceremony, error) {
 		}
 	}
 	for i, one := range status.Members {
-		out.Status = append(out.Status, v1.CeremonyMember{Index: one.Index, Name: one.Name, Identity: v1.HexOf(t.Members[i].Identity), Deal: one.Deal,
-			Response: one.Response, Justification: one.Justification, Certification: one.Certification, Qualified: one.Qualified})
+		out.Status = append(out.Status, v1.CeremonyMember{Index: one.Index, Name: one.Name, Identity: v1.HexOf(t.Members[i].Identity), Consent: one.Consent, Deal: one.Deal,
+			Response: one.Response, Justification: one.Justification, Certification: one.Certification, Stored: one.Stored, Qualified: one.Qualified})
 	}
 	for _, f := range m.State.Blame() {
 		out.Blame = append(out.Blame, v1.Fault{Member: f.Member, Phase: f.Phase.String(), Height: f.Height, Reason: f.String()})

@@ -243,7 +243,28 @@ func (p *Point) mulVariableTime(s kyber.Scalar, q kyber.Point) kyber.Point {
 		p.v.ScalarMultiplicationBase(k)
 		return p
 	}
+	if k.BitLen() <= smallScalar {
+		return p.mulSmall(k, point(q))
+	}
 	p.v.ScalarMultiplication(point(q), k)
+	return p
+}
+
+// smallScalar is the length in bits up to which a scalar is multiplied bit by bit.
+// Members' indexes, at which polynomials are evaluated, are so small; gnark's method
+// has tables and an endomorphism, which pay for long scalars only.
+const smallScalar = 16
+
+func (p *Point) mulSmall(k *big.Int, q *gnark.G1Jac) kyber.Point {
+	var sum gnark.G1Jac
+	sum.FromAffine(&infinityAffine)
+	for i := k.BitLen() - 1; i >= 0; i-- {
+		sum.DoubleAssign()
+		if k.Bit(i) == 1 {
+			sum.AddAssign(q)
+		}
+	}
+	p.v = sum
 	return p
 }
 

@@ -28,7 +28,7 @@ func suite(seed string) g1.Suite { return g1.Suite{Group: g1.Secret, Random: str
 // scalars are random ones among values at the edges.
 func scalars(t testing.TB) []kyber.Scalar {
 	var out []kyber.Scalar
-	for _, v := range []int64{0, 1, -1, 2, -2, 1 << 32, 1<<63 - 1, -1 << 63} {
+	for _, v := range []int64{0, 1, -1, 2, -2, 3, 255, 1<<16 - 1, 1 << 16, 1 << 32, 1<<63 - 1, -1 << 63} {
 		out = append(out, g1.Secret.Scalar().SetInt64(v))
 	}
 	rnd := stream(t.Name())
