@@ -54,10 +54,18 @@ func (s *State) Evidence() (out []Evidence) {
 	return out
 }
 
+// twoMessages are those of an equivocation.
+func (f Fault) twoMessages() []Statement {
+	if f.Kind != FaultEquivocation {
+		return nil
+	}
+	return []Statement{said(f.Message, f.FirstDigest, f.FirstSignature), said(f.Message, f.Digest, f.Signature)}
+}
+
 // statements gathers what could prove a fault.
 func (s *State) statements(f Fault) []Statement {
-	if f.Kind == FaultEquivocation {
-		return []Statement{said(f.Message, f.FirstDigest, f.FirstSignature), said(f.Message, f.Digest, f.Signature)}
+	if two := f.twoMessages(); two != nil {
+		return two
 	}
 	e := s.entry(f.Message, f.Member)
 	if e == nil {

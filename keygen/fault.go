@@ -156,3 +156,29 @@ func (r *reader) fault() Fault {
 	}
 	return f
 }
+
+func appendFaults(b []byte, faults []Fault) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(faults)))
+	for _, f := range faults {
+		b = f.append(b)
+	}
+	return b
+}
+
+// faults reads what appendFaults wrote, and checks the signatures.
+func (r *reader) faults(t *Terms) (out []Fault) {
+	n := r.u32()
+	if uint64(n)*faultSize > uint64(len(r.b)) {
+		r.fail("%d faults do not fit", n)
+		return nil
+	}
+	for range n {
+		f := r.fault()
+		if !f.plausible(t) || f.Message != 0 && f.Verify(t) != nil {
+			r.fail("fault %d of member %d", f.Kind, f.Member)
+			return nil
+		}
+		out = append(out, f)
+	}
+	return out
+}

@@ -26,13 +26,16 @@ const (
 
 	// KindReshareDeal is named for the ceremonies to come; no move takes it yet.
 	KindReshareDeal Kind = 9
+
+	// KindProposal proposes the terms of a new attempt: it begins a ceremony, see BeginRetry.
+	KindProposal Kind = 10
 )
 
 const kinds = 8 // that a state holds: KindDeal to KindStored
 
 var kindNames = map[Kind]string{
 	KindDeal: "deal", KindResponse: "response", KindJustification: "justification", KindCertification: "certification",
-	KindConsent: "consent", KindRejection: "rejection", KindAbort: "abort", KindStored: "stored", KindReshareDeal: "reshare-deal",
+	KindConsent: "consent", KindRejection: "rejection", KindAbort: "abort", KindStored: "stored", KindReshareDeal: "reshare-deal", KindProposal: "proposal",
 }
 
 func (k Kind) String() string {

@@ -241,6 +241,8 @@ func (st *stage) command(words []string) {
 	case "propose":
 		st.state = must(Propose(st.terms))(st.t)
 		st.printf("%s, until height %d", st.state.Phase(), st.state.Deadline())
+	case "retry":
+		st.retry(int(members[0]), must(strconv.ParseUint(args["start"], 10, 64))(st.t))
 	case "consent", "reject", "abort":
 		for _, j := range members {
 			m := must(Vote(st.secrets[j-1], st.terms, commandKind[words[0]]))(st.t)
@@ -298,6 +300,24 @@ func (st *stage) setTerms(args map[string]string) {
 	}
 	*st = *newStage(st.t, terms)
 	st.printf("%s, until height %d", st.state.Phase(), st.state.Deadline())
+}
+
+// retry begins the next attempt, with new participants.
+func (st *stage) retry(by int, start uint64) {
+	terms := st.terms.Retry(start)
+	m := must(ProposeRetry(st.secrets[by-1], terms))(st.t)
+	next, err := BeginRetry(st.state, st.height, must(ParseMessage(must(m.MarshalBinary())(st.t)))(st.t))
+	if err != nil {
+		st.printf("refused: %s", strings.TrimPrefix(err.Error(), "keygen: "))
+		return
+	}
+	record := must(ParseRecord(must(st.state.Record().MarshalBinary())(st.t)))(st.t)
+	st.printf("attempt %d %s in %s, %d faults", record.Terms.Attempt, record.Outcome, record.EndedIn, len(record.Blame))
+	st.terms, st.state = terms, must(ParseState(must(next.MarshalBinary())(st.t)))(st.t)
+	for j := range st.actors {
+		st.actors[j] = must(NewParticipant(st.secrets[j], terms, testSeed(100*int(terms.Attempt)+j)))(st.t)
+	}
+	st.printf("attempt %d %s, until height %d", terms.Attempt, st.state.Phase(), st.state.Deadline())
 }
 
 var commandKind = map[string]Kind{"deal": KindDeal, "respond": KindResponse, "justify": KindJustification, "certify": KindCertification,

@@ -38,11 +38,7 @@ func (s *State) append(b []byte, body func([]byte, *entry) []byte) []byte {
 			}
 		}
 	}
-	b = binary.BigEndian.AppendUint32(b, uint32(len(s.faults)))
-	for _, f := range s.faults {
-		b = f.append(b)
-	}
-	return b
+	return appendFaults(b, s.faults)
 }
 
 // ParseState is the inverse of MarshalBinary. Messages are checked again, so
@@ -75,7 +71,7 @@ func ParseState(b []byte) (*State, error) {
 		}
 		s.readEntries(&r, k)
 	}
-	s.readFaults(&r)
+	s.faults = r.faults(terms)
 	if err := r.end(); err != nil {
 		return nil, fmt.Errorf("ceremony state: %w", err)
 	}
@@ -124,22 +120,6 @@ func (s *State) mayHold(m *Message) bool {
 		return false
 	}
 	return s.asks(m.Kind, m.Member) && (m.Kind != KindCertification || s.outcome != nil)
-}
-
-func (s *State) readFaults(r *reader) {
-	n := r.u32()
-	if uint64(n)*faultSize > uint64(len(r.b)) {
-		r.fail("%d faults do not fit", n)
-		return
-	}
-	for range n {
-		f := r.fault()
-		if !f.plausible(s.terms) || f.Message != 0 && f.Verify(s.terms) != nil {
-			r.fail("fault %d of member %d", f.Kind, f.Member)
-			return
-		}
-		s.faults = append(s.faults, f)
-	}
 }
 
 // checkPhase refuses a parsed state whose messages do not lead to its phase.

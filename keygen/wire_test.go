@@ -448,6 +448,53 @@ func FuzzParseCertificate(f *testing.F) {
 	})
 }
 
+func TestRecordRoundTrip(t *testing.T) {
+	st := crimes(t)
+	if st.state.Record() != nil || finishedOnce().state.Record() != nil {
+		t.Error("a record of a ceremony that runs, or has succeeded")
+	}
+	st.command([]string{"abort", "1", "2", "3", "4"})
+	r := st.state.Record()
+	if r == nil || r.Outcome != PhaseAborted || r.EndedIn != PhaseCertifying || len(r.Blame) < 6 {
+		t.Fatalf("%+v", r)
+	}
+	b := must(r.MarshalBinary())(t)
+	back := must(ParseRecord(b))(t)
+	if diff := cmp.Diff(r, back); diff != "" {
+		t.Error(diff)
+	}
+	if e := back.Evidence(); len(e) != 1 || e[0].Verify(testTerms(7, 4)) != nil || e[0].Member != 1 {
+		t.Errorf("evidence %+v", e)
+	}
+	for name, bad := range map[string][]byte{
+		"empty": nil, "cut": b[:len(b)-1], "long": append(bytes.Clone(b), 0), "version": append([]byte{2}, b[1:]...),
+		"active":    func() []byte { c := bytes.Clone(b); c[5+termsSize(t, r.Terms)] = byte(PhaseActive); return c }(),
+		"signature": func() []byte { c := bytes.Clone(b); c[len(c)-1] ^= 1; return c }(),
+	} {
+		if _, err := ParseRecord(bad); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+func termsSize(t testing.TB, terms *Terms) int { return len(must(terms.MarshalBinary())(t)) }
+
+func FuzzParseRecord(f *testing.F) {
+	st := crimes(f)
+	st.command([]string{"abort", "1", "2", "3", "4"})
+	f.Add(must(st.state.Record().MarshalBinary())(f))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := ParseRecord(b)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(must(r.MarshalBinary())(t), b) {
+			t.Fatal("another encoding")
+		}
+		r.Evidence()
+	})
+}
+
 func FuzzParseEvidence(f *testing.F) {
 	st := newStage(f, testTerms(4, 3))
 	st.command([]string{"deal", "1"})

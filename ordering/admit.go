@@ -127,7 +127,7 @@ func checkTx(s *State, tx []byte, ciphertext func([]byte) error) error {
 	case kindCeremony:
 		m, err := keygen.ParseMessage(body)
 		if err == nil {
-			err = s.ceremony.Admit(m)
+			err = s.ceremonies.admit(s.height+1, m)
 		}
 		if err != nil {
 			return reject(codeCeremonyMessage, "%v", err)

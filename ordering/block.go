@@ -195,11 +195,11 @@ func (f *folding) ceremony(body []byte) error {
 }
 
 func (f *folding) stepCeremony(e keygen.Event) error {
-	next, effects, err := keygen.Step(f.next.ceremony, e)
+	next, effects, err := f.next.ceremonies.step(e)
 	if err != nil {
 		return reject(codeCeremonyMessage, "%v", err)
 	}
-	f.next.ceremony = next
+	f.next.ceremonies = next
 	for _, effect := range effects {
 		if a, ok := effect.(keygen.Activated); ok {
 			if err := f.activate(a.Certificate); err != nil {
@@ -271,7 +271,7 @@ func (f *folding) order(strict bool) error {
 }
 
 func (f *folding) endCeremonyHeight() error {
-	if f.next.ceremony.Done() {
+	if f.next.ceremonies.current.Done() {
 		return nil
 	}
 	return f.stepCeremony(keygen.Event{Height: f.next.height})
@@ -283,8 +283,8 @@ func (f *folding) finish() error {
 	f.next.appHash = f.next.computeAppHash()
 	f.result.AppHash = f.next.appHash
 	var err error
-	if f.next.ceremony != f.prev.ceremony {
-		if f.result.Ceremony, err = f.next.ceremony.MarshalBinary(); err != nil {
+	if f.next.ceremonies.current != f.prev.ceremonies.current {
+		if f.result.Ceremony, err = f.next.ceremonies.encode(); err != nil {
 			return err
 		}
 	}

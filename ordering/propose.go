@@ -23,10 +23,10 @@ func Propose(s *State, v *Verifier, p Proposal) [][]byte {
 		b.add(tx)
 		beacon = commitreveal.Beacon(last.Certificate)
 	}
-	ceremony := s.ceremony
+	running := s.ceremonies
 	for _, tx := range p.Txs {
 		if kind, body, err := splitTx(tx); err == nil && kind == kindCeremony {
-			ceremony = b.addCeremony(ceremony, s.height+1, tx, body)
+			running = b.addCeremony(running, s.height+1, tx, body)
 		}
 	}
 	b.addCiphertexts(s, v, beacon, p.Txs)
@@ -67,12 +67,12 @@ func (b *builder) add(tx []byte) bool {
 	return false
 }
 
-func (b *builder) addCeremony(c *keygen.State, height uint64, tx, body []byte) *keygen.State {
+func (b *builder) addCeremony(c ceremonies, height uint64, tx, body []byte) ceremonies {
 	m, err := keygen.ParseMessage(body)
 	if err != nil {
 		return c
 	}
-	next, _, err := keygen.Step(c, keygen.Event{Height: height, Message: m})
+	next, _, err := c.step(keygen.Event{Height: height, Message: m})
 	if err != nil || !b.add(tx) {
 		return c
 	}

@@ -14,8 +14,8 @@ type Result struct {
 	// Snapshot is the small part of the state after the block, for Restore. The
 	// rest (ids still remembered, bodies of pending batches) is in the rows below.
 	Snapshot []byte
-	// Ceremony is the ceremony's state after the block (keygen's encoding), nil if the
-	// block left it alone: it is large, and mostly still.
+	// Ceremony is the ceremonies after the block (State.MarshalCeremonies), nil if the
+	// block left them alone: they are large, and mostly still.
 	Ceremony []byte
 	// Batch is what the block ordered; nil if it ordered nothing.
 	Batch *OrderedBatch

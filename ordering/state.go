@@ -13,16 +13,16 @@ import (
 
 // State is a chain's state after a height. It is never changed once it exists.
 type State struct {
-	genesis   *Genesis
-	height    uint64
-	appHash   [32]byte
-	ceremony  *keygen.State
-	committee *threshold.Committee // nil until the ceremony's committee is active
-	active    uint64               // height at which it became so
-	log       commitreveal.Log
-	beacon    [32]byte
-	pending   []*OrderedBatch // ordered and not opened yet, oldest first
-	seen      *seenSet
+	genesis    *Genesis
+	height     uint64
+	appHash    [32]byte
+	ceremonies ceremonies
+	committee  *threshold.Committee // nil until the ceremony's committee is active
+	active     uint64               // height at which it became so
+	log        commitreveal.Log
+	beacon     [32]byte
+	pending    []*OrderedBatch // ordered and not opened yet, oldest first
+	seen       *seenSet
 }
 
 // New is the state before the first block.
@@ -34,7 +34,7 @@ func New(g *Genesis) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ordering: %w", err)
 	}
-	s := &State{genesis: g, ceremony: c, seen: newSeenSet()}
+	s := &State{genesis: g, ceremonies: ceremonies{current: c}, seen: newSeenSet()}
 	s.appHash = s.computeAppHash()
 	return s, nil
 }
@@ -42,10 +42,18 @@ func New(g *Genesis) (*State, error) {
 func (s *State) Genesis() *Genesis        { return s.genesis }
 func (s *State) Height() uint64           { return s.height }
 func (s *State) AppHash() [32]byte        { return s.appHash }
-func (s *State) Ceremony() *keygen.State  { return s.ceremony }
 func (s *State) Log() commitreveal.Log    { return s.log }
 func (s *State) Beacon() [32]byte         { return s.beacon }
 func (s *State) Pending() []*OrderedBatch { return s.pending } // not to be changed
+
+// Ceremony is the newest ceremony: one that runs, or the last one there was.
+func (s *State) Ceremony() *keygen.State { return s.ceremonies.current }
+
+// PastCeremonies are those before it, which came to nothing, oldest first; not to be changed.
+func (s *State) PastCeremonies() []*keygen.Record { return s.ceremonies.past }
+
+// MarshalCeremonies encodes the newest ceremony and the past ones, for Rows.Ceremony.
+func (s *State) MarshalCeremonies() ([]byte, error) { return s.ceremonies.encode() }
 
 // Committee is the active committee, nil while there is none.
 func (s *State) Committee() *threshold.Committee { return s.committee }
@@ -58,7 +66,7 @@ func (s *State) WasOrdered(id threshold.ID) bool { return s.seen.has(id) }
 
 // Busy reports whether there is work that only further blocks can finish: a
 // ceremony that runs, or batches that wait for their openings.
-func (s *State) Busy() bool { return len(s.pending) > 0 || !s.ceremony.Done() }
+func (s *State) Busy() bool { return len(s.pending) > 0 || !s.ceremonies.current.Done() }
 
 const domainAppHash = "scrim/app-hash/v1"
 
@@ -72,8 +80,9 @@ func (s *State) computeAppHash() [32]byte {
 	h.Write([]byte(domainAppHash))
 	u64(uint64(len(s.genesis.ChainID)))
 	h.Write([]byte(s.genesis.ChainID))
-	ceremony := s.ceremony.Hash()
+	ceremony := s.ceremonies.current.Hash()
 	h.Write(ceremony[:])
+	h.Write(s.ceremonies.chain[:])
 	u64(s.log.Size())
 	root := s.log.Root()
 	h.Write(root[:])
@@ -129,7 +138,7 @@ var ErrSnapshot = errors.New("ordering: stored state is damaged or of another ve
 
 // Rows gives Restore what a snapshot leaves to the store.
 type Rows struct {
-	Ceremony    []byte                                // the last Result.Ceremony; before any, that of New's state
+	Ceremony    []byte                                // the last Result.Ceremony; before any, MarshalCeremonies of New's state
 	Seen        []Seen                                // ordered ids with ValidUntil above the snapshot's height
 	Ciphertexts func(height uint64) ([][]byte, error) // bodies of a pending batch, in order
 }
@@ -150,10 +159,10 @@ func Restore(g *Genesis, snapshot []byte, rows Rows) (*State, error) {
 	if s.log, err = commitreveal.ParseLog(r.field()); err != nil {
 		return nil, fmt.Errorf("%w: log: %w", ErrSnapshot, err)
 	}
-	if s.ceremony, err = keygen.ParseState(rows.Ceremony); err != nil {
+	if s.ceremonies, err = parseCeremonies(rows.Ceremony); err != nil {
 		return nil, fmt.Errorf("%w: ceremony: %w", ErrSnapshot, err)
 	}
-	if c := s.ceremony.Certificate(); c != nil {
+	if c := s.ceremonies.current.Certificate(); c != nil {
 		s.committee = c.Committee
 	}
 	for range r.uint(2) {

@@ -64,8 +64,8 @@ func (s *Status) next() string {
 	case v1.CeremonySucceeded:
 		return "scrim member verify --node " + s.Node + ", publish the terms hash, copy the share file to a second medium, and: scrim member confirm-stored COPY"
 	case v1.CeremonyFailed, v1.CeremonyAborted, v1.CeremonyRejected:
-		return fmt.Sprintf("settle with those who are blamed what went wrong, then draft again: scrim member terms draft --attempt %d ... "+
-			"(for the first committee of a chain also with a new --chain-id)", c.Attempt+1)
+		return fmt.Sprintf("settle with those who are blamed what went wrong; then all members set ceremony.attempts to %d (SCRIM_CEREMONY_ATTEMPTS=%d) and restart their nodes. "+
+			"If one is gone for good, a new chain is needed: scrim member terms draft --chain-id NEW ...", c.Attempt+1, c.Attempt+1)
 	}
 	if len(c.Waiting) == 0 {
 		return "nothing to type; the ceremony begins after height " + fmt.Sprint(c.StartHeight-1) + " when enough members are connected. Keep the node running"

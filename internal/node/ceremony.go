@@ -28,17 +28,20 @@ var ErrNoShare = errors.New("node: this member's share of the key is missing")
 const ceremonyEvery = 500 * time.Millisecond
 
 // ceremony plays this member's part in the key ceremony: it sends what the member owes,
-// and stores the member's share before it says that it has it.
+// and stores the member's share before it says that it has it. When a ceremony came to
+// nothing it waits for the next attempt, and follows it with a seed of its own.
 type ceremony struct {
 	secret     *keygen.MemberSecret
 	identities []age.Identity
 	recipients []age.Recipient
 	dir        string
 	index      uint32 // of this member
+	attempts   uint32 // up to this one it proposes and accepts attempts by itself
 	submit     func(tx []byte) error
 	onShare    func(*threshold.SecretShare)
 	log        *slog.Logger
 
+	current     [32]byte // ceremony that was opened
 	participant *keygen.Participant
 	stored      bool // the share is on disk; certifying
 	readBack    bool // and was read from there again; storing
@@ -58,9 +61,16 @@ func (c *ceremony) open(s *keygen.State) error {
 	if err != nil {
 		return err
 	}
-	c.participant, err = keygen.NewParticipant(c.secret, s.Terms(), seed)
+	p, err := keygen.NewParticipant(c.secret, s.Terms(), seed)
 	clear(seed[:])
-	return err
+	if err != nil {
+		return err
+	}
+	if c.participant != nil {
+		c.participant.Wipe()
+	}
+	c.participant, c.current, c.stored, c.readBack = p, s.Ceremony(), false, false
+	return nil
 }
 
 func (c *ceremony) seed(s *keygen.State) (seed [32]byte, err error) {
@@ -76,7 +86,8 @@ func (c *ceremony) seed(s *keygen.State) (seed [32]byte, err error) {
 	if s.Done() {
 		return seed, nil // the share itself does not depend on the seed
 	}
-	if s.Status().Members[c.index-1].Deal != keygen.CellAwaited && s.Phase() != keygen.PhaseAccepted {
+	early := s.Phase() == keygen.PhaseProposed || s.Phase() == keygen.PhaseAccepted
+	if !early && s.Status().Members[c.index-1].Deal != keygen.CellAwaited {
 		return seed, fmt.Errorf("node: %s is missing, and this member has dealt with it or is too late to deal; restore it from a backup, "+
 			"or start this node again when the others have ended the ceremony", path)
 	}
@@ -86,23 +97,21 @@ func (c *ceremony) seed(s *keygen.State) (seed [32]byte, err error) {
 	return seed, sharefile.WriteSeed(path, t.Hash(), seed, c.recipients)
 }
 
-// run sends what is owed, after every block and from time to time, until the ceremony
-// is over.
+// run sends what is owed, after every block and from time to time, until there is a
+// committee.
 func (c *ceremony) run(ctx context.Context, state func() *ordering.State, catchingUp func() bool) error {
 	tick := time.NewTicker(ceremonyEvery)
 	defer tick.Stop()
 	for {
-		s := state().Ceremony()
-		if s.Phase() != c.phase {
-			c.phase = s.Phase()
-			c.log.Info("ceremony", "epoch", s.Terms().Epoch, "phase", c.phase, "deadline", s.Deadline())
-		}
-		if s.Done() {
+		now := state()
+		s := now.Ceremony()
+		c.tell(s)
+		if s.Phase() == keygen.PhaseActive {
 			return c.finish(s)
 		}
 		if !catchingUp() {
-			if err := c.step(s); err != nil {
-				c.log.Error("ceremony message not sent", "phase", s.Phase(), "err", err)
+			if err := c.step(now); err != nil {
+				c.log.Error("ceremony message not sent", "attempt", s.Terms().Attempt, "phase", s.Phase(), "err", err)
 			}
 		}
 		select {
@@ -114,6 +123,22 @@ func (c *ceremony) run(ctx context.Context, state func() *ordering.State, catchi
 	}
 }
 
+// tell logs every phase once, and at the end who is to blame.
+func (c *ceremony) tell(s *keygen.State) {
+	if s.Phase() == c.phase {
+		return
+	}
+	c.phase = s.Phase()
+	c.log.Info("ceremony", "epoch", s.Terms().Epoch, "attempt", s.Terms().Attempt, "phase", c.phase, "deadline", s.Deadline())
+	if !s.Done() || c.phase == keygen.PhaseActive {
+		return
+	}
+	for _, fault := range s.Blame() {
+		c.log.Error("ceremony came to nothing", "outcome", c.phase, "fault", fault.String())
+	}
+	c.log.Error("there is no committee: the members have to agree on another attempt", "outcome", c.phase, "ended_in", s.EndedIn(), "attempt", s.Terms().Attempt)
+}
+
 func (c *ceremony) poke(*ordering.State, *ordering.Result) {
 	select {
 	case c.wake <- struct{}{}:
@@ -121,15 +146,14 @@ func (c *ceremony) poke(*ordering.State, *ordering.Result) {
 	}
 }
 
-func (c *ceremony) step(s *keygen.State) error {
-	err := c.prepare(s)
-	if errors.Is(err, keygen.ErrShareLost) {
-		return nil // said at the end; the others go on without this member's share
+func (c *ceremony) step(now *ordering.State) error {
+	s := now.Ceremony()
+	if s.Ceremony() != c.current {
+		if err := c.open(s); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	m, err := c.participant.Next(s)
+	m, err := c.says(now, s)
 	if err != nil || m == nil {
 		return err
 	}
@@ -138,6 +162,47 @@ func (c *ceremony) step(s *keygen.State) error {
 		return err
 	}
 	return c.submit(ordering.CeremonyTx(wire))
+}
+
+// says is what the member has to say, nil if nothing.
+func (c *ceremony) says(now *ordering.State, s *keygen.State) (*keygen.Message, error) {
+	switch {
+	case s.Phase() == keygen.PhaseActive:
+		return nil, nil
+	case s.Done():
+		return c.proposal(now.Height(), s)
+	case s.Phase() == keygen.PhaseProposed:
+		return c.consent(now.PastCeremonies(), s)
+	}
+	err := c.prepare(s)
+	if errors.Is(err, keygen.ErrShareLost) {
+		return nil, nil // said at the end; the others go on without this member's share
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.participant.Next(s)
+}
+
+// consentBlocks is how many blocks a proposal leaves for the consent of all, at most.
+const consentBlocks = 1000
+
+// proposal proposes the next attempt, if this member is the one who does, and may.
+func (c *ceremony) proposal(height uint64, s *keygen.State) (*keygen.Message, error) {
+	if c.index != 1 || s.Terms().Attempt >= c.attempts {
+		return nil, nil
+	}
+	return c.participant.ProposeRetry(height + 2 + min(s.Terms().Phases.Deal, consentBlocks))
+}
+
+// consent accepts a proposal that changes nothing but the attempt and its start. What
+// else is proposed is for people to judge.
+func (c *ceremony) consent(past []*keygen.Record, s *keygen.State) (*keygen.Message, error) {
+	t := s.Terms()
+	if t.Attempt > c.attempts || len(past) == 0 || past[len(past)-1].Terms.Phases != t.Phases || !slices.Contains(s.Waiting(), c.index) {
+		return nil, nil
+	}
+	return keygen.Vote(c.secret, t, keygen.KindConsent)
 }
 
 // prepare does on the disk what the phase's message will say was done.
@@ -214,10 +279,12 @@ func (c *ceremony) load(t *keygen.Terms) (*threshold.SecretShare, error) {
 func (c *ceremony) finish(s *keygen.State) error {
 	cert := s.Certificate()
 	if cert == nil {
-		for _, fault := range s.Blame() {
-			c.log.Error("ceremony failed", "fault", fault.String())
-		}
 		return nil
+	}
+	if s.Ceremony() != c.current { // it ended while this node was catching up
+		if err := c.open(s); err != nil {
+			return err
+		}
 	}
 	t := s.Terms()
 	share, err := c.load(t)

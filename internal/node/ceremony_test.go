@@ -14,7 +14,9 @@ import (
 	"testing"
 
 	"filippo.io/age"
+	"github.com/prometheus/client_golang/prometheus"
 
+	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 	"github.com/scrimlabs/scrim/internal/sim"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/keygen/sharefile"
@@ -32,7 +34,10 @@ type table struct {
 	shares  []*threshold.SecretShare // what the drivers gave away at the end
 	mempool [][]byte
 	errs    []error // the last of each
-	keys    []*age.X25519Identity
+
+	attempts uint32       // as the members' configurations have it
+	away     map[int]bool // members that do nothing
+	keys     []*age.X25519Identity
 
 	// The ops of member 1 are counted: every encryption to a file, every decryption of
 	// one, and both sides of every submission. kill is the one that it does not survive.
@@ -116,7 +121,7 @@ func (b *table) start(i int) {
 		m := mortal{b, i, b.keys[i]}
 		c := &ceremony{
 			secret: b.chain.Secrets[i], identities: []age.Identity{m}, recipients: []age.Recipient{m},
-			dir: b.dirs[i], index: uint32(i + 1), log: slog.New(slog.NewTextHandler(io.Discard, nil)), wake: make(chan struct{}, 1),
+			dir: b.dirs[i], index: uint32(i + 1), attempts: b.attempts, log: slog.New(slog.NewTextHandler(io.Discard, nil)), wake: make(chan struct{}, 1),
 			onShare: func(s *threshold.SecretShare) { b.shares[i] = s },
 		}
 		c.submit = func(tx []byte) error {
@@ -134,8 +139,11 @@ func (b *table) start(i int) {
 func (b *table) block() {
 	b.t.Helper()
 	for i := range b.drivers {
+		if b.away[i] {
+			continue
+		}
 		b.alive(i, func() {
-			if err := b.drivers[i].step(b.chain.State.Ceremony()); err != nil {
+			if err := b.drivers[i].step(b.chain.State); err != nil {
 				b.errs[i] = err
 			}
 		})
@@ -254,7 +262,7 @@ func TestCrashWhenTheSeedIsDrawn(t *testing.T) {
 			c := *b.drivers[0]
 			c.recipients, c.identities = []age.Recipient{m}, []age.Identity{m}
 			b.must(c.open(b.chain.State.Ceremony()))
-			b.must(c.step(b.chain.State.Ceremony()))
+			b.must(c.step(b.chain.State))
 		}()
 		if len(b.mempool) > 0 {
 			t.Error("it spoke before its seed was stored")
@@ -362,5 +370,94 @@ func writeSeed(t *testing.T, path string, ceremony, seed [32]byte, key *age.X255
 	t.Helper()
 	if err := sharefile.WriteSeed(path, ceremony, seed, []age.Recipient{key.Recipient()}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// With attempts allowed, members try again by themselves: the first attempt fails because
+// two of four are away, the second succeeds when they are back. Each attempt has a seed
+// and a share file of its own.
+func TestAttemptsByThemselves(t *testing.T) {
+	b := newTable(t, 4)
+	for i := range b.drivers {
+		b.drivers[i].attempts = 2
+	}
+	b.attempts = 2
+	b.away = map[int]bool{2: true, 3: true}
+	for range 30 {
+		if b.chain.State.Ceremony().Done() {
+			break
+		}
+		b.block()
+	}
+	if p := b.chain.State.Ceremony().Phase(); p != keygen.PhaseFailed {
+		t.Fatal(p)
+	}
+	b.away = nil
+	b.until(keygen.PhaseAccepted)
+	b.start(1) // restarts between the attempts
+	b.run()
+	s := b.chain.State.Ceremony()
+	if s.Phase() != keygen.PhaseActive || s.Terms().Attempt != 2 || len(s.Blame()) > 0 {
+		t.Fatalf("attempt %d %s, %v", s.Terms().Attempt, s.Phase(), s.Blame())
+	}
+	for i, share := range b.shares {
+		if share == nil || !keyMatches(s.Certificate().Committee, share) {
+			t.Errorf("member %d has not its share", i+1)
+		}
+	}
+	for _, name := range []string{"epoch-1-attempt-1.seed.age", "epoch-1-attempt-2.seed.age", "epoch-1-attempt-2.share.age"} {
+		if _, err := os.Stat(filepath.Join(b.dirs[0], name)); err != nil {
+			t.Error(err)
+		}
+	}
+
+	registry := prometheus.NewRegistry()
+	newMetrics(registry).ceremony(b.chain.State)
+	if n := metric(t, registry, "scrim_ceremonies_failed"); n != 1 {
+		t.Errorf("%v ceremonies failed", n)
+	}
+	past, err := pastCeremony(b.chain.State.PastCeremonies()[0])
+	b.must(err)
+	if past.Outcome != v1.CeremonyFailed || past.Attempt != 1 || *past.EndedIn != "dealing" || len(past.Blame) != 2 {
+		t.Errorf("%+v", past)
+	}
+}
+
+// By default a member neither proposes nor accepts another attempt by itself, and never
+// one with other phases than those that its operator knew.
+func TestNoAttemptsByDefault(t *testing.T) {
+	b := newTable(t, 4)
+	b.attempts = 1
+	for i := range b.drivers {
+		b.start(i)
+	}
+	b.chain.Fail()
+	b.block()
+	b.block()
+	if s := b.chain.State.Ceremony(); s.Terms().Attempt != 1 {
+		t.Fatalf("attempt %d", s.Terms().Attempt)
+	}
+	propose := func(change func(*keygen.Terms)) {
+		terms := b.chain.State.Ceremony().Terms().Retry(b.chain.State.Height() + 6)
+		change(terms)
+		m, err := keygen.ProposeRetry(b.chain.Secrets[1], terms)
+		b.must(err)
+		b.mempool = append(b.mempool, b.chain.Message(m))
+		b.block()
+		b.block()
+		b.block()
+	}
+	propose(func(*keygen.Terms) {})
+	if s := b.chain.State.Ceremony(); s.Terms().Attempt != 2 || len(s.Waiting()) != 4 {
+		t.Fatalf("attempt %d, waiting for %v", s.Terms().Attempt, s.Waiting())
+	}
+	b.chain.Fail()
+	for _, c := range b.drivers {
+		c.attempts = 9
+	}
+	b.drivers[0].attempts = 3 // proposes no fourth one
+	propose(func(x *keygen.Terms) { x.Phases = keygen.EqualPhases(1) })
+	if s := b.chain.State.Ceremony(); s.Terms().Attempt != 3 || len(s.Waiting()) != 4 {
+		t.Fatalf("attempt %d, waiting for %v", s.Terms().Attempt, s.Waiting())
 	}
 }

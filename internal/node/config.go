@@ -32,6 +32,7 @@ type Config struct {
 	HTTP      HTTPConfig      `toml:"http" doc:"The REST interface for wallets, applications and auditors."`
 	Consensus ConsensusConfig `toml:"consensus" doc:"Timing. These values suit a local network; docs/spec/config.md says how to choose them for a wide one."`
 	Mempool   MempoolConfig   `toml:"mempool" doc:"Ciphertexts that wait for a block."`
+	Ceremony  CeremonyConfig  `toml:"ceremony" doc:"Key ceremonies."`
 }
 
 // LogConfig is the section [log].
@@ -82,6 +83,11 @@ type MempoolConfig struct {
 	Size int `toml:"size" doc:"most ciphertexts waiting; more are refused with 503 (a large pool turns overload into a halt)"`
 }
 
+// CeremonyConfig is the section [ceremony].
+type CeremonyConfig struct {
+	Attempts uint32 `toml:"attempts" doc:"up to this attempt the member proposes (member 1) and accepts a new one by itself after a ceremony that came to nothing; 1 means never"`
+}
+
 // DefaultConfig returns the values that a key has when neither file nor environment sets it.
 func DefaultConfig() *Config {
 	return &Config{
@@ -94,6 +100,7 @@ func DefaultConfig() *Config {
 		HTTP:      HTTPConfig{Listen: "127.0.0.1:8080", RatePerMinute: 6000, TrustedProxies: []string{}, CORSOrigins: []string{}, MaxBodyBytes: 512 << 10},
 		Consensus: ConsensusConfig{TimeoutCommit: 20 * time.Millisecond, TimeoutPropose: 300 * time.Millisecond, TimeoutVote: 100 * time.Millisecond},
 		Mempool:   MempoolConfig{Size: 5000},
+		Ceremony:  CeremonyConfig{Attempts: 1},
 	}
 }
 
@@ -337,6 +344,9 @@ func (c *Config) validate() error {
 	}
 	if c.Mempool.Size < 1 || c.Mempool.Size > 50000 {
 		return bad("mempool.size", "%d is not between 1 and 50000", c.Mempool.Size)
+	}
+	if c.Ceremony.Attempts < 1 {
+		return bad("ceremony.attempts", "attempts count from 1; 1 means that this member begins no other by itself")
 	}
 	return nil
 }

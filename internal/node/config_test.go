@@ -45,6 +45,7 @@ func TestConfigRoundTrip(t *testing.T) {
 	odd.HTTP = HTTPConfig{Listen: ":80", RatePerMinute: 1, CORSOrigins: []string{"*", "https://a.example"}, MaxBodyBytes: 4096, TrustedProxies: []string{"10.0.0.0/8", "::1/128"}}
 	odd.Consensus = ConsensusConfig{time.Millisecond, 90 * time.Second / 2, 1500 * time.Microsecond}
 	odd.Mempool.Size = 1
+	odd.Ceremony.Attempts = 1<<32 - 1
 	for name, want := range map[string]*Config{"defaults": DefaultConfig(), "odd": odd} {
 		t.Run(name, func(t *testing.T) {
 			want.Home = writeConfig(t, string(want.Marshal()))
@@ -89,6 +90,7 @@ func TestLoadConfigRefuses(t *testing.T) {
 		{"small body", "[http]\nmax_body_bytes = 1", nil, []string{"http.max_body_bytes"}},
 		{"duration without unit", "[consensus]\ntimeout_commit = 20", nil, []string{"consensus.timeout_commit", "unit"}},
 		{"mempool", "[mempool]\nsize = 0", nil, []string{"mempool.size"}},
+		{"no attempt", "[ceremony]\nattempts = 0", nil, []string{"ceremony.attempts"}},
 		{"variable for no key", "", []string{"SCRIM_HTTP_LISTN=a:1"}, []string{"environment: SCRIM_HTTP_LISTN"}},
 		{"variable not a number", "", []string{"SCRIM_MEMPOOL_SIZE=many"}, []string{"environment: SCRIM_MEMPOOL_SIZE", `"many"`}},
 		{"variable not a duration", "", []string{"SCRIM_CONSENSUS_TIMEOUT_VOTE=9"}, []string{"environment: SCRIM_CONSENSUS_TIMEOUT_VOTE"}},
@@ -139,7 +141,7 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 		"SCRIM_P2P_LISTEN=tcp://h:1", "SCRIM_P2P_EXTERNAL=h:2", "SCRIM_P2P_PEERS=" + peer + ", " + peer + ",",
 		"SCRIM_HTTP_LISTEN=h:3", "SCRIM_HTTP_RATE_PER_MINUTE=4", "SCRIM_HTTP_TRUSTED_PROXIES=10.0.0.0/8", "SCRIM_HTTP_CORS_ORIGINS=*", "SCRIM_HTTP_MAX_BODY_BYTES=5000",
 		"SCRIM_CONSENSUS_TIMEOUT_COMMIT=1ms", "SCRIM_CONSENSUS_TIMEOUT_PROPOSE=2ms", "SCRIM_CONSENSUS_TIMEOUT_VOTE=3ms",
-		"SCRIM_MEMPOOL_SIZE=7",
+		"SCRIM_MEMPOOL_SIZE=7", "SCRIM_CEREMONY_ATTEMPTS=3",
 		"SCRIM_NODES=http://a", "SCRIM_LOG_IN=AGE-SECRET-KEY-", "HOME=/x", // not ours, or named by the configuration
 	}
 	got, err := loadConfig(writeConfig(t, ""), env)
@@ -155,6 +157,7 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 		HTTP:      HTTPConfig{"h:3", 4, []string{"10.0.0.0/8"}, []string{"*"}, 5000},
 		Consensus: ConsensusConfig{time.Millisecond, 2 * time.Millisecond, 3 * time.Millisecond},
 		Mempool:   MempoolConfig{7},
+		Ceremony:  CeremonyConfig{3},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -33,7 +33,7 @@ func (e *engine) InitChain(s *ordering.State) error {
 	if err != nil {
 		return err
 	}
-	ceremony, err := s.Ceremony().MarshalBinary()
+	ceremony, err := s.MarshalCeremonies()
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ const exportPage = 200
 // are left out.
 func export(ctx context.Context, store *pg.Store, s *ordering.State, w io.Writer) error {
 	g, size := s.Genesis(), s.Log().Size()
-	terms, err := g.Terms.MarshalBinary()
+	terms, err := s.Ceremony().Terms().MarshalBinary()
 	if err != nil {
 		return err
 	}

@@ -64,9 +64,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 }
 
-// ceremony shows the newest ceremony. Every phase has its line, so that an alert can
+// ceremony shows the newest ceremony, and how many before it came to nothing. Every phase has its line, so that an alert can
 // tell 0 from nothing.
-func (m *metrics) ceremony(s *keygen.State) {
+func (m *metrics) ceremony(chain *ordering.State) {
+	s := chain.Ceremony()
 	for p := keygen.PhaseProposed; p <= keygen.PhaseAborted; p++ {
 		here := 0.0
 		if p == s.Phase() {
@@ -76,19 +77,19 @@ func (m *metrics) ceremony(s *keygen.State) {
 	}
 	m.ceremonyAwaited.Set(float64(len(s.Waiting())))
 	m.ceremonyFaults.Set(float64(len(s.Blame())))
-	left, failed := 0.0, 0.0
+	left, failed := 0.0, float64(len(chain.PastCeremonies()))
 	switch {
 	case !s.Done():
 		left = float64(s.Deadline()) - float64(s.Height())
 	case s.Phase() != keygen.PhaseActive:
-		failed = 1
+		failed++
 	}
 	m.ceremonyBlocks.Set(left)
 	m.ceremoniesFailed.Set(failed)
 }
 
 func (m *metrics) committed(s *ordering.State, r *ordering.Result) {
-	m.ceremony(s.Ceremony())
+	m.ceremony(s)
 	m.height.Set(float64(s.Height()))
 	m.pending.Set(float64(len(s.Pending())))
 	m.logSize.Set(float64(s.Log().Size()))

@@ -124,7 +124,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	n := &running{cfg: cfg, log: log, self: g.Terms.Members[member-1], member: member, store: store, verifier: ordering.NewVerifier(verifierMemory), metrics: newMetrics(registry)}
 	n.opener = n.newOpener(g, secret)
 	n.opener.committed(state)
-	n.metrics.ceremony(state.Ceremony())
+	n.metrics.ceremony(state)
 	cer, err := n.newCeremony(state.Ceremony(), secret, func(s *threshold.SecretShare) { n.opener.setShare(wrap(s)) })
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func (n *running) newCeremony(s *keygen.State, secret *keygen.MemberSecret, onSh
 		return nil, err
 	}
 	c := &ceremony{
-		secret: secret, identities: ids, recipients: recipients, dir: n.cfg.ShareDir(), index: n.member,
+		secret: secret, identities: ids, recipients: recipients, dir: n.cfg.ShareDir(), index: n.member, attempts: n.cfg.Ceremony.Attempts,
 		onShare: onShare, log: n.log, wake: make(chan struct{}, 1),
 	}
 	return c, c.open(s)

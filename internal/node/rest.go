@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,17 +129,25 @@ func (b backend) Committee(context.Context) (v1.Committee, error) {
 }
 
 func (b backend) Ceremonies(context.Context) (v1.Ceremonies, error) {
-	return v1.Ceremonies{Ceremonies: []v1.CeremonySummary{ceremonySummary(b.n.state().Ceremony())}}, nil
+	s := b.n.state()
+	out := v1.Ceremonies{Ceremonies: []v1.CeremonySummary{ceremonySummary(s.Ceremony())}}
+	for _, r := range slices.Backward(s.PastCeremonies()) {
+		out.Ceremonies = append(out.Ceremonies, termsSummary(r.Terms, r.Outcome))
+	}
+	return out, nil
+}
+
+func termsSummary(t *keygen.Terms, p keygen.Phase) v1.CeremonySummary {
+	id := t.Hash()
+	return v1.CeremonySummary{
+		ID: v1.HexOf(id[:]), Epoch: t.Epoch, Attempt: t.Attempt, Threshold: uint32(t.Threshold),
+		Members: uint32(len(t.Members)), Phase: p.String(), StartHeight: t.StartHeight, Outcome: outcome(p),
+	}
 }
 
 func ceremonySummary(s *keygen.State) v1.CeremonySummary {
-	t := s.Terms()
-	id := t.Hash()
-	out := v1.CeremonySummary{
-		ID: v1.HexOf(id[:]), Epoch: t.Epoch, Attempt: t.Attempt, Threshold: uint32(t.Threshold),
-		Members: uint32(len(t.Members)), Phase: s.Phase().String(), StartHeight: t.StartHeight, Outcome: v1.CeremonyRunning,
-	}
-	if out.Outcome = outcome(s.Phase()); out.Outcome == v1.CeremonyRunning {
+	out := termsSummary(s.Terms(), s.Phase())
+	if out.Outcome == v1.CeremonyRunning {
 		deadline := s.Deadline()
 		out.Deadline = &deadline
 	}
@@ -162,12 +171,54 @@ func outcome(p keygen.Phase) string {
 }
 
 func (b backend) Ceremony(_ context.Context, id string) (v1.Ceremony, error) {
-	s := b.n.state().Ceremony()
-	hash := s.Ceremony()
-	if !strings.EqualFold(strings.TrimPrefix(id, "0x"), hex.EncodeToString(hash[:])) {
-		return v1.Ceremony{}, httpapi.Errorf("not_found", "no ceremony has the id %s", id)
+	s := b.n.state()
+	is := func(ceremony [32]byte) bool {
+		return strings.EqualFold(strings.TrimPrefix(id, "0x"), hex.EncodeToString(ceremony[:]))
 	}
-	return ceremonyMatrix(s)
+	if is(s.Ceremony().Ceremony()) {
+		return ceremonyMatrix(s.Ceremony())
+	}
+	for _, r := range s.PastCeremonies() {
+		if is(r.Terms.Hash()) {
+			return pastCeremony(r)
+		}
+	}
+	return v1.Ceremony{}, httpapi.Errorf("not_found", "no ceremony has the id %s", id)
+}
+
+// pastCeremony is a ceremony that came to nothing, as the chain remembers it: without the
+// matrix, with the blame.
+func pastCeremony(r *keygen.Record) (v1.Ceremony, error) {
+	terms, err := r.Terms.MarshalBinary()
+	if err != nil {
+		return v1.Ceremony{}, err
+	}
+	ended := r.EndedIn.String()
+	out := v1.Ceremony{
+		CeremonySummary: termsSummary(r.Terms, r.Outcome), ChainID: r.Terms.ChainID, Terms: terms,
+		EndedIn: &ended, Aborting: r.Aborting, Blame: faults(r.Blame),
+	}
+	out.Evidence, err = evidence(r.Evidence())
+	return out, err
+}
+
+func faults(blame []keygen.Fault) []v1.Fault {
+	out := []v1.Fault{}
+	for _, f := range blame {
+		out = append(out, v1.Fault{Member: f.Member, Phase: f.Phase.String(), Height: f.Height, Reason: f.String()})
+	}
+	return out
+}
+
+func evidence(all []keygen.Evidence) (out []v1.Hex, err error) {
+	for _, e := range all {
+		wire, err := e.MarshalBinary()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, wire)
+	}
+	return out, nil
 }
 
 // ceremonyMatrix is keygen's status in JSON, with what proves it.
@@ -176,7 +227,7 @@ func ceremonyMatrix(s *keygen.State) (v1.Ceremony, error) {
 	if err != nil {
 		return v1.Ceremony{}, err
 	}
-	out := v1.Ceremony{CeremonySummary: ceremonySummary(s), ChainID: s.Terms().ChainID, Terms: terms, Status: []v1.CeremonyMember{}, Blame: []v1.Fault{}}
+	out := v1.Ceremony{CeremonySummary: ceremonySummary(s), ChainID: s.Terms().ChainID, Terms: terms, Status: []v1.CeremonyMember{}, Blame: faults(s.Blame())}
 	if c := s.Certificate(); c != nil {
 		if out.Certificate, err = c.MarshalBinary(); err != nil {
 			return v1.Ceremony{}, err
@@ -194,17 +245,8 @@ func ceremonyMatrix(s *keygen.State) (v1.Ceremony, error) {
 			Stored: m.Stored, Qualified: m.Qualified,
 		})
 	}
-	for _, f := range s.Blame() {
-		out.Blame = append(out.Blame, v1.Fault{Member: f.Member, Phase: f.Phase.String(), Height: f.Height, Reason: f.String()})
-	}
-	for _, e := range s.Evidence() {
-		wire, err := e.MarshalBinary()
-		if err != nil {
-			return v1.Ceremony{}, err
-		}
-		out.Evidence = append(out.Evidence, wire)
-	}
-	return out, nil
+	out.Evidence, err = evidence(s.Evidence())
+	return out, err
 }
 
 // Submit admits a ciphertext, makes it durable and gives its receipt.

@@ -24,7 +24,7 @@ func TestCeremonyIsShown(t *testing.T) {
 	b.block()
 	b.block()
 	s := b.chain.State.Ceremony()
-	m.ceremony(s)
+	m.ceremony(b.chain.State)
 	if gauge("ceremony_members_awaited") != 1 || gauge("ceremony_faults") != 0 || gauge("ceremonies_failed") != 0 {
 		t.Error("metrics while storing")
 	}
@@ -54,7 +54,7 @@ func TestCeremonyIsShown(t *testing.T) {
 
 	b.run()
 	s = b.chain.State.Ceremony()
-	m.ceremony(s)
+	m.ceremony(b.chain.State)
 	if gauge("ceremony_members_awaited") != 0 || gauge("ceremony_faults") != 1 || gauge("ceremony_blocks_left") != 0 || gauge("ceremony_phase active") != 1 {
 		t.Error("metrics when active")
 	}

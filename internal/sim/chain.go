@@ -103,6 +103,51 @@ func (c *Chain) Ceremony() *Chain {
 	return nil
 }
 
+// Fail runs blocks without a message of a member until the ceremony has failed.
+func (c *Chain) Fail() *Chain {
+	c.t.Helper()
+	for range 60 {
+		if c.State.Ceremony().Done() {
+			return c
+		}
+		c.Block(ordering.Proposal{})
+	}
+	c.t.Fatalf("the ceremony does not fail: %s", c.State.Ceremony().Phase())
+	return nil
+}
+
+// Retry proposes another attempt in the name of a member (from 1), with dealing from the
+// start height on, and lets the given members consent.
+func (c *Chain) Retry(by int, start uint64, consent ...int) *Chain {
+	c.t.Helper()
+	terms := c.State.Ceremony().Terms().Retry(start)
+	c.members, c.Shares = nil, nil
+	for i, secret := range c.Secrets {
+		p, err := keygen.NewParticipant(secret, terms, [32]byte{byte(i + 1), byte(terms.Attempt)})
+		c.Must(err)
+		c.members = append(c.members, p)
+	}
+	m, err := keygen.ProposeRetry(c.Secrets[by-1], terms)
+	c.Must(err)
+	c.Block(ordering.Proposal{Txs: [][]byte{c.Message(m)}})
+	var txs [][]byte
+	for _, j := range consent {
+		m, err := keygen.Vote(c.Secrets[j-1], terms, keygen.KindConsent)
+		c.Must(err)
+		txs = append(txs, c.Message(m))
+	}
+	c.Block(ordering.Proposal{Txs: txs})
+	return c
+}
+
+// Message is a ceremony message as a block transaction.
+func (c *Chain) Message(m *keygen.Message) []byte {
+	c.t.Helper()
+	wire, err := m.MarshalBinary()
+	c.Must(err)
+	return ordering.CeremonyTx(wire)
+}
+
 func (c *Chain) ceremonyTxs() (txs [][]byte) {
 	c.t.Helper()
 	for i, p := range c.members {
@@ -120,9 +165,7 @@ func (c *Chain) ceremonyTxs() (txs [][]byte) {
 		if m == nil {
 			continue
 		}
-		wire, err := m.MarshalBinary()
-		c.Must(err)
-		txs = append(txs, ordering.CeremonyTx(wire))
+		txs = append(txs, c.Message(m))
 	}
 	return txs
 }

@@ -1,0 +1,161 @@
+package keygen
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// ErrRetry says that a message does not begin a new attempt.
+var ErrRetry = errors.New("keygen: not a new attempt")
+
+// maxLead bounds, in blocks, how long a proposal may wait for its start height.
+const maxLead = 1 << 16
+
+// Retry gives the terms of the next attempt: the same, with the attempt's number
+// and the height at which dealing starts.
+func (t *Terms) Retry(start uint64) *Terms {
+	next := *t
+	next.Members = slices.Clone(t.Members)
+	next.Attempt++
+	next.StartHeight = start
+	return &next
+}
+
+// ProposeRetry proposes the terms of a new attempt through the log. It is not a
+// consent: the member that proposes consents too, see Vote.
+func ProposeRetry(secret *MemberSecret, t *Terms) (*Message, error) {
+	body, err := t.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	index, err := findMember(secret, t)
+	if err != nil {
+		return nil, err
+	}
+	return newMessage(secret.Identity(), t, t.Hash(), KindProposal, index, body), nil
+}
+
+// ProposeRetry proposes another attempt at a ceremony that came to nothing, with
+// dealing from the start height on.
+func (p *Participant) ProposeRetry(start uint64) (*Message, error) {
+	return ProposeRetry(p.secret, p.terms.Retry(start))
+}
+
+// BeginRetry begins the ceremony that a member proposes at a height, after the one
+// before has failed or was aborted or rejected. The terms must be those of the one
+// before, with the next attempt and perhaps other phases, and start after the
+// next height. Errors wrap ErrRetry, ErrTerms or ErrSignature.
+func BeginRetry(before *State, height uint64, m *Message) (*State, error) {
+	refuse := func(format string, args ...any) (*State, error) {
+		return nil, fmt.Errorf("%w: %s", ErrRetry, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case m.Kind != KindProposal:
+		return refuse("a %s does not propose one", m.Kind)
+	case !before.Done():
+		return refuse("attempt %d is %s", before.terms.Attempt, before.phase)
+	case before.phase == PhaseActive:
+		return refuse("attempt %d has succeeded", before.terms.Attempt)
+	case height < before.height:
+		return nil, fmt.Errorf("%w: from %d to %d", ErrHeight, before.height, height)
+	}
+	t, err := ParseTerms(m.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRetry, err)
+	}
+	want := before.terms.Retry(t.StartHeight)
+	want.Phases = t.Phases
+	switch {
+	case t.Hash() != m.Ceremony:
+		return refuse("the terms are not those that the message names")
+	case t.Hash() != want.Hash():
+		return refuse("only the attempt, the phases and the start height may differ from attempt %d, and the attempt must be the next", before.terms.Attempt)
+	case t.StartHeight < height+2 || t.StartHeight > height+maxLead:
+		return refuse("start height %d leaves no block for consent, or too many; it is height %d", t.StartHeight, height)
+	}
+	if err := t.verifySigned(m.Ceremony, KindProposal, m.Member, m.digest(), m.Signature); err != nil {
+		return nil, err
+	}
+	s, err := Propose(t)
+	if err != nil {
+		return nil, err
+	}
+	s.height = height
+	return s, nil
+}
+
+// Record is what is kept of a ceremony that came to nothing: how it ended, and who
+// is to blame.
+type Record struct {
+	Terms    *Terms
+	Outcome  Phase    // failed, aborted or rejected
+	EndedIn  Phase    // the phase before
+	Height   uint64   // at which it ended
+	Aborting []uint32 // who asked to abort, ascending
+	Blame    []Fault
+}
+
+// Record gives the record of a ceremony that is over without a committee; else nil.
+func (s *State) Record() *Record {
+	if !s.Done() || s.phase == PhaseActive {
+		return nil
+	}
+	return &Record{Terms: s.terms, Outcome: s.phase, EndedIn: s.ended, Height: s.height, Aborting: s.Aborting(), Blame: s.Blame()}
+}
+
+// Evidence lists the proofs that the faults carry by themselves: those of
+// equivocations. Others need messages, which a record does not keep.
+func (r *Record) Evidence() (out []Evidence) {
+	ceremony := r.Terms.Hash()
+	for _, f := range r.Blame {
+		if e := (Evidence{ceremony, f.Kind, f.Member, f.twoMessages()}); e.Statements != nil {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// MarshalBinary is:
+//
+//	1 version | 4 length | terms | 1 outcome | 1 phase before | 8 height | 2 number of members that asked to abort | 4 each
+//	| 4 number of faults | each, as in a state
+func (r *Record) MarshalBinary() ([]byte, error) {
+	terms, err := r.Terms.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	b := appendBlock([]byte{wireVersion}, terms)
+	b = append(b, byte(r.Outcome), byte(r.EndedIn))
+	b = binary.BigEndian.AppendUint64(b, r.Height)
+	b = appendMembers(b, r.Aborting)
+	return appendFaults(b, r.Blame), nil
+}
+
+// ParseRecord is the inverse of MarshalBinary. It checks the signatures of the faults.
+func ParseRecord(b []byte) (*Record, error) {
+	r := reader{b: b}
+	r.version()
+	termsBytes := r.block()
+	if r.err != nil {
+		return nil, fmt.Errorf("ceremony record: %w", r.err)
+	}
+	terms, err := ParseTerms(termsBytes)
+	if err != nil {
+		return nil, fmt.Errorf("ceremony record: %w", err)
+	}
+	out := &Record{Terms: terms, Outcome: Phase(r.u8()), EndedIn: Phase(r.u8()), Height: r.u64()}
+	if !out.Outcome.over() || out.Outcome == PhaseActive || !out.EndedIn.runs() {
+		r.fail("%s in %s", out.Outcome, out.EndedIn)
+	}
+	for range r.count(4) {
+		out.Aborting = append(out.Aborting, r.u32())
+	}
+	r.keep(ascending(out.Aborting, terms.N(), 0))
+	out.Blame = r.faults(terms)
+	if err := r.end(); err != nil {
+		return nil, fmt.Errorf("ceremony record: %w", err)
+	}
+	return out, nil
+}
