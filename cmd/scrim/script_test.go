@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 
 // The scripts run the real command line without a network. "code N command..."
 // runs a command that must end with that exit code; "edit old new from to" replaces
-// old by new once. bundle.jsonl is what a devnet exported, receipts.jsonl what its
-// wallet kept; both are fixed, as their formats are.
+// old by new once. bundle.jsonl is what a devnet exported (scrimd devnet, scrim tx send,
+// GET /v1/export), receipts.jsonl what its wallet kept; they are fixed, as their formats are.
 func TestScripts(t *testing.T) {
 	runScripts(t, "testdata/script", nil, nil)
 }
