@@ -310,6 +310,15 @@ func TestReadCertificate(t *testing.T) {
 	if err := Verify(&forged, Expected{}); !errors.Is(err, keygen.ErrCertificate) {
 		t.Errorf("forged: %v", err)
 	}
+	earlier := *c.Terms
+	earlier.Attempt = 2
+	if err := Verify(c, Expected{Terms: &keygen.SignedTerms{Terms: earlier}}); !errors.Is(err, ErrOtherAttempt) {
+		t.Errorf("another attempt: %v", err)
+	}
+	earlier.Threshold = 4
+	if err := Verify(c, Expected{Terms: &keygen.SignedTerms{Terms: earlier}}); !errors.Is(err, keygen.ErrCertificate) {
+		t.Errorf("other terms: %v", err)
+	}
 	hash := [32]byte{1}
 	if err := Verify(c, Expected{TermsHash: &hash}); !errors.Is(err, keygen.ErrCertificate) {
 		t.Errorf("another hash: %v", err)

@@ -16,6 +16,10 @@ import (
 // ErrUnreadable says that bytes are no certificate at all, so that nothing can be said about it.
 var ErrUnreadable = errors.New("not a certificate")
 
+// ErrOtherAttempt says that a certificate holds, but is of another attempt of the
+// members whose consent is at hand.
+var ErrOtherAttempt = errors.New("the certificate is of another attempt of the same members")
+
 // maxCertificate is far above the largest: 256 members.
 const maxCertificate = 1 << 20
 
@@ -46,20 +50,30 @@ type Expected struct {
 // Verify checks a certificate as keygen.VerifyCertificate does, and that it is the
 // expected one with the consent of all members.
 func Verify(c *keygen.Certificate, e Expected) error {
-	var terms *keygen.Terms
-	if e.Terms != nil {
-		terms = &e.Terms.Terms
-	}
-	if err := keygen.VerifyCertificate(c, terms); err != nil {
+	if err := keygen.VerifyCertificate(c, nil); err != nil {
 		return err
 	}
 	if hash := c.Terms.Hash(); e.TermsHash != nil && hash != *e.TermsHash {
 		return fmt.Errorf("%w: it is for terms 0x%x, expected 0x%x", keygen.ErrCertificate, hash, *e.TermsHash)
 	}
-	if e.Terms != nil {
-		return keygen.VerifyConsent(terms, e.Terms.Consents)
+	if e.Terms == nil {
+		return nil
 	}
-	return nil
+	terms := &e.Terms.Terms
+	if otherAttempt(terms, c.Terms) {
+		return fmt.Errorf("%w: attempt %d, the terms given are of attempt %d; give those of attempt %d with their consents", ErrOtherAttempt, c.Terms.Attempt, terms.Attempt, c.Terms.Attempt)
+	}
+	if err := keygen.VerifyCertificate(c, terms); err != nil {
+		return err
+	}
+	return keygen.VerifyConsent(terms, e.Terms.Consents)
+}
+
+// otherAttempt says whether two terms differ in the attempt and in what may change with it: when it begins and how long it lasts.
+func otherAttempt(a, b *keygen.Terms) bool {
+	same := *a
+	same.Attempt, same.Phases, same.StartHeight = b.Attempt, b.Phases, b.StartHeight
+	return a.Attempt != b.Attempt && same.Hash() == b.Hash()
 }
 
 // WriteCertificate says what a verified certificate proves, and what it does not.
