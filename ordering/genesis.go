@@ -57,9 +57,13 @@ type Genesis struct {
 	ChainID string       `json:"chain_id"`
 	Params  Params       `json:"params"`
 	Terms   keygen.Terms `json:"terms"` // of the first ceremony; its members are the first validators
+	// Consents are the signatures of all members to the terms: nobody who makes a
+	// genesis can put a key in whose owner did not agree to it.
+	Consents []keygen.Consent `json:"consents"`
 }
 
-// Validate reports what is wrong with the genesis.
+// Validate reports what is wrong with the genesis: limits, terms, and whose consent is
+// missing or wrong (a *keygen.ConsentError).
 func (g *Genesis) Validate() error {
 	if err := threshold.ValidChainID(g.ChainID); err != nil {
 		return fmt.Errorf("genesis: %w", err)
@@ -72,6 +76,9 @@ func (g *Genesis) Validate() error {
 	}
 	if g.Terms.ChainID != g.ChainID {
 		return fmt.Errorf("genesis: the terms are for chain %q, the genesis for %q", g.Terms.ChainID, g.ChainID)
+	}
+	if err := keygen.VerifyConsent(&g.Terms, g.Consents); err != nil {
+		return fmt.Errorf("genesis: %w", err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package ordering_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/internal/sim"
+	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/threshold"
 	"github.com/scrimlabs/scrim/threshold/thresholdtest"
@@ -377,6 +379,52 @@ func TestParams(t *testing.T) {
 		if _, err := ordering.ParseGenesis([]byte(text)); err == nil {
 			t.Errorf("genesis %q accepted", text)
 		}
+	}
+}
+
+// A genesis needs the consent of every member to exactly its terms.
+func TestGenesisNeedsAllConsents(t *testing.T) {
+	good := sim.New(t, 4, ordering.DefaultParams())
+	stranger := sim.New(t, 5, ordering.DefaultParams())
+	for _, test := range []struct {
+		name   string
+		change func(g *ordering.Genesis)
+		says   string
+	}{
+		{"none", func(g *ordering.Genesis) { g.Consents = nil }, "missing from member 1 (member-1), member 2"},
+		{"one missing", func(g *ordering.Genesis) { g.Consents = g.Consents[:3] }, "missing from member 4 (member-4)"},
+		{"of other terms", func(g *ordering.Genesis) { g.Consents = stranger.Genesis.Consents[:4] }, "member 2 (member-2) did not sign these terms"},
+		{"a key exchanged", func(g *ordering.Genesis) {
+			g.Terms.Members = slices.Clone(g.Terms.Members)
+			g.Terms.Members[2] = stranger.Secrets[4].Member("member-3")
+		}, "member 3 (member-3) did not sign these terms"},
+		{"terms changed", func(g *ordering.Genesis) { g.Terms.Phases.Deal++ }, "did not sign these terms"},
+		{"order", func(g *ordering.Genesis) {
+			g.Consents = slices.Clone(g.Consents)
+			slices.Reverse(g.Consents)
+		}, "out of order"},
+	} {
+		g := *good.Genesis
+		test.change(&g)
+		_, err := ordering.New(&g)
+		var consent *keygen.ConsentError
+		if !errors.As(err, &consent) || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		text, err := json.Marshal(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ordering.ParseGenesis(text); err == nil {
+			t.Errorf("%s: accepted as a file", test.name)
+		}
+	}
+	text, err := json.Marshal(good.Genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ordering.ParseGenesis(text); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -1,11 +1,13 @@
-// Command scrim is the tool of wallets and auditors.
+// Command scrim is the tool of wallets, committee members and auditors.
 //
 //	scrim tx send --node URL --namespace eth --file tx.bin   seal here, submit, keep the receipts
 //	scrim tx watch ID                                        wait, and check what was opened
 //	scrim audit bundle.jsonl                                 replay an exported run, offline
+//	scrim member init|terms|preflight|status|verify ...      agree on a committee, follow its ceremony
+//	scrim committee assemble FILE...                         put the members' signed terms together
 //
-// Exit codes: 0 done, 1 failed, 64 wrong usage. Those of 'scrim audit' are an
-// answer: 0 verified, 1 violated, 2 cannot tell.
+// Exit codes: 0 done, 1 failed, 64 wrong usage. Those of 'scrim audit' and 'scrim
+// member verify' are an answer: 0 verified, 1 violated, 2 cannot tell.
 package main
 
 import (
@@ -76,9 +78,9 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 }
 
 func newRoot() *cobra.Command {
-	root := group("scrim", "Send sealed transactions, check what became of them, audit a run",
+	root := group("scrim", "Send sealed transactions, check what became of them, audit a run, be a committee member",
 		group("tx", "Send and follow transactions", newSend(), newStatus(), newWatch()),
-		newAudit(), newVersion())
+		newAudit(), newMember(), newCommittee(), newVersion())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })

@@ -1,15 +1,23 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+	"github.com/scrimlabs/scrim/internal/home"
+	"github.com/scrimlabs/scrim/internal/member"
 	"github.com/scrimlabs/scrim/internal/wallet/wallettest"
+	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/keygen/sharefile"
+	"github.com/scrimlabs/scrim/threshold"
 )
 
 func TestMain(m *testing.M) {
@@ -18,30 +26,107 @@ func TestMain(m *testing.M) {
 
 // The scripts run the real command line without a network. "code N command..."
 // runs a command that must end with that exit code; "edit old new from to" replaces
-// old by new once. bundle.jsonl is what a devnet exported, receipts.jsonl what its
-// wallet kept; both are fixed, as their formats are.
+// old by new once. bundle.jsonl is what a devnet exported (scrimd devnet, scrim tx send,
+// GET /v1/export), receipts.jsonl what its wallet kept; they are fixed, as their formats are.
 func TestScripts(t *testing.T) {
-	runScripts(t, "testdata/script", nil)
+	runScripts(t, "testdata/script", nil, nil)
 }
 
 // These scripts have nodes: $ALICE and $BOB, who are honest, $MALLORY of the same
 // committee, who shows another plaintext than what was opened, and $OTHER of
 // another committee of the same chain. $TERMS is the terms hash.
+//
+// $RESPONDING and $FAILED are nodes whose ceremony is not over, and has failed; $LATE's
+// clock is wrong, and it is not synced. The homes alice and bob are theirs, with the share;
+// terms.json has all consents, terms-partial.json alice's only, cert.hex is the certificate.
 func TestScriptsWithNodes(t *testing.T) {
 	c := wallettest.NewCommittee(t, "script-test")
 	mallory := c.Member(3)
 	mallory.LieStatus = func(tx *v1.Transaction) { tx.Plaintext = v1.Hex("something else") }
+	responding := c.Member(1)
+	responding.State, responding.Height = c.Ceremony(t, keygen.PhaseResponding), 2
+	failed := c.Member(1)
+	failed.State, failed.Height = failedCeremony(t, c.Certificate.Terms), 6
+	late := c.Member(2)
+	late.Now = func() time.Time { return time.Now().Add(-time.Minute) }
+	late.Reasons = []v1.Reason{{Code: "catching_up", Detail: "the node still fetches blocks"}}
 	terms := c.Certificate.Terms.Hash()
 	runScripts(t, "testdata/nodes", map[string]string{
-		"ALICE":   c.Member(1).Serve(t),
-		"BOB":     c.Member(2).Serve(t),
-		"MALLORY": mallory.Serve(t),
-		"OTHER":   wallettest.NewCommittee(t, "script-test").Member(1).Serve(t),
-		"TERMS":   v1.Hex(terms[:]).String(),
-	})
+		"ALICE":      c.Member(1).Serve(t),
+		"BOB":        c.Member(2).Serve(t),
+		"MALLORY":    mallory.Serve(t),
+		"RESPONDING": responding.Serve(t),
+		"FAILED":     failed.Serve(t),
+		"LATE":       late.Serve(t),
+		"OTHER":      wallettest.NewCommittee(t, "script-test").Member(1).Serve(t),
+		"TERMS":      v1.Hex(terms[:]).String(),
+	}, func(dir string) error { return writeCommittee(c, dir) })
 }
 
-func runScripts(t *testing.T, dir string, env map[string]string) {
+// failedCeremony is one in which nobody dealt.
+func failedCeremony(t *testing.T, terms *keygen.Terms) *keygen.State {
+	s, err := keygen.New(terms)
+	for h := uint64(1); err == nil && !s.Done(); h++ {
+		s, _, err = keygen.Step(s, keygen.Event{Height: h})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func writeCommittee(c *wallettest.Committee, dir string) error {
+	t := c.Certificate.Terms
+	partial, all := &keygen.SignedTerms{Terms: *t}, &keygen.SignedTerms{Terms: *t}
+	for i, m := range t.Members {
+		secret := c.Secret(uint32(i + 1))
+		if _, err := all.Sign(secret); err != nil {
+			return err
+		}
+		if i > 1 {
+			continue
+		}
+		if i == 0 {
+			if _, err := partial.Sign(secret); err != nil {
+				return err
+			}
+		}
+		if err := writeHome(filepath.Join(dir, m.Name), secret, m.Name, t, c.Share(uint32(i+1))); err != nil {
+			return err
+		}
+	}
+	certificate, err := c.Certificate.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	return errors.Join(member.WriteNew(filepath.Join(dir, "terms.json"), all), member.WriteNew(filepath.Join(dir, "terms-partial.json"), partial),
+		os.WriteFile(filepath.Join(dir, "cert.hex"), []byte(v1.HexOf(certificate).String()+"\n"), 0o600),
+		os.WriteFile(filepath.Join(dir, "cert.bin"), certificate, 0o600))
+}
+
+func writeHome(dir string, secret *keygen.MemberSecret, name string, t *keygen.Terms, share *threshold.SecretShare) error {
+	h, err := home.Open(dir, filepath.Join(dir, home.IdentityName))
+	if err != nil {
+		return err
+	}
+	if err := sharefile.CreateIdentity(h.IdentityFile); err != nil {
+		return err
+	}
+	_, recipients, err := h.Identities()
+	if err != nil {
+		return err
+	}
+	if err := sharefile.WriteMember(h.MemberFile, secret, recipients); err != nil {
+		return err
+	}
+	if _, err := h.Sign(name, ""); err != nil {
+		return err
+	}
+	meta := sharefile.ShareMeta{ChainID: t.ChainID, Ceremony: t.Hash(), Epoch: t.Epoch}
+	return sharefile.WriteShare(h.ShareFile(t), meta, share, recipients)
+}
+
+func runScripts(t *testing.T, dir string, env map[string]string, prepare func(dir string) error) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
@@ -60,6 +145,11 @@ func runScripts(t *testing.T, dir string, env map[string]string) {
 					return err
 				}
 				if err := os.WriteFile(e.WorkDir+"/"+name, b, 0o600); err != nil {
+					return err
+				}
+			}
+			if prepare != nil {
+				if err := prepare(e.WorkDir); err != nil {
 					return err
 				}
 			}

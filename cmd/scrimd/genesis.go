@@ -1,14 +1,16 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 
+	"github.com/scrimlabs/scrim/internal/home"
 	"github.com/scrimlabs/scrim/internal/node"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
@@ -20,95 +22,105 @@ func newGenesis() *cobra.Command {
 }
 
 func newGenesisAssemble() *cobra.Command {
-	var members []string
 	var out string
-	g := ordering.Genesis{Params: ordering.DefaultParams()}
-	phase := uint64(300)
 	cmd := &cobra.Command{
-		Use:   "assemble --chain-id ID --member FILE...",
-		Short: "Make genesis.json from the members' public files",
-		Long: `Make genesis.json from the members' public files (member.json of each home).
-The order of the --member flags is the order of the members and the same file
-must lie in every member's home. The terms' hash is printed: it is what members
-compare and wallets pin.`,
-		Args: usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if g.ChainID == "" || len(members) == 0 {
-				return usagef("--chain-id and at least one --member are needed")
-			}
-			for _, path := range members {
-				m, err := readMember(path)
-				if err != nil {
-					return err
-				}
-				g.Terms.Members = append(g.Terms.Members, *m)
-			}
-			g.Terms.ChainID, g.Terms.Attempt = g.ChainID, 1
-			g.Terms.Phases = keygen.EqualPhases(phase)
-			if g.Terms.Threshold == 0 {
-				g.Terms.Threshold = keygen.DefaultThreshold(len(members))
-			}
-			text, err := node.MakeGenesis(&g)
+		Use:   "assemble FILE",
+		Short: "Make genesis.json from what 'scrim committee assemble' wrote",
+		Long: `Make genesis.json from what 'scrim committee assemble' wrote: the terms, the
+consent of every member to them, and the chain's limits. Every consent is checked.
+
+The same file gives the same genesis.json, so every member can make it and compare
+its hash, which is printed. Nobody has to be trusted with it.`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := os.ReadFile(args[0])
 			if err != nil {
 				return err
 			}
-			if err := writeOutput(cmd, out, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
+			g, err := ordering.ParseGenesis(text)
+			if err != nil {
+				return fmt.Errorf("%s is not what 'scrim committee assemble' writes: %w", args[0], err)
+			}
+			genesis, err := node.MakeGenesis(g)
+			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "chain %s, %d of %d members, terms hash 0x%x\n", g.ChainID, g.Terms.Threshold, len(members), g.Terms.Hash())
+			if err := writeOutput(cmd, out, func(w io.Writer) error { _, err := w.Write(genesis); return err }); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "chain %s, %d of %d members, all have consented\nterms hash   0x%x\ngenesis hash 0x%x (sha256sum of the file; compare it with the other members')\n",
+				g.ChainID, g.Terms.Threshold, len(g.Terms.Members), g.Terms.Hash(), sha256.Sum256(genesis))
 			return nil
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&g.ChainID, "chain-id", "", "the chain's name; never used before")
-	f.StringArrayVar(&members, "member", nil, "a member's public file; once for each member")
-	f.IntVar(&g.Terms.Threshold, "threshold", 0, "how many members open a batch (default: more than two thirds)")
-	f.Uint64Var(&g.Terms.Epoch, "epoch", 1, "number of the first committee")
-	f.Uint64Var(&g.Terms.StartHeight, "start-height", 1, "height at which the key ceremony begins")
-	f.Uint64Var(&phase, "phase-blocks", phase, "most blocks that a phase of the ceremony lasts")
-	f.Uint8Var(&g.Params.MaxSizeClass, "max-size-class", g.Params.MaxSizeClass, "largest ciphertext: 256<<class bytes")
-	f.Uint64Var(&g.Params.MaxValidity, "max-validity", g.Params.MaxValidity, "most blocks that a ciphertext may stay valid")
-	f.Uint32Var(&g.Params.MaxBatch, "max-batch", g.Params.MaxBatch, "most ciphertexts in a block")
-	f.Uint32Var(&g.Params.MaxPending, "max-pending", g.Params.MaxPending, "most batches that may wait for their opening")
-	f.StringVarP(&out, "output", "o", "-", "file to write; it must not exist")
+	cmd.Flags().StringVarP(&out, "output", "o", "-", "file to write; it must not exist")
 	return cmd
 }
 
-func readMember(path string) (*keygen.Member, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read member: %w", err)
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	var m keygen.Member
-	if err := d.Decode(&m); err != nil {
-		return nil, fmt.Errorf("%s is not a member's public file (member.json of a home): %w", path, err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: there is more after the member", path)
-	}
-	return &m, nil
-}
-
 func newGenesisShow() *cobra.Command {
-	return &cobra.Command{
+	var cards []string
+	cmd := &cobra.Command{
 		Use:   "show FILE",
-		Short: "Print what a genesis.json fixes: terms hash, members, node ids",
-		Args:  usage(cobra.ExactArgs(1)),
+		Short: "Print what a genesis.json fixes: hashes, members, node ids, limits",
+		Long: `Print what a genesis.json fixes: hashes, members with their fingerprints and node
+ids, limits. It fails if a member's consent is missing.
+
+With --card, once for each other member, it also prints the line p2p.peers of
+config.toml, from the addresses on the cards.`,
+		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			g, err := node.ReadGenesis(args[0])
 			if err != nil {
 				return err
 			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintf(w, "chain\t%s\nterms hash\t0x%x\nthreshold\t%d of %d\n", g.ChainID, g.Terms.Hash(), g.Terms.Threshold, len(g.Terms.Members))
-			for i, m := range g.Terms.Members {
-				fmt.Fprintf(w, "member %d\t%s\tnode id %s\n", i+1, m.Name, node.NodeID(m.Node))
+			text, err := os.ReadFile(args[0])
+			if err != nil {
+				return err
 			}
-			return w.Flush()
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintf(w, "chain\t%s\nterms hash\t0x%x\ngenesis hash\t0x%x\nthreshold\t%d of %d\n",
+				g.ChainID, g.Terms.Hash(), sha256.Sum256(text), g.Terms.Threshold, len(g.Terms.Members))
+			p := g.Params
+			fmt.Fprintf(w, "limits\tsize class %d, validity %d blocks, batch %d, pending %d\n", p.MaxSizeClass, p.MaxValidity, p.MaxBatch, p.MaxPending)
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			for i, m := range g.Terms.Members {
+				fmt.Fprintf(w, "member %d\t%s\t%s\tconsented\tnode id %s\n", i+1, m.Name, m.Fingerprint(), node.NodeID(m.Node))
+			}
+			if err := w.Flush(); err != nil || len(cards) == 0 {
+				return err
+			}
+			line, err := peers(g, cards)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), line)
+			return err
 		},
 	}
+	cmd.Flags().StringArrayVar(&cards, "card", nil, "card of another member (member.json); once for each")
+	return cmd
+}
+
+// peers is the line of config.toml that names the nodes of the members whose cards these are.
+func peers(g *ordering.Genesis, cards []string) (string, error) {
+	var list []string
+	for _, path := range cards {
+		c, err := home.ReadCard(path)
+		if err != nil {
+			return "", err
+		}
+		known := slices.ContainsFunc(g.Terms.Members, func(m keygen.Member) bool { return m.Fingerprint() == c.Fingerprint() })
+		switch {
+		case !known:
+			return "", fmt.Errorf("%s: %s is no member of this genesis", path, c.Member.Name)
+		case c.Address == "":
+			return "", fmt.Errorf("%s: the card has no address; %s can make one with 'scrim member card --address host:port'", path, c.Member.Name)
+		}
+		list = append(list, strconv.Quote(node.NodeID(c.Member.Node)+"@"+c.Address))
+	}
+	return "peers = [" + strings.Join(list, ", ") + "]", nil
 }
 
 // writeOutput calls write with standard output, or with a new file that appears only when it is complete.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/scrimlabs/scrim/internal/member"
 	"github.com/scrimlabs/scrim/internal/node"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
@@ -15,7 +16,7 @@ import (
 type Homes struct {
 	ChainID string
 	Members []Member
-	// Genesis may change the genesis before it is written.
+	// Genesis may change the genesis before the members sign its terms.
 	Genesis func(*ordering.Genesis)
 }
 
@@ -35,24 +36,9 @@ func (h *Homes) Make() error {
 	if len(h.Members) == 0 {
 		return errors.New("devnet: no members")
 	}
-	g := &ordering.Genesis{ChainID: h.ChainID, Params: ordering.DefaultParams()}
-	g.Terms = keygen.Terms{
-		ChainID:     h.ChainID,
-		Epoch:       1,
-		Attempt:     1,
-		Threshold:   keygen.DefaultThreshold(len(h.Members)),
-		Phases:      keygen.EqualPhases(phaseBlocks),
-		StartHeight: 1,
-	}
-	for _, m := range h.Members {
-		member, err := node.InitHome(m.Config, m.Name, true)
-		if err != nil {
-			return err
-		}
-		g.Terms.Members = append(g.Terms.Members, *member)
-	}
-	if h.Genesis != nil {
-		h.Genesis(g)
+	g, err := h.agree()
+	if err != nil {
+		return err
 	}
 	text, err := node.MakeGenesis(g)
 	if err != nil {
@@ -64,6 +50,47 @@ func (h *Homes) Make() error {
 		}
 	}
 	return h.connect()
+}
+
+// agree makes the members and lets them agree on terms as people do: each has a card,
+// the terms are drafted from the cards, every member signs them with its own secret.
+func (h *Homes) agree() (*ordering.Genesis, error) {
+	var cards []*keygen.Card
+	for _, m := range h.Members {
+		card, err := node.InitHome(m.Config, m.Name, m.Address, true)
+		if err != nil {
+			return nil, err
+		}
+		cards = append(cards, card)
+	}
+	draft, err := member.Draft{ChainID: h.ChainID, Phases: keygen.EqualPhases(phaseBlocks)}.Terms(cards)
+	if err != nil {
+		return nil, err
+	}
+	g := &ordering.Genesis{ChainID: h.ChainID, Params: ordering.DefaultParams(), Terms: draft.Terms}
+	if h.Genesis != nil {
+		h.Genesis(g)
+	}
+	var signed []*keygen.SignedTerms
+	for _, m := range h.Members {
+		own, err := sign(g.Terms, m.Config)
+		if err != nil {
+			return nil, fmt.Errorf("devnet: %s signs the terms: %w", m.Name, err)
+		}
+		signed = append(signed, own)
+	}
+	return member.Assemble(g.Params, signed)
+}
+
+func sign(t keygen.Terms, c *node.Config) (*keygen.SignedTerms, error) {
+	secret, err := c.Member()
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe()
+	s := &keygen.SignedTerms{Terms: t}
+	_, err = s.Sign(secret)
+	return s, err
 }
 
 // connect tells every member where the others are.

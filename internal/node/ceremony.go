@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"filippo.io/age"
 
+	"github.com/scrimlabs/scrim/internal/home"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/keygen/sharefile"
 	"github.com/scrimlabs/scrim/ordering"
@@ -50,7 +50,7 @@ type ceremony struct {
 }
 
 func (c *ceremony) path(t *keygen.Terms, kind string) string {
-	return filepath.Join(c.dir, fmt.Sprintf("epoch-%d-attempt-%d.%s.age", t.Epoch, t.Attempt, kind))
+	return home.CeremonyFile(c.dir, t, kind)
 }
 
 // open prepares the member's part in the ceremony s. The seed is drawn once and stored

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"path/filepath"
 
 	"filippo.io/age"
+	"github.com/scrimlabs/scrim/internal/home"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/keygen/sharefile"
 	"github.com/scrimlabs/scrim/ordering"
@@ -18,28 +18,34 @@ import (
 //
 //	config.toml    what Config says
 //	genesis.json   the chain's beginning, the same file at every member
-//	member.json    the member's public keys, to be given to who assembles the genesis
+//	member.json    the member's public card, for the other members
 //	member.age     the member's secret keys, encrypted to its age identity
 //	shares/        ceremony seeds and key shares, encrypted likewise
 //	comet/         CometBFT's blocks, votes and peers; never restore it from a copy
 const (
-	configName  = "config.toml"
 	genesisName = "genesis.json"
-	publicName  = "member.json"
 	cometName   = "comet"
 
 	// IdentityName is where InitHome puts a new age identity if no other place is named.
-	IdentityName = "identity.txt"
+	IdentityName = home.IdentityName
 )
 
+// ErrInitialised reports a home that already has a member in it.
+var ErrInitialised = home.ErrInitialised
+
 // File returns the path of config.toml.
-func (c *Config) File() string { return filepath.Join(c.Home, configName) }
+func (c *Config) File() string { return filepath.Join(c.Home, home.ConfigName) }
 
 // GenesisFile returns the path of genesis.json.
 func (c *Config) GenesisFile() string { return filepath.Join(c.Home, genesisName) }
 
-// PublicFile returns the path of member.json.
-func (c *Config) PublicFile() string { return filepath.Join(c.Home, publicName) }
+// CardFile returns the path of member.json.
+func (c *Config) CardFile() string { return c.home().CardFile() }
+
+// home is the part of the home that the member's own tool knows too.
+func (c *Config) home() *home.Home {
+	return &home.Home{Dir: c.Home, MemberFile: c.MemberFile(), ShareDir: c.ShareDir(), IdentityFile: c.IdentityFile(), IdentityEnv: c.Secrets.IdentityEnv}
+}
 
 // CometDir returns the folder that is CometBFT's own.
 func (c *Config) CometDir() string { return filepath.Join(c.Home, cometName) }
@@ -67,18 +73,11 @@ func (c *Config) path(p string) string {
 
 // Identities returns the age identities that open the member's files, and the recipients that new files are encrypted to.
 func (c *Config) Identities() ([]age.Identity, []age.Recipient, error) {
-	if file := c.IdentityFile(); file != "" {
-		return sharefile.LoadIdentities(file)
-	}
-	text := os.Getenv(c.Secrets.IdentityEnv)
-	if text == "" {
+	ids, recipients, err := c.home().Identities()
+	if errors.Is(err, home.ErrNoIdentity) {
 		return nil, nil, &ConfigError{Source: c.File(), Key: "secrets.identity_file", Reason: "is empty, and so is the variable " + c.Secrets.IdentityEnv + " that identity_env names; set one of them to the age identity"}
 	}
-	ids, recipients, err := sharefile.ParseIdentities(text)
-	if err != nil {
-		return nil, nil, fmt.Errorf("age identity in %s: %w", c.Secrets.IdentityEnv, err)
-	}
-	return ids, recipients, nil
+	return ids, recipients, err
 }
 
 // Member opens the member's secret keys.
@@ -115,59 +114,53 @@ func ReadGenesis(path string) (*ordering.Genesis, error) {
 	return g, nil
 }
 
-// ErrInitialised reports a home that already has a member in it.
-var ErrInitialised = errors.New("the home already has a member")
-
-// InitHome makes a home for a new member named name: secret keys, public keys
-// and c as config.toml. With newIdentity it also makes the age identity that
-// opens the secrets. It overwrites nothing.
-func InitHome(c *Config, name string, newIdentity bool) (*keygen.Member, error) {
+// InitHome makes a home for a new member named name: secret keys, public card and c as
+// config.toml. With newIdentity it also makes the age identity that opens the secrets.
+// If the home has a member already, made by 'scrim member init', only the
+// configuration is added. It overwrites nothing.
+func InitHome(c *Config, name, address string, newIdentity bool) (*keygen.Card, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	for _, file := range []string{c.MemberFile(), c.File()} {
-		if _, err := os.Lstat(file); !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("%w: %s exists; choose another --home, or move it away if no committee counts on it", ErrInitialised, file)
-		}
+	if _, err := os.Lstat(c.File()); !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s exists; choose another --home, or move it away if no committee counts on it", ErrInitialised, c.File())
 	}
-	secret, err := keygen.NewMemberSecret(rand.Reader)
+	h := c.home()
+	var card *keygen.Card
+	var err error
+	if h.Initialised() {
+		card, err = adopt(h, name, address, newIdentity)
+	} else {
+		card, err = h.Make(name, address, newIdentity)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The configuration comes last: a home that has one is complete.
+	return card, c.Write()
+}
+
+// adopt checks that a home's member is the one that is asked for and that its secret opens.
+func adopt(h *home.Home, name, address string, newIdentity bool) (*keygen.Card, error) {
+	card, err := h.Card()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case newIdentity:
+		return nil, fmt.Errorf("%w: %s; its secrets have an age identity, name that one with --identity-file", ErrInitialised, card.Member.Name)
+	case name != "" && name != card.Member.Name, address != "" && address != card.Address:
+		return nil, fmt.Errorf("%w: %s at %q; leave name and address out to add the configuration for it", ErrInitialised, card.Member.Name, card.Address)
+	}
+	secret, err := h.Secret()
 	if err != nil {
 		return nil, err
 	}
 	defer secret.Wipe()
-	member := secret.Member(name)
-	if err := member.Validate(); err != nil {
-		return nil, err
+	if secret.Member(card.Member.Name).Fingerprint() != card.Fingerprint() {
+		return nil, fmt.Errorf("%s is not the card of the member in %s", h.CardFile(), h.MemberFile)
 	}
-	public, err := json.MarshalIndent(member, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	for _, dir := range []string{c.Home, c.ShareDir()} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("make home: %w", err)
-		}
-	}
-	if newIdentity {
-		if c.IdentityFile() == "" {
-			return nil, errors.New("a new age identity needs a file to be kept in")
-		}
-		if err := sharefile.CreateIdentity(c.IdentityFile()); err != nil {
-			return nil, err
-		}
-	}
-	_, recipients, err := c.Identities()
-	if err != nil {
-		return nil, err
-	}
-	if err := sharefile.WriteMember(c.MemberFile(), secret, recipients); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(c.PublicFile(), append(public, '\n'), 0o644); err != nil {
-		return nil, err
-	}
-	// The configuration comes last: a home that has one is complete.
-	return &member, c.Write()
+	return card, os.MkdirAll(h.ShareDir, 0o700)
 }
 
 // Write replaces config.toml.

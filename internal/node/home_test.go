@@ -13,12 +13,12 @@ func TestInitHome(t *testing.T) {
 	c := DefaultConfig()
 	c.Home = filepath.Join(t.TempDir(), "a", "home")
 	c.Secrets.IdentityFile = IdentityName
-	member, err := InitHome(c, "alice", true)
+	card, err := InitHome(c, "alice", "", true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for path, mode := range map[string]fs.FileMode{
-		c.Home: 0o700, c.ShareDir(): 0o700, c.MemberFile(): 0o600, c.IdentityFile(): 0o600, c.File(): 0o600, c.PublicFile(): 0o644,
+		c.Home: 0o700, c.ShareDir(): 0o700, c.MemberFile(): 0o600, c.IdentityFile(): 0o600, c.File(): 0o600, c.CardFile(): 0o644,
 	} {
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm() != mode {
@@ -34,16 +34,56 @@ func TestInitHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer secret.Wipe()
-	if own := secret.Member("alice"); !own.Identity.Equal(member.Identity) || own.Encryption != member.Encryption {
+	if own := secret.Member("alice"); own.Fingerprint() != card.Fingerprint() {
 		t.Error("member.age holds another member than was printed")
 	}
 
 	before := files(t, c.Home)
-	if _, err := InitHome(c, "bob", true); !errors.Is(err, ErrInitialised) {
+	if _, err := InitHome(c, "bob", "", true); !errors.Is(err, ErrInitialised) {
 		t.Errorf("a second time: %v", err)
 	}
 	if after := files(t, c.Home); after != before {
 		t.Error("the second time changed the home")
+	}
+}
+
+// A member that 'scrim member init' made gets a configuration, and nothing else changes.
+func TestInitHomeAdopts(t *testing.T) {
+	t.Setenv("SCRIM_AGE_IDENTITY", "")
+	c := DefaultConfig()
+	c.Home = t.TempDir()
+	c.Secrets.IdentityFile = IdentityName
+	card, err := c.home().Make("alice", "alice:26656", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := files(t, c.Home)
+	for name, try := range map[string]func() error{
+		"another name":    func() error { _, err := InitHome(c, "bob", "", false); return err },
+		"another address": func() error { _, err := InitHome(c, "alice", "bob:26656", false); return err },
+		"a new identity":  func() error { _, err := InitHome(c, "alice", "", true); return err },
+	} {
+		if err := try(); !errors.Is(err, ErrInitialised) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	other := *c
+	other.Secrets.IdentityFile = "nowhere.txt"
+	if _, err := InitHome(&other, "", "", false); err == nil {
+		t.Error("adopted without the identity")
+	}
+	if files(t, c.Home) != before {
+		t.Error("refused, but changed")
+	}
+	again, err := InitHome(c, "", "", false)
+	if err != nil || again.Fingerprint() != card.Fingerprint() {
+		t.Fatalf("%v, %v", again, err)
+	}
+	if _, err := LoadConfigFile(c.Home); err != nil {
+		t.Error(err)
+	}
+	if _, err := InitHome(c, "", "", false); !errors.Is(err, ErrInitialised) {
+		t.Errorf("a second time: %v", err)
 	}
 }
 
@@ -61,7 +101,7 @@ func TestInitHomeRefuses(t *testing.T) {
 			c := DefaultConfig()
 			c.Home = t.TempDir()
 			member, newIdentity := change(c)
-			if _, err := InitHome(c, member, newIdentity); err == nil {
+			if _, err := InitHome(c, member, "", newIdentity); err == nil {
 				t.Error("accepted")
 			}
 			for _, path := range []string{c.File(), c.MemberFile()} {

@@ -65,6 +65,11 @@ func New(t testing.TB, n int, params ordering.Params) *Chain {
 		terms.Members = append(terms.Members, secret.Member(fmt.Sprintf("member-%d", i+1)))
 	}
 	c.Genesis = &ordering.Genesis{ChainID: ChainID, Params: params, Terms: terms}
+	for _, secret := range c.Secrets {
+		consent, err := keygen.SignConsent(&terms, secret)
+		c.Must(err)
+		c.Genesis.Consents = append(c.Genesis.Consents, consent)
+	}
 	var err error
 	c.State, err = ordering.New(c.Genesis)
 	c.Must(err)

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/httpapi"
@@ -23,7 +24,26 @@ import (
 type Committee struct {
 	secrets     []*keygen.MemberSecret
 	shares      []*threshold.SecretShare
+	states      []*keygen.State // after each event
 	Certificate *keygen.Certificate
+}
+
+// Secret is what member index, 1 to 4, keeps.
+func (c *Committee) Secret(index uint32) *keygen.MemberSecret { return c.secrets[index-1] }
+
+// Share is the share of member index, 1 to 4.
+func (c *Committee) Share(index uint32) *threshold.SecretShare { return c.shares[index-1] }
+
+// Ceremony is the ceremony when it was in the given phase.
+func (c *Committee) Ceremony(t testing.TB, p keygen.Phase) *keygen.State {
+	t.Helper()
+	for _, s := range c.states {
+		if s.Phase() == p {
+			return s
+		}
+	}
+	t.Fatalf("the ceremony was never %v", p)
+	return nil
 }
 
 // NewCommittee plays a ceremony of alice, bob, carol and dave, three of whom open.
@@ -41,6 +61,7 @@ func NewCommittee(t testing.TB, chain string) *Committee {
 		participants = append(participants, must(keygen.NewParticipant(s, terms, [32]byte{byte(i)}))(t))
 	}
 	state := must(keygen.New(terms))(t)
+	c.states = []*keygen.State{state}
 	for height := uint64(1); !state.Done() && height < 50; height++ {
 		messages := []*keygen.Message{nil} // a nil ends the height
 		for i, p := range participants {
@@ -66,6 +87,7 @@ func NewCommittee(t testing.TB, chain string) *Committee {
 				t.Fatal(err)
 			}
 			state = next
+			c.states = append(c.states, state)
 		}
 	}
 	if c.Certificate = state.Certificate(); c.Certificate == nil {
@@ -81,6 +103,9 @@ type Member struct {
 	committee *Committee
 	index     uint32
 	Height    uint64
+	Now       func() time.Time // the node's clock
+	State     *keygen.State    // of the ceremony; the end of it by default
+	Reasons   []v1.Reason      // for not being ready
 
 	mu      sync.Mutex
 	txs     map[threshold.ID]v1.Transaction
@@ -97,7 +122,7 @@ type Member struct {
 
 // Member is the node of a member, 1 to 4. Nodes of one committee know nothing of each other.
 func (c *Committee) Member(index uint32) *Member {
-	return &Member{committee: c, index: index, Height: 100, txs: map[threshold.ID]v1.Transaction{}, batches: map[uint64]v1.Batch{}}
+	return &Member{committee: c, index: index, Height: 100, Now: time.Now, State: c.states[len(c.states)-1], txs: map[threshold.ID]v1.Transaction{}, batches: map[uint64]v1.Batch{}}
 }
 
 // Serve gives the node's address; it serves until the test ends.
@@ -114,6 +139,58 @@ func (m *Member) Limits(context.Context) v1.Limits {
 		m.LieLimits(&l)
 	}
 	return l
+}
+
+// Health is part of httpapi.Backend.
+func (m *Member) Health(context.Context) v1.Health {
+	t := m.State.Terms()
+	return v1.Health{Status: "ok", ChainID: t.ChainID, Node: t.Members[m.index-1].Name, Height: m.Height, Version: "v0.0.0-test", Time: v1.TimeOf(m.Now())}
+}
+
+// Ready is part of httpapi.Backend.
+func (m *Member) Ready(context.Context) v1.Readiness {
+	return v1.Readiness{Ready: len(m.Reasons) == 0, Height: m.Height, Peers: 3, Reasons: append([]v1.Reason{}, m.Reasons...)}
+}
+
+// Ceremonies is part of httpapi.Backend.
+func (m *Member) Ceremonies(ctx context.Context) (v1.Ceremonies, error) {
+	c, err := m.Ceremony(ctx, "")
+	return v1.Ceremonies{Ceremonies: []v1.CeremonySummary{c.CeremonySummary}}, err
+}
+
+// Ceremony is part of httpapi.Backend.
+func (m *Member) Ceremony(context.Context, string) (v1.Ceremony, error) {
+	t, status, id := m.State.Terms(), m.State.Status(), m.State.Terms().Hash()
+	terms, err := t.MarshalBinary()
+	if err != nil {
+		return v1.Ceremony{}, err
+	}
+	deadline := status.Deadline
+	out := v1.Ceremony{
+		CeremonySummary: v1.CeremonySummary{ID: v1.HexOf(id[:]), Epoch: t.Epoch, Attempt: t.Attempt, Threshold: uint32(t.Threshold),
+			Members: uint32(t.N()), Outcome: v1.CeremonyRunning, Phase: status.Phase, StartHeight: t.StartHeight, Deadline: &deadline},
+		ChainID: t.ChainID, Waiting: status.Waiting, Aborting: status.Aborting, Blame: []v1.Fault{}, Evidence: []v1.Hex{}, Terms: terms,
+	}
+	if m.State.Done() {
+		out.Outcome, out.Deadline, out.EndedIn = v1.CeremonyFailed, nil, &status.EndedIn
+	}
+	if m.State.Phase() == keygen.PhaseAborted {
+		out.Outcome = v1.CeremonyAborted
+	}
+	if c := m.State.Certificate(); c != nil {
+		out.Outcome = v1.CeremonySucceeded
+		if out.Certificate, err = c.MarshalBinary(); err != nil {
+			return v1.Ceremony{}, err
+		}
+	}
+	for i, one := range status.Members {
+		out.Status = append(out.Status, v1.CeremonyMember{Index: one.Index, Name: one.Name, Identity: v1.HexOf(t.Members[i].Identity), Consent: one.Consent, Deal: one.Deal,
+			Response: one.Response, Justification: one.Justification, Certification: one.Certification, Stored: one.Stored, Qualified: one.Qualified})
+	}
+	for _, f := range m.State.Blame() {
+		out.Blame = append(out.Blame, v1.Fault{Member: f.Member, Phase: f.Phase.String(), Height: f.Height, Reason: f.String()})
+	}
+	return out, nil
 }
 
 // EncryptionKeys is part of httpapi.Backend.
