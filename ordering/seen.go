@@ -49,5 +49,3 @@ func (s *seenSet) forget(height uint64) {
 		s.byID.Delete(e)
 	}
 }
-
-func (s *seenSet) len() int { return s.byID.Len() }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/httpapi/client"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
@@ -66,11 +67,16 @@ type transaction struct {
 	record    *wallet.Record
 }
 
-// start makes and starts a committee; before is called for each node before its start
-// and gives environment variables.
+// start makes and starts a committee; env gives node i further environment variables.
 func start(t *testing.T, env func(i int) []string) *network {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	return startFor(t, 3*time.Minute, env)
+}
+
+// startFor is start for a test that may take so long.
+func startFor(t *testing.T, limit time.Duration, env func(i int) []string) *network {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	net, err := devnet.Open(ctx, devnet.Options{
 		Command: []string{program}, Dir: t.TempDir(), Postgres: []pgcluster.Option{pgcluster.WithoutSync()},
@@ -140,8 +146,13 @@ func (n *network) sendTo(i int, tx *transaction) {
 	n.t.Helper()
 	receipt, err := n.wallet.SubmitTo(n.ctx, i, tx.sealed)
 	n.must(err)
-	tx.record = wallet.NewRecord(tx.sealed)
-	tx.record.Receipts = append(tx.record.Receipts, *receipt)
+	tx.record = recordOf(tx, receipt)
+}
+
+func recordOf(tx *transaction, receipt *commitreveal.Receipt) *wallet.Record {
+	r := wallet.NewRecord(tx.sealed)
+	r.Receipts = append(r.Receipts, *receipt)
+	return r
 }
 
 // allOpened waits until every node that runs shows every transaction that was sent as
