@@ -38,6 +38,7 @@ type ceremony struct {
 	index      uint32 // of this member
 	attempts   uint32 // up to this one it proposes and accepts attempts by itself
 	submit     func(tx []byte) error
+	keep       func(ctx context.Context, kind string, member uint32, height uint64, body []byte) error // evidence, once
 	onShare    func(*threshold.SecretShare)
 	log        *slog.Logger
 
@@ -46,6 +47,7 @@ type ceremony struct {
 	stored      bool // the share is on disk; certifying
 	readBack    bool // and was read from there again; storing
 	phase       keygen.Phase
+	kept        map[[32]byte]int // faults of a ceremony whose evidence is kept
 	wake        chan struct{}
 }
 
@@ -106,6 +108,9 @@ func (c *ceremony) run(ctx context.Context, state func() *ordering.State, catchi
 		now := state()
 		s := now.Ceremony()
 		c.tell(s)
+		if err := c.keepEvidence(ctx, s); err != nil {
+			c.log.Error("evidence not stored", "err", err)
+		}
 		if s.Phase() == keygen.PhaseActive {
 			return c.finish(s)
 		}
@@ -121,6 +126,26 @@ func (c *ceremony) run(ctx context.Context, state func() *ordering.State, catchi
 		case <-c.wake:
 		}
 	}
+}
+
+// keepEvidence stores what proves faults: the chain forgets most of it when another
+// attempt follows.
+func (c *ceremony) keepEvidence(ctx context.Context, s *keygen.State) error {
+	faults := len(s.Blame())
+	if c.kept[s.Ceremony()] == faults {
+		return nil
+	}
+	for _, e := range s.Evidence() {
+		wire, err := e.MarshalBinary()
+		if err != nil {
+			return err
+		}
+		if err := c.keep(ctx, "ceremony", e.Member, s.Height(), wire); err != nil {
+			return err
+		}
+	}
+	c.kept[s.Ceremony()] = faults
+	return nil
 }
 
 // tell logs every phase once, and at the end who is to blame.

@@ -123,6 +123,7 @@ func (b *table) start(i int) {
 			secret: b.chain.Secrets[i], identities: []age.Identity{m}, recipients: []age.Recipient{m},
 			dir: b.dirs[i], index: uint32(i + 1), attempts: b.attempts, log: slog.New(slog.NewTextHandler(io.Discard, nil)), wake: make(chan struct{}, 1),
 			onShare: func(s *threshold.SecretShare) { b.shares[i] = s },
+			kept:    make(map[[32]byte]int),
 		}
 		c.submit = func(tx []byte) error {
 			b.did(i)
@@ -460,4 +461,45 @@ func TestNoAttemptsByDefault(t *testing.T) {
 	if s := b.chain.State.Ceremony(); s.Terms().Attempt != 3 || len(s.Waiting()) != 4 {
 		t.Fatalf("attempt %d, waiting for %v", s.Terms().Attempt, s.Waiting())
 	}
+}
+
+// Evidence is stored when it is found, and again after a failure to store it.
+func TestEvidenceIsKept(t *testing.T) {
+	b := newTable(t, 4)
+	for seed := range byte(2) {
+		p, err := keygen.NewParticipant(b.chain.Secrets[1], &b.chain.Genesis.Terms, [32]byte{seed})
+		b.must(err)
+		m, err := p.Next(b.chain.State.Ceremony())
+		b.must(err)
+		b.mempool = append(b.mempool, b.chain.Message(m))
+	}
+	txs := b.mempool
+	b.mempool = nil
+	b.chain.Block(ordering.Proposal{Txs: txs})
+
+	c := b.drivers[0]
+	calls, away := 0, errors.New("the database is away")
+	var kept []byte
+	c.keep = func(_ context.Context, kind string, member uint32, height uint64, body []byte) error {
+		if calls++; calls == 1 {
+			return away
+		}
+		if kind != "ceremony" || member != 2 || height != 1 {
+			t.Errorf("%s, member %d, height %d", kind, member, height)
+		}
+		kept = body
+		return nil
+	}
+	s := b.chain.State.Ceremony()
+	if err := c.keepEvidence(t.Context(), s); !errors.Is(err, away) {
+		t.Error(err)
+	}
+	b.must(c.keepEvidence(t.Context(), s))
+	b.must(c.keepEvidence(t.Context(), s))
+	if calls != 2 {
+		t.Errorf("%d calls", calls)
+	}
+	e, err := keygen.ParseEvidence(kept)
+	b.must(err)
+	b.must(e.Verify(&b.chain.Genesis.Terms))
 }

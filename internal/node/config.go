@@ -86,7 +86,7 @@ type MempoolConfig struct {
 
 // CeremonyConfig is the section [ceremony].
 type CeremonyConfig struct {
-	Attempts uint32 `toml:"attempts" doc:"up to this attempt the member proposes (member 1) and accepts a new one by itself after a ceremony that came to nothing; 1 means never"`
+	Attempts int `toml:"attempts" doc:"up to this attempt the member proposes (member 1) and accepts a new one by itself after a ceremony that came to nothing; 1 means never"`
 }
 
 // DefaultConfig returns the values that a key has when neither file nor environment sets it.
@@ -352,8 +352,8 @@ func (c *Config) validate() error {
 	if c.Mempool.Size < 1 || c.Mempool.Size > 50000 {
 		return bad("mempool.size", "%d is not between 1 and 50000", c.Mempool.Size)
 	}
-	if c.Ceremony.Attempts < 1 {
-		return bad("ceremony.attempts", "attempts count from 1; 1 means that this member begins no other by itself")
+	if c.Ceremony.Attempts < 1 || c.Ceremony.Attempts > 255 {
+		return bad("ceremony.attempts", "%d is not between 1 and 255; 1 means that this member begins no other by itself", c.Ceremony.Attempts)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func TestConfigRoundTrip(t *testing.T) {
 	odd.HTTP = HTTPConfig{Listen: ":80", RatePerMinute: 1, CORSOrigins: []string{"*", "https://a.example"}, MaxBodyBytes: 4096, TrustedProxies: []string{"10.0.0.0/8", "::1/128"}}
 	odd.Consensus = ConsensusConfig{time.Millisecond, 90 * time.Second / 2, 1500 * time.Microsecond}
 	odd.Mempool.Size = 1
-	odd.Ceremony.Attempts = 1<<32 - 1
+	odd.Ceremony.Attempts = 255
 	for name, want := range map[string]*Config{"defaults": DefaultConfig(), "odd": odd} {
 		t.Run(name, func(t *testing.T) {
 			want.Home = writeConfig(t, string(want.Marshal()))

@@ -204,8 +204,9 @@ func (n *running) newCeremony(s *keygen.State, secret *keygen.MemberSecret, onSh
 		return nil, err
 	}
 	c := &ceremony{
-		secret: secret, identities: ids, recipients: recipients, dir: n.cfg.ShareDir(), index: n.member, attempts: n.cfg.Ceremony.Attempts,
+		secret: secret, identities: ids, recipients: recipients, dir: n.cfg.ShareDir(), index: n.member, attempts: uint32(n.cfg.Ceremony.Attempts),
 		onShare: onShare, log: n.log, wake: make(chan struct{}, 1),
+		keep: n.store.AddEvidence, kept: make(map[[32]byte]int),
 	}
 	return c, c.open(s)
 }
