@@ -14,16 +14,16 @@ import (
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 )
 
-// readJSON reads a JSON body within the limit.
-func (a *api) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// readJSON reads a JSON body of at most max bytes.
+func readJSON(w http.ResponseWriter, r *http.Request, max int64) ([]byte, error) {
 	if !isJSON(r.Header) {
 		return nil, (&Error{Code: v1.CodeUnsupportedMediaType}).With("supported", "application/json")
 	}
-	tooLarge := Errorf(v1.CodeBodyTooLarge, "the body is larger than %d bytes", a.opts.MaxBody).With("max_bytes", a.opts.MaxBody)
-	if r.ContentLength > a.opts.MaxBody {
+	tooLarge := Errorf(v1.CodeBodyTooLarge, "the body is larger than %d bytes", max).With("max_bytes", max)
+	if r.ContentLength > max {
 		return nil, tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.opts.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, max))
 	var limit *http.MaxBytesError
 	switch {
 	case errors.As(err, &limit):
@@ -60,6 +60,19 @@ func decodeSubmit(body []byte) (v1.SubmitRequest, error) {
 		return req, Errorf(v1.CodeMalformedHex, "ciphertext: %s", strings.TrimPrefix(err.Error(), "v1: ")).With("member", "ciphertext")
 	}
 	return req, nil
+}
+
+// decodeMessage reads what is to be relayed.
+func decodeMessage(body []byte) ([]byte, error) {
+	fields, err := stringObject(body, "message")
+	if err != nil {
+		return nil, err
+	}
+	message, err := v1.ParseHex(fields["message"])
+	if err != nil {
+		return nil, Errorf(v1.CodeMalformedHex, "message: %s", strings.TrimPrefix(err.Error(), "v1: ")).With("member", "message")
+	}
+	return message, nil
 }
 
 // stringObject reads one JSON object that has exactly the given members, all strings.

@@ -92,6 +92,17 @@ func (f *fake) Ceremony(_ context.Context, id string) (v1.Ceremony, error) {
 	return v1.Ceremony{}, Errorf(v1.CodeNotFound, "no ceremony has these terms")
 }
 
+// Relay refuses with a code that is the message's text, if it is one.
+func (f *fake) Relay(ctx context.Context, id string, message []byte) (v1.CeremonyMessage, error) {
+	if _, err := f.Ceremony(ctx, id); err != nil {
+		return v1.CeremonyMessage{}, err
+	}
+	if _, ok := ProblemTypeOf(string(message)); ok {
+		return v1.CeremonyMessage{}, fmt.Errorf("relay: %w", Errorf(string(message), "the reason").With("reason", "early").With("phase", "dealing"))
+	}
+	return v1.CeremonyMessage{Ceremony: repeat(9, 32), Kind: "abort", Member: 2}, nil
+}
+
 // Submit refuses with a code that is the ciphertext's text, if it is one.
 func (f *fake) Submit(ctx context.Context, namespace string, ciphertext []byte) (v1.Transaction, error) {
 	if f.block != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -78,7 +79,7 @@ func (a *api) ceremony(r *http.Request) (answer, error) {
 // what was accepted, not what has become of it since.
 func (a *api) submit(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, func(r *http.Request) (answer, error) {
-		body, err := a.readJSON(w, r)
+		body, err := readJSON(w, r, a.opts.MaxBody)
 		if err != nil {
 			return answer{}, err
 		}
@@ -98,6 +99,30 @@ func (a *api) submit(w http.ResponseWriter, r *http.Request) {
 				ValidUntil: tx.ValidUntil, Receipt: tx.Receipt,
 			},
 		}, nil
+	})
+}
+
+// maxMessageBody is the largest ceremony message in hex, and room for the rest.
+const maxMessageBody = 2*keygen.MaxMessageSize + 1024
+
+// relay passes a ceremony message on. Anyone may send it: what it says is its
+// member's word by the signature, not by who brings it.
+func (a *api) relay(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, func(r *http.Request) (answer, error) {
+		id, err := pathID(r)
+		if err != nil {
+			return answer{}, err
+		}
+		body, err := readJSON(w, r, min(a.opts.MaxBody, maxMessageBody))
+		if err != nil {
+			return answer{}, err
+		}
+		message, err := decodeMessage(body)
+		if err != nil {
+			return answer{}, err
+		}
+		taken, err := a.backend.Relay(r.Context(), v1.Hex(id[:]).String(), message)
+		return answer{status: http.StatusAccepted, body: taken}, err
 	})
 }
 

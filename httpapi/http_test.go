@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -248,6 +250,55 @@ func TestSubmitRefusals(t *testing.T) {
 			t.Errorf("status %d: %s", rec.Code, rec.Body)
 		}
 	})
+}
+
+func relayRequest(id, body string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/v1/ceremonies/"+id+"/messages", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	return r
+}
+
+// A ceremony message is taken with what it was, and refused with a reason.
+func TestRelay(t *testing.T) {
+	d := newDoor(t, Options{})
+	known := repeat(9, 32).String()
+	message := func(text string) string { return fmt.Sprintf(`{"message":"%s"}`, v1.Hex(text)) }
+	for _, tt := range []struct {
+		name, id, body string
+		status         int
+		contains       string
+	}{
+		{"taken", known, message("signed"), 202, `{"ceremony":"` + known + `","kind":"abort","member":2}`},
+		{"not admitted", known, message("not_admitted"), 422, `"reason":"early"`},
+		{"malformed", known, message("malformed_message"), 400, `"code":"malformed_message"`},
+		{"behind", known, message("not_synced"), 503, `"code":"not_synced"`},
+		{"no such ceremony", repeat(1, 32).String(), message("signed"), 404, `"code":"not_found"`},
+		{"not an id", "0x12", message("signed"), 400, `"code":"invalid_id"`},
+		{"not hex", known, `{"message":"signed"}`, 400, `"member":"message"`},
+		{"another member", known, `{"message":"0x","x":""}`, 400, `"code":"malformed_json"`},
+		{"nothing", known, ``, 400, `"code":"malformed_json"`},
+		{"after the object", known, message("signed") + "{}", 400, `"code":"malformed_json"`},
+		{"larger than any", known, message(strings.Repeat("x", keygen.MaxMessageSize+600)), 413, `"code":"body_too_large"`},
+		{"the largest", known, message(strings.Repeat("x", keygen.MaxMessageSize)), 202, `"member":2`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rec := d.do(t, "/v1/ceremonies/{id}/messages", relayRequest(tt.id, tt.body))
+			if rec.Code != tt.status || !strings.Contains(rec.Body.String(), tt.contains) {
+				t.Errorf("status %d, want %d with %s in\n%.300s", rec.Code, tt.status, tt.contains, rec.Body)
+			}
+		})
+	}
+}
+
+// Messages and submissions of one address count together.
+func TestRelayIsRateLimited(t *testing.T) {
+	d := newDoor(t, Options{RatePerMinute: 2})
+	relay := func() int {
+		return d.do(t, "/v1/ceremonies/{id}/messages", relayRequest(repeat(9, 32).String(), `{"message":"0x01"}`)).Code
+	}
+	if got := []int{relay(), d.post(t, submission("x")).Code, relay(), d.post(t, submission("y")).Code}; !slices.Equal(got, []int{202, 202, 429, 429}) {
+		t.Errorf("%v", got)
+	}
 }
 
 // Every code that a backend may give keeps its status, detail and members.

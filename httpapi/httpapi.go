@@ -49,6 +49,10 @@ type Backend interface {
 	Ceremonies(ctx context.Context) (v1.Ceremonies, error)
 	// Ceremony gives one; id is "0x" and 64 digits. Code not_found if unknown.
 	Ceremony(ctx context.Context, id string) (v1.Ceremony, error)
+	// Relay offers a signed ceremony message to the ordered log. id names the
+	// ceremony that it is said in; of a proposal, the one that it follows. Codes
+	// malformed_message, not_admitted, and not_found if the ceremony is unknown.
+	Relay(ctx context.Context, id string, message []byte) (v1.CeremonyMessage, error)
 
 	// Submit admits a ciphertext and gives its receipt. A ciphertext that was
 	// submitted before gets its first receipt again.
@@ -78,7 +82,8 @@ type Options struct {
 	Gatherer prometheus.Gatherer
 	// MaxBody bounds a request's body in bytes; 0 means DefaultMaxBody.
 	MaxBody int64
-	// RatePerMinute bounds the submissions of one address (an IPv6 /64); 0 means no bound.
+	// RatePerMinute bounds the submissions and ceremony messages of one address (an
+	// IPv6 /64), together; 0 means no bound.
 	RatePerMinute int
 	// TrustedProxies are the networks of reverse proxies whose X-Forwarded-For
 	// is believed. Empty: the address of the connection counts.

@@ -58,7 +58,7 @@ var problemTypes = []ProblemType{
 	{
 		Code: v1.CodeMalformedJSON, Status: http.StatusBadRequest, Title: "The body is not the JSON object expected",
 		Meaning: "The body is not one JSON object with exactly the documented members, each once and of its type, and nothing after it.",
-		Mend:    "Send {\"namespace\": \"...\", \"ciphertext\": \"0x...\"} and nothing else. Names are case-sensitive.",
+		Mend:    "Send {\"namespace\": \"...\", \"ciphertext\": \"0x...\"}, for a ceremony message {\"message\": \"0x...\"}, and nothing else. Names are case-sensitive.",
 	}, {
 		Code: v1.CodeMalformedHex, Status: http.StatusBadRequest, Title: "Bytes are not in 0x-hex",
 		Meaning: "A value that stands for bytes is not \"0x\" followed by an even number of lower-case hexadecimal digits.",
@@ -158,6 +158,18 @@ var problemTypes = []ProblemType{
 		Code: v1.CodeAlreadyOrdered, Status: http.StatusConflict, Title: "Ordered before",
 		Meaning: "A block has ordered this ciphertext already, so it can't be ordered again.",
 		Mend:    "Nothing: GET /v1/transactions/{id} says what became of it.",
+	},
+
+	// The ceremony message.
+	{
+		Code: v1.CodeMalformedMessage, Status: http.StatusBadRequest, Title: "The ceremony message can't be read",
+		Meaning: "The bytes are not the canonical encoding of a ceremony message, or too many.",
+		Mend:    "Send the message as 'scrim member' signs it; docs/spec/keygen.md has its form.",
+	}, {
+		Code: v1.CodeNotAdmitted, Status: http.StatusUnprocessableEntity, Title: "The ceremony does not take the message",
+		Meaning: "The message can be read, but no block would take it: it is for another ceremony or phase, is known already, or its signature does not hold.",
+		Mend:    "See GET /v1/ceremonies/{id}. After early send it again later; after duplicate there is nothing to do.",
+		Members: "reason: other_ceremony, kind, member, signature, early, late, over, unasked, duplicate, not_next or other; phase: where the ceremony stands",
 	},
 
 	// The node.

@@ -54,7 +54,9 @@ func (a *api) router() chi.Router {
 			r.Get("/v1/committee", a.get(a.committee))
 			r.Get("/v1/ceremonies", a.get(a.ceremonies))
 			r.Get("/v1/ceremonies/{id}", a.get(a.ceremony))
-			r.With(a.rateLimit()).Post("/v1/transactions", a.submit)
+			limited := r.With(a.rateLimit()) // both count together
+			limited.Post("/v1/transactions", a.submit)
+			limited.Post("/v1/ceremonies/{id}/messages", a.relay)
 			r.Get("/v1/transactions/{id}", a.get(a.transaction))
 			r.Get("/v1/batches", a.getQuery(a.batches))
 			r.Get("/v1/batches/{height}", a.get(a.batch))

@@ -116,6 +116,12 @@ func RecheckTx(s *State, _ *Verifier, tx []byte) error {
 	})
 }
 
+// AdmitMessage says whether the next block could take a ceremony message. Errors wrap
+// those of keygen's State.Admit and BeginRetry.
+func AdmitMessage(s *State, m *keygen.Message) error {
+	return s.ceremonies.admit(s.height+1, m)
+}
+
 func checkTx(s *State, tx []byte, ciphertext func([]byte) error) error {
 	kind, body, err := splitTx(tx)
 	if err != nil {
@@ -127,7 +133,7 @@ func checkTx(s *State, tx []byte, ciphertext func([]byte) error) error {
 	case kindCeremony:
 		m, err := keygen.ParseMessage(body)
 		if err == nil {
-			err = s.ceremonies.admit(s.height+1, m)
+			err = AdmitMessage(s, m)
 		}
 		if err != nil {
 			return reject(codeCeremonyMessage, "%v", err)

@@ -178,6 +178,13 @@ func (c *Client) Ceremony(ctx context.Context, id v1.Hex) (*v1.Ceremony, error) 
 	return get[v1.Ceremony](ctx, c, "/v1/ceremonies/"+id.String(), nil)
 }
 
+// Relay sends a signed ceremony message, in its canonical form. ceremony is the one
+// that it is said in; of a proposal, the one that it follows. It may be repeated
+// until the message is in a block; then Problem not_admitted says duplicate or over.
+func (c *Client) Relay(ctx context.Context, ceremony v1.Hex, message []byte) (*v1.CeremonyMessage, error) {
+	return post[v1.CeremonyMessage](ctx, c, "/v1/ceremonies/"+ceremony.String()+"/messages", v1.MessageRequest{Message: v1.HexOf(message)})
+}
+
 // Export copies the audit bundle to w. It is as long as the chain's history and
 // takes as long as ctx allows. On an error w may hold a part of it.
 func (c *Client) Export(ctx context.Context, w io.Writer) error {

@@ -76,6 +76,7 @@ func TestRequests(t *testing.T) {
 		{"GET /v1/committee", func() (any, error) { return c.Committee(ctx) }},
 		{"GET /v1/ceremonies", func() (any, error) { return c.Ceremonies(ctx) }},
 		{"GET /v1/ceremonies/" + id.String(), func() (any, error) { return c.Ceremony(ctx, id) }},
+		{"POST /v1/ceremonies/" + id.String() + `/messages application/json {"message":"0xab"}`, func() (any, error) { return c.Relay(ctx, id, []byte{0xab}) }},
 		{"GET /v1/export", func() (any, error) { return nil, c.Export(ctx, io.Discard) }},
 	} {
 		_, err := tt.call()

@@ -16,6 +16,8 @@ const (
 	CodeInvalidNamespace     = "invalid_namespace"
 	CodeNamespaceMismatch    = "namespace_mismatch"
 	CodeAlreadyOrdered       = "already_ordered"
+	CodeMalformedMessage     = "malformed_message"
+	CodeNotAdmitted          = "not_admitted"
 	CodeNoCommittee          = "no_committee"
 	CodeMempoolFull          = "mempool_full"
 	CodeRateLimited          = "rate_limited"

@@ -270,3 +270,30 @@ type Fault struct {
 	Height uint64 `json:"height"` // at which it was found
 	Reason string `json:"reason"` // for people
 }
+
+// MessageRequest is the body of POST /v1/ceremonies/{id}/messages.
+type MessageRequest struct {
+	Message Hex `json:"message"` // canonical keygen message, signed by its member
+}
+
+// CeremonyMessage says what a ceremony message was taken for.
+type CeremonyMessage struct {
+	Ceremony Hex    `json:"ceremony"` // 32 bytes: the ceremony that it belongs to; of a proposal, the one that it proposes
+	Kind     string `json:"kind"`     // as package keygen names it
+	Member   uint32 `json:"member"`   // who signed it, from 1
+}
+
+// Why a ceremony message is not admitted: the member reason of the problem not_admitted.
+const (
+	ReasonOtherCeremony = "other_ceremony" // it belongs to another ceremony than the one in the path
+	ReasonKind          = "kind"           // the ceremony takes no messages of this kind
+	ReasonMember        = "member"         // there is no such member
+	ReasonSignature     = "signature"      // it is not signed by its member
+	ReasonEarly         = "early"          // its phase has not begun
+	ReasonLate          = "late"           // its phase is over
+	ReasonOver          = "over"           // the ceremony is over
+	ReasonUnasked       = "unasked"        // the phase has no question to this member
+	ReasonDuplicate     = "duplicate"      // it is in the log already
+	ReasonNotNext       = "not_next"       // a proposal that does not begin the next attempt
+	ReasonOther         = "other"
+)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/ordering/abci"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -74,7 +76,10 @@ func (b backend) Ready(ctx context.Context) v1.Readiness {
 	return r
 }
 
-var errNoCommittee = &httpapi.Error{Code: ordering.CodeNoCommittee}
+var (
+	errNoCommittee = &httpapi.Error{Code: ordering.CodeNoCommittee}
+	errNotSynced   = &httpapi.Error{Code: "not_synced", Detail: "this node still fetches blocks that the other members have; send to another member, or try again"}
+)
 
 func (b backend) EncryptionKeys(context.Context) (v1.EncryptionKeys, error) {
 	s := b.n.state()
@@ -186,6 +191,87 @@ func (b backend) Ceremony(_ context.Context, id string) (v1.Ceremony, error) {
 	return v1.Ceremony{}, httpapi.Errorf("not_found", "no ceremony has the id %s", id)
 }
 
+// Relay offers a ceremony message that somebody has signed by hand.
+func (b backend) Relay(ctx context.Context, id string, wire []byte) (v1.CeremonyMessage, error) {
+	if b.n.comet.CatchingUp() {
+		return v1.CeremonyMessage{}, errNotSynced
+	}
+	m, err := admitMessage(b.n.state(), id, wire)
+	if err != nil {
+		return v1.CeremonyMessage{}, err
+	}
+	verdict := make(chan error, 1)
+	err = b.n.comet.Submit(ordering.CeremonyTx(wire), func(err error) { verdict <- err })
+	if errors.Is(err, abci.ErrMempoolFull) {
+		return v1.CeremonyMessage{}, &httpapi.Error{Code: "mempool_full", Detail: "too much waits to be ordered; try again shortly", RetryAfter: time.Second}
+	}
+	if err != nil {
+		return v1.CeremonyMessage{}, err
+	}
+	select {
+	case err = <-verdict:
+	case <-ctx.Done():
+		return v1.CeremonyMessage{}, ctx.Err()
+	}
+	if err != nil { // a block has come in between
+		return v1.CeremonyMessage{}, notAdmitted(b.n.state(), err)
+	}
+	return v1.CeremonyMessage{Ceremony: v1.HexOf(m.Ceremony[:]), Kind: m.Kind.String(), Member: m.Member}, nil
+}
+
+// admitMessage reads a message that is sent to the ceremony with the id, and says whether
+// the next block could take it.
+func admitMessage(s *ordering.State, id string, wire []byte) (*keygen.Message, error) {
+	m, err := keygen.ParseMessage(wire)
+	if err != nil {
+		return nil, httpapi.Errorf("malformed_message", "%v", err)
+	}
+	is := func(t *keygen.Terms) bool { hash := t.Hash(); return v1.Hex(hash[:]).String() == id }
+	current := s.Ceremony()
+	switch {
+	case is(current.Terms()):
+		err = ordering.AdmitMessage(s, m)
+	case slices.ContainsFunc(s.PastCeremonies(), func(r *keygen.Record) bool { return is(r.Terms) }):
+		err = fmt.Errorf("%w: attempt %d has begun since", keygen.ErrOver, current.Terms().Attempt)
+	default:
+		return nil, httpapi.Errorf("not_found", "no ceremony has the id %s", id)
+	}
+	if err != nil {
+		return nil, notAdmitted(s, err)
+	}
+	return m, nil
+}
+
+func notAdmitted(s *ordering.State, err error) error {
+	return httpapi.Errorf("not_admitted", "%s", strings.TrimPrefix(err.Error(), "keygen: ")).
+		With("reason", admitReason(err)).With("phase", s.Ceremony().Phase().String())
+}
+
+// admitReason is the word for machines.
+func admitReason(err error) string {
+	for _, r := range []struct {
+		err    error
+		reason string
+	}{
+		{keygen.ErrSignature, v1.ReasonSignature},
+		{keygen.ErrRetry, v1.ReasonNotNext},
+		{keygen.ErrTerms, v1.ReasonNotNext},
+		{keygen.ErrOtherCeremony, v1.ReasonOtherCeremony},
+		{keygen.ErrKind, v1.ReasonKind},
+		{keygen.ErrMember, v1.ReasonMember},
+		{keygen.ErrEarly, v1.ReasonEarly},
+		{keygen.ErrLate, v1.ReasonLate},
+		{keygen.ErrOver, v1.ReasonOver},
+		{keygen.ErrUnasked, v1.ReasonUnasked},
+		{keygen.ErrDuplicate, v1.ReasonDuplicate},
+	} {
+		if errors.Is(err, r.err) {
+			return r.reason
+		}
+	}
+	return v1.ReasonOther
+}
+
 // pastCeremony is a ceremony that came to nothing, as the chain remembers it: without the
 // matrix, with the blame.
 func pastCeremony(r *keygen.Record) (v1.Ceremony, error) {
@@ -266,7 +352,7 @@ func (b backend) submit(ctx context.Context, namespace string, wire []byte) (v1.
 		return v1.Transaction{}, httpapi.Errorf("namespace_mismatch", "the ciphertext is sealed for namespace %q, the request says %q; they must be the same", ct.Header().Namespace, namespace)
 	}
 	if b.n.comet.CatchingUp() {
-		return v1.Transaction{}, &httpapi.Error{Code: "not_synced", Detail: "this node still fetches blocks that the other members have; send to another member, or try again"}
+		return v1.Transaction{}, errNotSynced
 	}
 	_, rejected := ordering.Admit(b.n.state(), b.n.verifier, wire)
 	ordered := hasCode(rejected, ordering.CodeAlreadyOrdered)
