@@ -19,7 +19,7 @@ func newMember() *cobra.Command {
 	return group("member", "Be a committee member: keys, terms, a ceremony, and what came of it",
 		newMemberInit(), newMemberCard(),
 		group("terms", "Draw up, read and sign the terms of a ceremony", newTermsDraft(), newTermsShow(), newTermsSign()),
-		newPreflight(), newMemberStatus(), newMemberVerify(), newConfirmStored())
+		newPreflight(), newMemberStatus(), newAbort(), newRetry(), newAccept(), newReject(), newMemberVerify(), newConfirmStored())
 }
 
 func newCommittee() *cobra.Command {

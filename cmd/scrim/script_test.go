@@ -37,7 +37,9 @@ func TestScripts(t *testing.T) {
 // another committee of the same chain. $TERMS is the terms hash.
 //
 // $RESPONDING and $FAILED are nodes whose ceremony is not over, and has failed; $LATE's
-// clock is wrong, and it is not synced. The homes alice and bob are theirs, with the share;
+// clock is wrong, and it is not synced. Those that vote.txt votes at are its own: $DYING,
+// where carol has asked to abort, $OVER, where nobody has dealt, and $PROPOSED, where carol and
+// dave have accepted a second attempt, $PROPOSAL, with more time for dealing. The homes alice and bob are theirs, with the share;
 // terms.json has all consents, terms-partial.json alice's only, cert.hex is the certificate.
 func TestScriptsWithNodes(t *testing.T) {
 	c := wallettest.NewCommittee(t, "script-test")
@@ -47,11 +49,22 @@ func TestScriptsWithNodes(t *testing.T) {
 	responding.State, responding.Height = c.Ceremony(t, keygen.PhaseResponding), 2
 	failed := c.Member(1)
 	failed.State, failed.Height = failedCeremony(t, c.Certificate.Terms), 6
+	dying, over, proposed := c.Member(1), c.Member(1), c.Member(2)
+	dying.State, dying.Height = vote(t, c, c.Ceremony(t, keygen.PhaseResponding), keygen.KindAbort, 3), 2
+	over.State, over.Height = failed.State, 6
+	longer := failed.State.Terms().Retry(1000)
+	longer.Phases.Deal = 70
+	proposed.State, proposed.Height = vote(t, c, propose(t, c, failed.State, longer), keygen.KindConsent, 3, 4), 7
 	late := c.Member(2)
 	late.Now = func() time.Time { return time.Now().Add(-time.Minute) }
 	late.Reasons = []v1.Reason{{Code: "catching_up", Detail: "the node still fetches blocks"}}
 	terms := c.Certificate.Terms.Hash()
+	proposal := longer.Hash()
 	runScripts(t, "testdata/nodes", map[string]string{
+		"DYING":      dying.Serve(t),
+		"OVER":       over.Serve(t),
+		"PROPOSED":   proposed.Serve(t),
+		"PROPOSAL":   v1.Hex(proposal[:]).String(),
 		"ALICE":      c.Member(1).Serve(t),
 		"BOB":        c.Member(2).Serve(t),
 		"MALLORY":    mallory.Serve(t),
@@ -69,6 +82,33 @@ func failedCeremony(t *testing.T, terms *keygen.Terms) *keygen.State {
 	for h := uint64(1); err == nil && !s.Done(); h++ {
 		s, _, err = keygen.Step(s, keygen.Event{Height: h})
 	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// vote gives the state after the members have said what they think.
+func vote(t *testing.T, c *wallettest.Committee, s *keygen.State, k keygen.Kind, members ...uint32) *keygen.State {
+	for _, member := range members {
+		m, err := keygen.Vote(c.Secret(member), s.Terms(), k)
+		if err == nil {
+			s, _, err = keygen.Step(s, keygen.Event{Height: s.Height(), Message: m})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// propose begins another attempt, which dave proposes.
+func propose(t *testing.T, c *wallettest.Committee, failed *keygen.State, terms *keygen.Terms) *keygen.State {
+	m, err := keygen.ProposeRetry(c.Secret(4), terms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := keygen.BeginRetry(failed, failed.Height()+1, m)
 	if err != nil {
 		t.Fatal(err)
 	}

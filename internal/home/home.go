@@ -28,6 +28,7 @@ import (
 // Names of files in a home; the secrets' places can be configured.
 const (
 	ConfigName   = "config.toml"
+	GenesisName  = "genesis.json" // the chain's beginning, the same file at every member
 	CardName     = "member.json"  // the member's public card
 	MemberName   = "member.age"   // the member's secret keys
 	ShareName    = "shares"       // folder of ceremony seeds and key shares

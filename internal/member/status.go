@@ -64,10 +64,11 @@ func (s *Status) next() string {
 	case v1.CeremonySucceeded:
 		return "scrim member verify --node " + s.Node + ", publish the terms hash, copy the share file to a second medium, and: scrim member confirm-stored COPY"
 	case v1.CeremonyFailed, v1.CeremonyAborted, v1.CeremonyRejected:
-		return fmt.Sprintf("settle with those who are blamed what went wrong; then all members set ceremony.attempts to %d (SCRIM_CEREMONY_ATTEMPTS=%d) and restart their nodes. "+
-			"If one is gone for good, a new chain is needed: scrim member terms draft --chain-id NEW ...", c.Attempt+1, c.Attempt+1)
+		return fmt.Sprintf("settle with those who are blamed what went wrong; then one of you: scrim member retry --node %s, and all: scrim member accept. "+
+			"Or all members set ceremony.attempts to %d (SCRIM_CEREMONY_ATTEMPTS=%d) and restart their nodes. "+
+			"If one is gone for good, a new chain is needed: scrim member terms draft --chain-id NEW ...", s.Node, c.Attempt+1, c.Attempt+1)
 	}
-	if len(c.Waiting) == 0 {
+	if len(c.Waiting) == 0 && !s.mayAbort() {
 		return "nothing to type; the ceremony begins after height " + fmt.Sprint(c.StartHeight-1) + " when enough members are connected. Keep the node running"
 	}
 	var others []string
@@ -79,13 +80,25 @@ func (s *Status) next() string {
 			others = append(others, name)
 		}
 	}
-	if awaited && c.Phase == keygen.PhaseProposed.String() {
-		return "your consent to the terms is awaited: compare their hash with the other members' by voice"
+	switch {
+	case c.Phase == keygen.PhaseProposed.String() && (awaited || s.own == ""):
+		return "all members have to answer: compare the terms hash with the others' by voice, then: scrim member accept --node " + s.Node + ", or: scrim member reject --node " + s.Node
+	case c.Phase == keygen.PhaseProposed.String():
+		return "nothing to type; ask " + strings.Join(others, ", ") + " to answer: scrim member accept"
+	case s.mayAbort():
+		return s.names(c.Aborting) + " asked to end this ceremony; to agree: scrim member abort --node " + s.Node + ". To go on, keep the node running"
 	}
 	if awaited {
 		return "your own message is awaited: your node sends it by itself; if it does not run, scrimd start, and look into its log"
 	}
 	return "nothing to type; keep the node running, and ask " + strings.Join(others, ", ") + " to start theirs"
+}
+
+// mayAbort says whether others have asked to abort, and the member who asks could too.
+func (s *Status) mayAbort() bool {
+	c := &s.Ceremony
+	asked := slices.ContainsFunc(c.Aborting, func(j uint32) bool { return s.name(j) == s.own })
+	return len(c.Aborting) > 0 && !asked && slices.Contains(abortable, c.Phase)
 }
 
 func (s *Status) name(index uint32) string {

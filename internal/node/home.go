@@ -23,8 +23,7 @@ import (
 //	shares/        ceremony seeds and key shares, encrypted likewise
 //	comet/         CometBFT's blocks, votes and peers; never restore it from a copy
 const (
-	genesisName = "genesis.json"
-	cometName   = "comet"
+	cometName = "comet"
 
 	// IdentityName is where InitHome puts a new age identity if no other place is named.
 	IdentityName = home.IdentityName
@@ -37,7 +36,7 @@ var ErrInitialised = home.ErrInitialised
 func (c *Config) File() string { return filepath.Join(c.Home, home.ConfigName) }
 
 // GenesisFile returns the path of genesis.json.
-func (c *Config) GenesisFile() string { return filepath.Join(c.Home, genesisName) }
+func (c *Config) GenesisFile() string { return filepath.Join(c.Home, home.GenesisName) }
 
 // CardFile returns the path of member.json.
 func (c *Config) CardFile() string { return c.home().CardFile() }

@@ -104,7 +104,7 @@ type Member struct {
 	index     uint32
 	Height    uint64
 	Now       func() time.Time // the node's clock
-	State     *keygen.State    // of the ceremony; the end of it by default
+	State     *keygen.State    // of the ceremony; the end of it by default; Relay changes it
 	Reasons   []v1.Reason      // for not being ready
 
 	mu      sync.Mutex
@@ -134,7 +134,7 @@ func (m *Member) Serve(t testing.TB) string {
 
 // Limits is part of httpapi.Backend.
 func (m *Member) Limits(context.Context) v1.Limits {
-	l := v1.Limits{ChainID: m.committee.Certificate.Terms.ChainID, Height: m.Height, MaxValidity: 1000, MaxSizeClass: 9}
+	l := v1.Limits{ChainID: m.committee.Certificate.Terms.ChainID, Height: m.height(), MaxValidity: 1000, MaxSizeClass: 9}
 	if m.LieLimits != nil {
 		m.LieLimits(&l)
 	}
@@ -143,13 +143,13 @@ func (m *Member) Limits(context.Context) v1.Limits {
 
 // Health is part of httpapi.Backend.
 func (m *Member) Health(context.Context) v1.Health {
-	t := m.State.Terms()
-	return v1.Health{Status: "ok", ChainID: t.ChainID, Node: t.Members[m.index-1].Name, Height: m.Height, Version: "v0.0.0-test", Time: v1.TimeOf(m.Now())}
+	t := m.ceremony().Terms()
+	return v1.Health{Status: "ok", ChainID: t.ChainID, Node: t.Members[m.index-1].Name, Height: m.height(), Version: "v0.0.0-test", Time: v1.TimeOf(m.Now())}
 }
 
 // Ready is part of httpapi.Backend.
 func (m *Member) Ready(context.Context) v1.Readiness {
-	return v1.Readiness{Ready: len(m.Reasons) == 0, Height: m.Height, Peers: 3, Reasons: append([]v1.Reason{}, m.Reasons...)}
+	return v1.Readiness{Ready: len(m.Reasons) == 0, Height: m.height(), Peers: 3, Reasons: append([]v1.Reason{}, m.Reasons...)}
 }
 
 // Ceremonies is part of httpapi.Backend.
@@ -159,8 +159,12 @@ func (m *Member) Ceremonies(ctx context.Context) (v1.Ceremonies, error) {
 }
 
 // Ceremony is part of httpapi.Backend.
-func (m *Member) Ceremony(context.Context, string) (v1.Ceremony, error) {
-	t, status, id := m.State.Terms(), m.State.Status(), m.State.Terms().Hash()
+func (m *Member) Ceremony(_ context.Context, wanted string) (v1.Ceremony, error) {
+	state := m.ceremony()
+	t, status, id := state.Terms(), state.Status(), state.Ceremony()
+	if wanted != "" && wanted != v1.Hex(id[:]).String() {
+		return v1.Ceremony{}, httpapi.Errorf(v1.CodeNotFound, "unknown")
+	}
 	terms, err := t.MarshalBinary()
 	if err != nil {
 		return v1.Ceremony{}, err
@@ -171,13 +175,16 @@ func (m *Member) Ceremony(context.Context, string) (v1.Ceremony, error) {
 			Members: uint32(t.N()), Outcome: v1.CeremonyRunning, Phase: status.Phase, StartHeight: t.StartHeight, Deadline: &deadline},
 		ChainID: t.ChainID, Waiting: status.Waiting, Aborting: status.Aborting, Blame: []v1.Fault{}, Evidence: []v1.Hex{}, Terms: terms,
 	}
-	if m.State.Done() {
+	if state.Done() {
 		out.Outcome, out.Deadline, out.EndedIn = v1.CeremonyFailed, nil, &status.EndedIn
 	}
-	if m.State.Phase() == keygen.PhaseAborted {
+	switch state.Phase() {
+	case keygen.PhaseAborted:
 		out.Outcome = v1.CeremonyAborted
+	case keygen.PhaseRejected:
+		out.Outcome = v1.CeremonyRejected
 	}
-	if c := m.State.Certificate(); c != nil {
+	if c := state.Certificate(); c != nil {
 		out.Outcome = v1.CeremonySucceeded
 		if out.Certificate, err = c.MarshalBinary(); err != nil {
 			return v1.Ceremony{}, err
@@ -187,10 +194,49 @@ func (m *Member) Ceremony(context.Context, string) (v1.Ceremony, error) {
 		out.Status = append(out.Status, v1.CeremonyMember{Index: one.Index, Name: one.Name, Identity: v1.HexOf(t.Members[i].Identity), Consent: one.Consent, Deal: one.Deal,
 			Response: one.Response, Justification: one.Justification, Certification: one.Certification, Stored: one.Stored, Qualified: one.Qualified})
 	}
-	for _, f := range m.State.Blame() {
+	for _, f := range state.Blame() {
 		out.Blame = append(out.Blame, v1.Fault{Member: f.Member, Phase: f.Phase.String(), Height: f.Height, Reason: f.String()})
 	}
 	return out, nil
+}
+
+// ceremony is the state that counts now.
+func (m *Member) ceremony() *keygen.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.State
+}
+
+func (m *Member) height() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.Height
+}
+
+// Relay is part of httpapi.Backend: what the ceremony takes is in the next block at once.
+func (m *Member) Relay(_ context.Context, id string, wire []byte) (v1.CeremonyMessage, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	message, err := keygen.ParseMessage(wire)
+	if err != nil {
+		return v1.CeremonyMessage{}, httpapi.Errorf(v1.CodeMalformedMessage, "%v", err)
+	}
+	current := m.State.Ceremony()
+	if id != v1.Hex(current[:]).String() {
+		return v1.CeremonyMessage{}, httpapi.Errorf(v1.CodeNotFound, "unknown")
+	}
+	next := m.State
+	if message.Kind == keygen.KindProposal {
+		next, err = keygen.BeginRetry(m.State, m.Height+1, message)
+	} else {
+		next, _, err = keygen.Step(m.State, keygen.Event{Height: m.Height + 1, Message: message})
+	}
+	if err != nil {
+		return v1.CeremonyMessage{}, httpapi.Errorf(v1.CodeNotAdmitted, "%v", err)
+	}
+	m.State = next
+	m.Height++
+	return v1.CeremonyMessage{Ceremony: v1.HexOf(message.Ceremony[:]), Kind: message.Kind.String(), Member: message.Member}, nil
 }
 
 // EncryptionKeys is part of httpapi.Backend.
