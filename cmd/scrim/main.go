@@ -4,6 +4,7 @@
 //	scrim tx watch ID                                        wait, and check what was opened
 //	scrim audit bundle.jsonl                                 replay an exported run, offline
 //	scrim member init|terms|preflight|status|verify ...      agree on a committee, follow its ceremony
+//	scrim member abort|retry|accept|reject                   say something in it by hand
 //	scrim committee assemble FILE...                         put the members' signed terms together
 //
 // Exit codes: 0 done, 1 failed, 64 wrong usage. Those of 'scrim audit' and 'scrim

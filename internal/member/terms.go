@@ -6,6 +6,7 @@
 //	genesis, err := member.Assemble(params, files)                  // with the consent of all
 //	checks := (&member.Preflight{...}).Run(ctx)                     // ok, warn, fail
 //	err := member.Status{...}.Write(os.Stdout)                      // who has done what, what to type next
+//	ballot, err := (&member.Voter{...}).Prepare(ctx, keygen.KindAbort) // signed, not sent: Voter.Cast sends it
 //
 // What a file or a node says is believed only as far as a signature proves it: cards
 // are signed by their member, terms by all of them, certificates by the committee.
