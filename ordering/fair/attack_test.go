@@ -385,3 +385,36 @@ func TestParams(t *testing.T) {
 		}
 	}
 }
+
+// What is not promised, kept here so that nobody believes it: where the honest members are split, whoever picks n-f of
+// the logs picks the order. Every one of the three blocks is valid.
+func TestProposerPicksTheOrderOfSplitPairs(t *testing.T) {
+	p := DefaultParams(4)
+	logs := map[int][]int{0: {1, 2}, 1: {1, 2}, 2: {2, 1}, 3: {2, 1}}
+	without := func(member int) map[int][]int {
+		chunks := map[int][]int{}
+		for m, log := range logs {
+			if m != member {
+				chunks[m] = log
+			}
+		}
+		return chunks
+	}
+	one, two := 0, 0
+	for beacon := range byte(100) {
+		if got := flat(p, newChain(t, p).step(without(3)), [32]byte{beacon}); !slices.Equal(got, []int{1, 2}) {
+			t.Errorf("without member 3: %v", got)
+		}
+		if got := flat(p, newChain(t, p).step(without(0)), [32]byte{beacon}); !slices.Equal(got, []int{2, 1}) {
+			t.Errorf("without member 0: %v", got)
+		}
+		if flat(p, newChain(t, p).step(logs), [32]byte{beacon})[0] == 1 {
+			one++
+		} else {
+			two++
+		}
+	}
+	if one == 0 || two == 0 {
+		t.Errorf("with all logs the beacon should decide: %d to %d", one, two)
+	}
+}
