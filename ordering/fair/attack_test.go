@@ -418,3 +418,21 @@ func TestProposerPicksTheOrderOfSplitPairs(t *testing.T) {
 		t.Errorf("with all logs the beacon should decide: %d to %d", one, two)
 	}
 }
+
+// What became known only after an id was solid does not delay it, and is not drawn into its forced frame, although a
+// chain of edges leads from it to that id. Else an endless chain would make endless frames.
+func TestForcedFrameLeavesNewcomersOut(t *testing.T) {
+	const b, d, c, u = 1, 2, 3, 4 // u -> c -> d -> b; u never becomes solid
+	p := DefaultParams(4)
+	chain := newChain(t, p)
+	chain.step(map[int][]int{0: {u, c, d, b}, 1: {d, b}, 2: {b}, 3: {}}) // b solid, d non-blank
+	chain.step(map[int][]int{0: {}, 1: {}, 2: {c}, 3: {u, c, d}})        // c non-blank only now, c and d solid
+	want := map[uint64][]int{5: {d, b}, 6: {c}}
+	for chain.s.Height() < 8 {
+		dec := chain.step(nil)
+		got := flat(p, dec, [32]byte{})
+		if !slices.Equal(got, want[chain.s.Height()]) || len(dec.Frames) > 0 && !dec.Frames[0].Forced {
+			t.Errorf("height %d: %v", chain.s.Height(), decisionText(p, dec, [32]byte{}))
+		}
+	}
+}

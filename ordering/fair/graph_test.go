@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"testing"
 )
 
@@ -96,6 +97,11 @@ func TestWideGraphs(t *testing.T) {
 			}
 		}
 
+		for _, c := range f.order(p, ties{rank: g.all(), limit: 2}) {
+			if len(c) > 2 {
+				checkByScore(t, g, idInts(c))
+			}
+		}
 		var order []int
 		for _, c := range f.Order(p, [32]byte{1}) {
 			largest = max(largest, len(c))
@@ -121,6 +127,25 @@ func TestWideGraphs(t *testing.T) {
 	}
 }
 
+// checkByScore checks that a component stands in the order of strong edges out less strong edges in, then of rank.
+func checkByScore(t *testing.T, g *graph, comp []int) {
+	t.Helper()
+	score := map[int]int{}
+	for _, x := range comp {
+		for _, y := range comp {
+			if g.out[x].has(y) {
+				score[x]++
+				score[y]--
+			}
+		}
+	}
+	for i := 1; i < len(comp); i++ {
+		if a, b := comp[i-1], comp[i]; score[a] < score[b] || score[a] == score[b] && a > b {
+			t.Fatalf("%d with score %d before %d with score %d", a, score[a], b, score[b])
+		}
+	}
+}
+
 // Above the limit the Copeland score decides: strong edges out less in, then the key.
 func TestLargeComponentsByCopelandScore(t *testing.T) {
 	p := DefaultParams(4)
@@ -137,37 +162,11 @@ func TestLargeComponentsByCopelandScore(t *testing.T) {
 	if len(comps) != 1 || len(comps[0]) != m {
 		t.Fatalf("%d components", len(comps))
 	}
-	beats := func(x, y int) bool {
-		return weightOf(f.Logs, x, y) >= p.Tau() && weightOf(f.Logs, y, x) <= p.Rho()
-	}
-	score := make([]int, m)
-	for x := range m {
-		for y := range m {
-			if beats(x, y) {
-				score[x]++
-				score[y]--
-			}
-		}
-	}
-	ties := bruteTies([32]byte{7})
-	want := make([]int, m)
-	for x := range m {
-		want[x] = x
-	}
-	slices.SortFunc(want, func(a, b int) int {
-		switch {
-		case score[a] != score[b]:
-			return score[b] - score[a]
-		case ties.id(a, b):
-			return -1
-		default:
-			return 1
-		}
-	})
-	if got := idInts(comps[0]); !slices.Equal(got, want) {
+	g := strongEdges(m, f.Logs, p.Tau(), p.Rho())
+	if got, want := idInts(comps[0]), g.copeland(g.all(), keyRanks(m, 7)); !slices.Equal(got, want) {
 		t.Errorf("order %v, want %v", got[:10], want[:10])
 	}
-	// One id fewer is ordered by ranked pairs, which puts the larger margins first.
+	// One id fewer is ordered by ranked pairs.
 	f = &Frame{IDs: f.IDs[:m-1], Logs: make([][]uint32, 4)}
 	for x := range m - 1 {
 		for i := range 3 {
@@ -175,10 +174,25 @@ func TestLargeComponentsByCopelandScore(t *testing.T) {
 		}
 	}
 	comps = f.Order(p, [32]byte{7})
-	g := strongEdges(m-1, f.Logs, p.Tau(), p.Rho())
-	if copeland := g.copeland(g.all(), make([]int, m-1)); len(comps) != 1 || slices.Equal(copeland, idInts(comps[0])) {
+	g = strongEdges(m-1, f.Logs, p.Tau(), p.Rho())
+	if score := g.copeland(g.all(), keyRanks(m-1, 7)); len(comps) != 1 || slices.Equal(score, idInts(comps[0])) {
 		t.Error("a component of the limit's size is ordered by score")
 	}
+}
+
+// keyRanks are the ranks of the ids 0..m-1 under a beacon, from the brute force's keys.
+func keyRanks(m int, beacon byte) []int {
+	byKey := make([]int, m)
+	for x := range m {
+		byKey[x] = x
+	}
+	ties := bruteTies([32]byte{beacon})
+	sort.Slice(byKey, func(i, j int) bool { return ties.id(byKey[i], byKey[j]) })
+	rank := make([]int, m)
+	for r, x := range byKey {
+		rank[x] = r
+	}
+	return rank
 }
 
 func (g *graph) all() (xs []int) {
@@ -186,14 +200,4 @@ func (g *graph) all() (xs []int) {
 		xs = append(xs, x)
 	}
 	return xs
-}
-
-func weightOf(logs [][]uint32, x, y int) (w int) {
-	for _, log := range logs {
-		ix, iy := slices.Index(log, uint32(x)), slices.Index(log, uint32(y))
-		if ix >= 0 && (iy < 0 || ix < iy) {
-			w++
-		}
-	}
-	return w
 }

@@ -329,3 +329,66 @@ func TestLogsHaveNoRank(t *testing.T) {
 		}
 	}
 }
+
+// Frames full of cycles, with logs that lack some ids, so that margins, votes and keys all have to decide.
+func TestCyclesAgainstBruteForce(t *testing.T) {
+	sizes := map[int]int{}
+	for seed := range runs(t, 12_000) {
+		rng := rand.New(rand.NewPCG(uint64(seed), 9))
+		p := DefaultParams(7 + rng.IntN(8))
+		p.Faulty = 1 + rng.IntN(p.Faulty)
+		p.Solid = min(2*p.Faulty+1+rng.IntN(2), p.Quorum())
+		p.Agreement = p.Members - (p.Solid+1)/2 + 1
+		if err := p.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		m := 3 + rng.IntN(6)
+		start := rng.Perm(m)
+		chunks := every(p.Members)
+		for i := range min(p.Solid+rng.IntN(3), p.Members) { // the others are silent: then a majority is enough for an edge
+			k := rng.IntN(m)
+			log := slices.Concat(start[k:], start[:k])
+			for range rng.IntN(4) {
+				a, b := rng.IntN(m), rng.IntN(m)
+				log[a], log[b] = log[b], log[a]
+			}
+			if rng.IntN(2) == 0 {
+				log = log[:m-rng.IntN(m)]
+			}
+			chunks[i] = log
+		}
+		beacon := [32]byte{byte(seed), byte(seed >> 8)}
+		d := compareHeight(t, newChain(t, p), newBrute(ruleOf(p)), chunks, beacon)
+		for i := range d.Frames {
+			for _, c := range d.Frames[i].Order(p, beacon) {
+				sizes[min(len(c), 4)]++
+			}
+		}
+	}
+	if sizes[1] == 0 || sizes[3] == 0 || sizes[4] == 0 {
+		t.Errorf("component sizes %v", sizes)
+	}
+	t.Log("component sizes", sizes)
+}
+
+// Two cycles between which nothing is decided: the one with the smallest key of all is first.
+func TestTwoCyclesAgainstBruteForce(t *testing.T) {
+	p := DefaultParams(7)
+	a, b := [][]int{{1, 2, 3}, {2, 3, 1}, {3, 1, 2}}, [][]int{{4, 5, 6}, {5, 6, 4}, {6, 4, 5}}
+	chunks := every(7)
+	for i := range 3 {
+		chunks[i], chunks[3+i] = slices.Concat(a[i], b[i]), slices.Concat(b[i], a[i])
+	}
+	first := map[int]int{}
+	for beacon := range byte(60) {
+		d := compareHeight(t, newChain(t, p), newBrute(ruleOf(p)), chunks, [32]byte{beacon})
+		comps := d.Frames[0].Order(p, [32]byte{beacon})
+		if len(comps) != 2 || len(comps[0]) != 3 {
+			t.Fatalf("components %v", ints(comps))
+		}
+		first[idInt(comps[0][0])/4]++
+	}
+	if first[0] == 0 || first[1] == 0 {
+		t.Errorf("the beacon does not decide: %v", first)
+	}
+}

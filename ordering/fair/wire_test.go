@@ -157,6 +157,9 @@ func TestNewSection(t *testing.T) {
 
 func TestParseSectionRefuses(t *testing.T) {
 	c := grown(t)
+	for range 3 { // so that a statement can be too old
+		c.step(nil)
+	}
 	good, err := section(c).MarshalBinary()
 	if err != nil {
 		t.Fatal(err)
@@ -184,9 +187,31 @@ func TestParseSectionRefuses(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}
+	two := &Section{Height: c.s.Height() + 1, Entries: []Announcement{c.announce(0), c.announce(2)}}
+	b := two.mustMarshal()
+	head, one, three := b[:4:4], b[5:5+sectionEntrySize], b[5+sectionEntrySize:]
+	for name, b := range map[string][]byte{
+		"a member twice":    slices.Concat(head, []byte{3}, one, one, three),
+		"a member too late": slices.Concat(head, []byte{2}, three, one),
+	} {
+		if _, err := ParseSection(c.s, testChain, b); !errors.Is(err, ErrEncoding) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := ParseSection(c.s, testChain, slices.Concat(head, []byte{2}, one, three)); err != nil {
+		t.Error(err)
+	}
 	if _, err := ParseSection(c.s, "", good); !errors.Is(err, ErrInvalid) {
 		t.Errorf("no chain id: %v", err)
 	}
+}
+
+func (c *Section) mustMarshal() []byte {
+	b, err := c.MarshalBinary()
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 func TestStatements(t *testing.T) {
@@ -322,7 +347,8 @@ func TestParseStateRefuses(t *testing.T) {
 		"solid in no time":  func(b []byte) []byte { b[ids+55] ^= 2; return b },
 		"other members":     func(b []byte) []byte { b[logs-1]++; return b },
 		"a head of nothing": func(b []byte) []byte { clear(b[logs : logs+32]); return b },
-		"more than it has":  func(b []byte) []byte { clear(b[logs+32 : logs+40]); return b },
+		"none of one":       func(b []byte) []byte { clear(b[logs+32 : logs+40]); return b },
+		"more than it has":  func(b []byte) []byte { b[logs+39] = 1; return b },
 		"an index twice":    func(b []byte) []byte { copy(b[logs+44:logs+48], b[logs+48:logs+52]); return b },
 		"index out of range": func(b []byte) []byte {
 			b[logs+44] = 1
@@ -379,7 +405,12 @@ func TestFramesGoThroughTheWire(t *testing.T) {
 		"ids out of order": func(b []byte) []byte { b[6] = 1; return b },
 		"an unsolid id":    func(b []byte) []byte { return (&Frame{IDs: f.IDs[:1], Logs: make([][]uint32, 7)}).mustMarshal() },
 		"no ids":           func(b []byte) []byte { return (&Frame{Logs: make([][]uint32, 7)}).mustMarshal() },
-		"six logs":         func(b []byte) []byte { return (&Frame{IDs: f.IDs, Logs: f.Logs[:6]}).mustMarshal() },
+		"an id twice in a log": func(b []byte) []byte {
+			logs := slices.Clone(f.Logs)
+			logs[3] = append(slices.Clone(logs[3]), logs[3][0])
+			return (&Frame{IDs: f.IDs, Logs: logs}).mustMarshal()
+		},
+		"six logs": func(b []byte) []byte { return (&Frame{IDs: f.IDs, Logs: f.Logs[:6]}).mustMarshal() },
 	} {
 		if _, err := ParseFrame(p, change(bytes.Clone(b))); !errors.Is(err, ErrEncoding) {
 			t.Errorf("%s: %v", name, err)
