@@ -112,7 +112,7 @@ func BenchmarkOrder(b *testing.B) {
 // The final order of a frame that is one cycle: ranked pairs up to 512 ids, then Copeland's score.
 func BenchmarkOrderCycle(b *testing.B) {
 	for _, n := range benchMembers {
-		for _, m := range []int{100, 512, 513, 10_000} {
+		for _, m := range []int{100, 350, 512, 513, 10_000} {
 			b.Run(fmt.Sprintf("n=%d/ids=%d", n, m), func(b *testing.B) {
 				log := benchLogs(1, m)[0]
 				logs := make([][]int, n)
