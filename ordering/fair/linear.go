@@ -45,10 +45,7 @@ func (f *Frame) Order(p Params, beacon [32]byte) []Component {
 	for i, id := range f.IDs {
 		keys[i] = sha256.Sum256(append(prefix[:len(prefix):len(prefix)], id[:]...))
 	}
-	rank := ranks(keys)
-	return f.order(p, ties{rank: rank, limit: maxRanked, edge: func(a, b edge) int {
-		return cmp.Or(cmp.Compare(rank[a.x], rank[b.x]), cmp.Compare(rank[a.y], rank[b.y]))
-	}})
+	return f.order(p, ties{rank: ranks(keys), limit: maxRanked})
 }
 
 // ranks gives each vertex its place in the order of the keys.
@@ -67,9 +64,9 @@ func ranks(keys [][sha256.Size]byte) []int {
 
 // ties decides where the logs do not.
 type ties struct {
-	rank  []int // of a vertex; the lower one is first
-	edge  func(a, b edge) int
-	limit int // size of the largest component for ranked pairs
+	rank  []int               // of a vertex; the lower one is first
+	edge  func(a, b edge) int // nil: by the rank of x, then of y
+	limit int                 // size of the largest component for ranked pairs
 }
 
 // edge is a strong edge with its votes for and against.
@@ -90,23 +87,28 @@ func (f *Frame) order(p Params, t ties) []Component {
 	return out
 }
 
-// positions gives for each log the place of every vertex, from 1; 0 if it does not hold it.
+// positions gives for each vertex its place in every log, from 1; 0 if the log does not hold it.
 func (f *Frame) positions() [][]uint32 {
-	pos := make([][]uint32, len(f.Logs))
+	pos := make([][]uint32, len(f.IDs))
+	n := len(f.Logs)
+	all := make([]uint32, n*len(f.IDs))
+	for x := range pos {
+		pos[x] = all[x*n : (x+1)*n]
+	}
 	for i, log := range f.Logs {
-		pos[i] = make([]uint32, len(f.IDs))
 		for at, x := range log {
-			pos[i][x] = uint32(at) + 1
+			pos[x][i] = uint32(at) + 1
 		}
 	}
 	return pos
 }
 
-// votes counts the logs that say x before y, and y before x. A log that holds only one of them says that one.
-func votes(pos [][]uint32, x, y int) (forward, backward int) {
-	for _, p := range pos {
+// votes counts the logs that say x before y, and y before x, from the positions of the two. A log that holds only
+// one of them says that one.
+func votes(x, y []uint32) (forward, backward int) {
+	for i := range x {
 		// Absent is 0, and 0 - 1 is larger than every position.
-		switch a, b := p[x]-1, p[y]-1; {
+		switch a, b := x[i]-1, y[i]-1; {
 		case a < b:
 			forward++
 		case b < a:
@@ -207,29 +209,19 @@ func (g *graph) copeland(comp []int, rank []int) []int {
 // rankedPairs locks the component's strong edges, the clearest first, as long as they close no cycle, and orders
 // topologically along what is locked, by rank.
 func (g *graph) rankedPairs(comp []int, pos [][]uint32, t ties) []int {
-	local := make([]int, g.m) // place in comp, from 1
+	comp = slices.Clone(comp)
+	slices.SortFunc(comp, func(a, b int) int { return cmp.Compare(t.rank[a], t.rank[b]) })
+	local := make([]int, g.m)
 	for i, x := range comp {
-		local[x] = i + 1
+		local[x] = i
 	}
-	var edges []edge
-	for _, x := range comp {
-		g.out[x].each(func(y int) {
-			if local[y] > 0 {
-				f, b := votes(pos, x, y)
-				edges = append(edges, edge{x, y, f, b})
-			}
-		})
-	}
-	slices.SortStableFunc(edges, func(a, b edge) int {
-		return cmp.Or(cmp.Compare(b.forward-b.backward, a.forward-a.backward), cmp.Compare(b.forward, a.forward), t.edge(a, b))
-	})
 	after := make([]bitset, len(comp)) // what locked edges put after it, transitively, and itself
 	for i := range after {
 		after[i] = newBitset(len(comp))
 		after[i].set(i)
 	}
-	for _, e := range edges {
-		x, y := local[e.x]-1, local[e.y]-1
+	for _, e := range g.clearestFirst(comp, pos, t) {
+		x, y := local[e.x], local[e.y]
 		if after[y].has(x) || after[x].has(y) {
 			continue
 		}
@@ -240,6 +232,40 @@ func (g *graph) rankedPairs(comp []int, pos [][]uint32, t ties) []int {
 		}
 	}
 	return topological(comp, after, t.rank)
+}
+
+// clearestFirst gives the strong edges between the vertices of comp, which are in the order of their ranks: by margin
+// and votes, both descending, then as t says.
+func (g *graph) clearestFirst(comp []int, pos [][]uint32, t ties) []edge {
+	var edges []edge // in the order of the two ranks
+	for _, x := range comp {
+		for _, y := range comp {
+			if g.out[x].has(y) {
+				f, b := votes(pos[x], pos[y])
+				edges = append(edges, edge{x, y, f, b})
+			}
+		}
+	}
+	if t.edge != nil {
+		slices.SortStableFunc(edges, t.edge)
+	}
+	// Margins and votes are small numbers: count how many edges have which, and put each in its place.
+	logs := len(pos[comp[0]])
+	class := func(e edge) int { return (logs-(e.forward-e.backward))*(logs+1) + logs - e.forward }
+	starts := make([]int, (logs+1)*(logs+1)+1)
+	for _, e := range edges {
+		starts[class(e)+1]++
+	}
+	for c := 1; c < len(starts); c++ {
+		starts[c] += starts[c-1]
+	}
+	sorted := make([]edge, len(edges))
+	for _, e := range edges {
+		c := class(e)
+		sorted[starts[c]] = e
+		starts[c]++
+	}
+	return sorted
 }
 
 func topological(comp []int, after []bitset, rank []int) []int {

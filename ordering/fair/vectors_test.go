@@ -131,7 +131,7 @@ func TestVectorsGraph(t *testing.T) {
 		var got [][4]int
 		for x := range g.m {
 			g.out[x].each(func(y int) {
-				f, b := votes(pos, x, y)
+				f, b := votes(pos[x], pos[y])
 				got = append(got, [4]int{v.Nonblank[x], v.Nonblank[y], f, b})
 				if !g.in[y].has(x) {
 					t.Errorf("%s: %d -> %d is only in one of the two directions", v.Name, x, y)
