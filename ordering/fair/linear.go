@@ -231,7 +231,7 @@ func (g *graph) rankedPairs(comp []int, pos [][]uint32, t ties) []int {
 			}
 		}
 	}
-	return topological(comp, after, t.rank)
+	return topological(comp, after)
 }
 
 // clearestFirst gives the strong edges between the vertices of comp, which are in the order of their ranks: by margin
@@ -268,7 +268,8 @@ func (g *graph) clearestFirst(comp []int, pos [][]uint32, t ties) []edge {
 	return sorted
 }
 
-func topological(comp []int, after []bitset, rank []int) []int {
+// topological orders comp, of which after[i] has what comes after comp[i]; where free, the earlier in comp first.
+func topological(comp []int, after []bitset) []int {
 	waits := make([]int, len(comp))
 	for i, a := range after {
 		a.each(func(j int) {
@@ -280,7 +281,7 @@ func topological(comp []int, after []bitset, rank []int) []int {
 	var next available
 	for i, n := range waits {
 		if n == 0 {
-			next = append(next, struct{ rank, item int }{rank[comp[i]], i})
+			next = append(next, struct{ rank, item int }{i, i})
 		}
 	}
 	heap.Init(&next)
@@ -293,7 +294,7 @@ func topological(comp []int, after []bitset, rank []int) []int {
 				return
 			}
 			if waits[j]--; waits[j] == 0 {
-				heap.Push(&next, struct{ rank, item int }{rank[comp[j]], j})
+				heap.Push(&next, struct{ rank, item int }{j, j})
 			}
 		})
 	}
