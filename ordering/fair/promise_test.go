@@ -136,6 +136,7 @@ func TestPromises(t *testing.T) {
 			}
 		}
 	}
+	t.Logf("%d pairs in agreement, %d forced ids", pairs, forced)
 	if pairs == 0 || forced == 0 {
 		t.Errorf("the runs had %d pairs in agreement, %d forced ids", pairs, forced)
 	}
