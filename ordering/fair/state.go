@@ -101,12 +101,16 @@ func (s State) Waiting(member uint32) []threshold.ID {
 
 // Check reports why a chunk does not continue its member's committed log: ErrMember, ErrLimit or ErrChain.
 func (s State) Check(c Chunk) error {
-	sequence, head, _, err := s.Log(c.Member)
+	sequence, head, live, err := s.Log(c.Member)
 	if err != nil {
 		return err
 	}
 	if len(c.IDs) > s.params.MaxChunk {
 		return fmt.Errorf("%w: %d ids of member %d, at most %d", ErrLimit, len(c.IDs), c.Member, s.params.MaxChunk)
+	}
+	// Those that turn out to be done count too, so that this needs no more than the state.
+	if live+len(c.IDs) > s.params.MaxLive {
+		return fmt.Errorf("%w: member %d: %d ids to %d that are not done, at most %d", ErrLimit, c.Member, len(c.IDs), live, s.params.MaxLive)
 	}
 	if c.Sequence != sequence+uint64(len(c.IDs)) || c.Sequence < sequence {
 		return fmt.Errorf("%w: member %d: %d ids lead from %d to %d", ErrChain, c.Member, len(c.IDs), sequence, c.Sequence)
@@ -129,11 +133,6 @@ func Step(s State, height uint64, chunks []Chunk, done func(threshold.ID) bool) 
 	}
 	next = State{params: s.params, height: height}
 	next.ids, next.members = s.extend(height, chunks, done)
-	for i := range next.members {
-		if n := len(next.members[i].live); n > s.params.MaxLive {
-			return s, d, fmt.Errorf("%w: log of member %d would hold %d, at most %d", ErrLimit, i+1, n, s.params.MaxLive)
-		}
-	}
 	next.mark()
 	left := next.decide(&d)
 	next.compact(left)

@@ -155,6 +155,30 @@ func TestNewSection(t *testing.T) {
 	}
 }
 
+// One member that overfills its log cannot make an honest proposer's block invalid: it is left out.
+func TestNewSectionLeavesOutFullLogs(t *testing.T) {
+	p := DefaultParams(4)
+	p.MaxChunk, p.MaxLive = 3, 4
+	c := newChain(t, p)
+	c.step(map[int][]int{0: {}, 1: {}, 3: {101, 102, 103}})
+	held := []Announcement{c.announce(0, 1), c.announce(1, 1), c.announce(2, 1), c.announce(3, 104, 105)}
+	s := NewSection(c.s, held)
+	if len(s.Entries) != 3 {
+		t.Fatalf("%d entries", len(s.Entries))
+	}
+	chunks, err := s.Verify(c.s, testChain, identities(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Step(c.s, s.Height, chunks, nil); err != nil {
+		t.Error(err)
+	}
+	s.Entries = append(s.Entries, held[3])
+	if _, err := s.Verify(c.s, testChain, identities(4)); !errors.Is(err, ErrLimit) {
+		t.Errorf("with the full log: %v", err)
+	}
+}
+
 func TestParseSectionRefuses(t *testing.T) {
 	c := grown(t)
 	for range 3 { // so that a statement can be too old
@@ -492,7 +516,7 @@ func FuzzParseSection(f *testing.F) {
 		s, err := ParseSection(c.s, testChain, b)
 		if err == nil {
 			if chunks, err := s.Verify(c.s, testChain, keys); err == nil {
-				if _, _, err := Step(c.s, s.Height, chunks, nil); err != nil && !errors.Is(err, ErrLimit) {
+				if _, _, err := Step(c.s, s.Height, chunks, nil); err != nil {
 					f.Errorf("verified, and Step says %v", err)
 				}
 			}
