@@ -8,10 +8,11 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 	"github.com/scrimlabs/scrim/internal/wallet"
 	"github.com/scrimlabs/scrim/threshold"
-	"github.com/spf13/cobra"
 )
 
 func newStatus() *cobra.Command {

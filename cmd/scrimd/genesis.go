@@ -10,11 +10,12 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"github.com/scrimlabs/scrim/internal/home"
 	"github.com/scrimlabs/scrim/internal/node"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
-	"github.com/spf13/cobra"
 )
 
 func newGenesis() *cobra.Command {

@@ -23,8 +23,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/scrimlabs/scrim/internal/node"
 	"github.com/spf13/cobra"
+
+	"github.com/scrimlabs/scrim/internal/node"
 )
 
 const (

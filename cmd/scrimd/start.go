@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/scrimlabs/scrim/internal/node"
 	"github.com/spf13/cobra"
+
+	"github.com/scrimlabs/scrim/internal/node"
 )
 
 func newStart() *cobra.Command {
