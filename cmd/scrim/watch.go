@@ -204,7 +204,7 @@ func watch(ctx context.Context, w *wallet.Wallet, id threshold.ID, record *walle
 	}
 	if _, err := w.Check(ctx, tx, own); err != nil {
 		result.Problem = err.Error()
-		return result, nil
+		return result, nil //nolint:nilerr // that the check failed is the result
 	}
 	result.Checked = true
 	return result, nil
