@@ -54,7 +54,7 @@ func (n *Node) Start(env ...string) error {
 	}
 	defer logFile.Close() // the child has its own descriptor
 	args := append(append([]string{}, n.command[1:]...), "start", "--home", n.Config.Home)
-	cmd := exec.Command(n.command[0], args...)
+	cmd := exec.Command(n.command[0], args...) //nolint:noctx // it runs until Stop or Kill
 	cmd.Env = append(append(cleanEnvironment(), n.env...), env...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	// Its own process group: Ctrl-C at the terminal reaches us alone, and we end the nodes in order.
