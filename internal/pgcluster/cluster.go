@@ -129,20 +129,28 @@ func tryLock(path string) (*os.File, error) {
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		f.Close()
+		_ = f.Close()
 		return nil, nil
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	mine, err := f.Stat()
-	now, err2 := os.Stat(path)
-	if err != nil || err2 != nil || !os.SameFile(mine, now) {
-		f.Close() // it was removed while we waited: the lock is on nothing
+	if !isAt(f, path) {
+		_ = f.Close() // it was removed while we waited: the lock is on nothing
 		return nil, nil
 	}
 	return f, nil
+}
+
+// isAt reports whether path leads to the open file.
+func isAt(f *os.File, path string) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(mine, there)
 }
 
 // settle decides where the files go and who runs the server.
@@ -307,11 +315,11 @@ func (c *cluster) pidFile() []string {
 }
 
 func listening(socket string) bool {
-	conn, err := net.Dial("unix", socket)
+	conn, err := net.Dial("unix", socket) //nolint:noctx // the kernel answers at once
 	if err != nil {
 		return false
 	}
-	conn.Close()
+	_ = conn.Close()
 	return true
 }
 
@@ -415,7 +423,7 @@ func (c *cluster) release() {
 		_ = os.RemoveAll(c.sockets)
 	}
 	if c.lock != nil {
-		c.lock.Close()
+		_ = c.lock.Close()
 		c.lock = nil
 	}
 }
