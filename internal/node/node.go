@@ -20,7 +20,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,16 +42,6 @@ var (
 	// ErrNotMember: the member's keys are not among the genesis' members.
 	ErrNotMember = errors.New("node: this member is not in the genesis")
 )
-
-// Version is the program's version, from the build.
-var Version = buildVersion()
-
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
-}
 
 const (
 	verifierMemory  = 64 << 20        // bytes of ciphertexts whose proof is remembered
