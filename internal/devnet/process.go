@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/scrimlabs/scrim/httpapi/client"
+	"github.com/scrimlabs/scrim/internal/child"
 	"github.com/scrimlabs/scrim/internal/node"
 )
 
@@ -60,7 +61,7 @@ func (n *Node) Start(env ...string) error {
 	// Its own process group: Ctrl-C at the terminal reaches us alone, and we end the nodes in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := &process{cmd: cmd, done: make(chan struct{})}
-	if err := startBound(cmd, func() { close(p.done) }); err != nil {
+	if err := child.Start(cmd, syscall.SIGKILL, func() { close(p.done) }); err != nil {
 		return fmt.Errorf("devnet: start %s: %w", n.Name, err)
 	}
 	n.proc = p

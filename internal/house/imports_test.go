@@ -44,9 +44,10 @@ var rooms = map[string][]string{
 	// For tests, demo and local networks only.
 	"threshold/thresholdtest": {"threshold"},
 	"internal/sim":            {"ordering", "commitreveal", "keygen", "threshold"},
-	"internal/pgcluster":      {},
+	"internal/child":          {},
+	"internal/pgcluster":      {"internal/child"},
 	"internal/pg/pgtest":      {"internal/pg", "internal/pgcluster", "migrations"},
-	"internal/devnet": {"internal/node", "internal/member", "internal/pgcluster", "internal/wallet", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit",
+	"internal/devnet": {"internal/child", "internal/node", "internal/member", "internal/pgcluster", "internal/wallet", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit",
 		"ordering", "keygen", "keygen/sharefile", "threshold"},
 	"internal/devnet/load":       {"internal/wallet", "httpapi/client", "httpapi/v1", "threshold"},
 	"internal/wallet/wallettest": {"httpapi", "httpapi/v1", "commitreveal", "keygen", "threshold"},

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/scrimlabs/scrim/internal/child"
 )
 
 const (
@@ -333,7 +335,7 @@ func (c *cluster) start(ctx context.Context) error {
 	// Not bound to ctx: that is for the start only.
 	c.cmd = c.command(context.WithoutCancel(ctx), "postgres", c.settings()...)
 	c.cmd.Stdout, c.cmd.Stderr = logFile, logFile
-	if err := startBound(c.cmd, syscall.SIGINT, func() { close(c.done) }); err != nil {
+	if err := child.Start(c.cmd, syscall.SIGINT, func() { close(c.done) }); err != nil {
 		return err
 	}
 	if err := c.waitReady(ctx); err != nil {
