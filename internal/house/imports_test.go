@@ -24,7 +24,8 @@ var rooms = map[string][]string{
 	"keygen/sharefile":   {"keygen", "threshold"},
 	"commitreveal":       {"threshold"},
 	"commitreveal/audit": {"commitreveal", "threshold"},
-	"ordering":           {"commitreveal", "keygen", "threshold"},
+	"ordering":           {"ordering/fair", "commitreveal", "keygen", "threshold"},
+	"ordering/fair":      {"commitreveal", "threshold"},
 	"ordering/abci":      {"ordering", "commitreveal", "keygen", "threshold"},
 	"migrations":         {},
 	"httpapi":            {"httpapi/v1", "commitreveal", "keygen", "threshold"},
@@ -88,7 +89,7 @@ var libraries = map[string][]string{
 }
 
 // pure are the packages whose rules are functions of state and input alone.
-var pure = []string{"threshold", "keygen", "ordering", "commitreveal", "commitreveal/audit"}
+var pure = []string{"threshold", "keygen", "ordering", "ordering/fair", "commitreveal", "commitreveal/audit"}
 
 // shell are the packages that have the effects. No pure package may need one, not even in its tests; internal/sim has none.
 var shell = []string{"internal/", "httpapi", "ordering/abci", "cmd/"}
