@@ -60,7 +60,7 @@ func readBundle(b []byte) (lines []BundleLine, err error) {
 	r := NewBundleReader(bytes.NewReader(b))
 	for {
 		l, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return lines, nil
 		}
 		if err != nil {

@@ -88,14 +88,31 @@ func NewConflictingShares(a, b ShareMessage) *ConflictingShares {
 	return &ConflictingShares{a, b}
 }
 
-func (*BadPoint) Kind() string              { return "bad_point" }
-func (*BadSignature) Kind() string          { return "bad_signature" }
-func (*ConflictingShares) Kind() string     { return "conflicting_shares" }
-func (e *BadPoint) Member() uint32          { return e.Message.Member() }
-func (e *BadSignature) Member() uint32      { return e.Message.Member() }
+// Kind implements [Evidence].
+func (*BadPoint) Kind() string { return "bad_point" }
+
+// Kind implements [Evidence].
+func (*BadSignature) Kind() string { return "bad_signature" }
+
+// Kind implements [Evidence].
+func (*ConflictingShares) Kind() string { return "conflicting_shares" }
+
+// Member implements [Evidence].
+func (e *BadPoint) Member() uint32 { return e.Message.Member() }
+
+// Member implements [Evidence].
+func (e *BadSignature) Member() uint32 { return e.Message.Member() }
+
+// Member implements [Evidence].
 func (e *ConflictingShares) Member() uint32 { return e.A.Member() }
-func (e *BadPoint) Height() uint64          { return e.Message.Height }
-func (e *BadSignature) Height() uint64      { return e.Message.Height }
+
+// Height implements [Evidence].
+func (e *BadPoint) Height() uint64 { return e.Message.Height }
+
+// Height implements [Evidence].
+func (e *BadSignature) Height() uint64 { return e.Message.Height }
+
+// Height implements [Evidence].
 func (e *ConflictingShares) Height() uint64 { return e.A.Height }
 
 func noEvidence(format string, args ...any) error {

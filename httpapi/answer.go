@@ -91,7 +91,7 @@ func writeBody(w http.ResponseWriter, r *http.Request, status int, contentType s
 	}
 	h.Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	w.Write(body)
+	_, _ = w.Write(body) // fails when the client has gone
 }
 
 // matches is the weak comparison of RFC 9110, 13.1.2.

@@ -266,7 +266,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, e *Error) {
 		})
 	}
 	w.WriteHeader(kind.Status)
-	w.Write(append(b, '\n'))
+	_, _ = w.Write(append(b, '\n')) // fails when the client has gone
 }
 
 // page is what /problems/{code} says, in plain text.

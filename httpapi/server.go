@@ -34,7 +34,7 @@ func limitConnections(max int64) func(net.Conn, http.ConnState) {
 		switch state {
 		case http.StateNew:
 			if open.Add(1) > max {
-				c.Close()
+				_ = c.Close()
 			}
 		case http.StateClosed, http.StateHijacked:
 			open.Add(-1)

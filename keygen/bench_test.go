@@ -55,8 +55,7 @@ func milliseconds(d time.Duration, n int) float64 { return d.Seconds() * 1000 / 
 
 // say is what a member does in a phase, without the disk.
 func say(t testing.TB, p *Participant, s *State) *Message {
-	switch s.Phase() {
-	case PhaseCertifying:
+	if s.Phase() == PhaseCertifying {
 		share := must(p.Share(s))(t)
 		p.ConfirmStored(share)
 		p.ConfirmReadBack(share)

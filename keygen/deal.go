@@ -39,7 +39,7 @@ type deal struct {
 // append gives the body of a deal:
 //
 //	2 number of commitments | 48 each | 48 R | 32 z | 2 number of shares | 80 each
-func (d *deal) append(b []byte) []byte {
+func (d *deal) append(b []byte) []byte { //nolint:unparam // as all encoders here
 	b = appendPoints(binary.BigEndian.AppendUint16(b, uint16(len(d.commits))), d.commits)
 	b = d.proof.append(b)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(d.sealed)))

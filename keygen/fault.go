@@ -9,6 +9,7 @@ import (
 // FaultKind says what a member did wrong. Numbers are part of the wire format.
 type FaultKind uint8
 
+// The kinds of fault.
 const (
 	FaultAbsent        FaultKind = 1  // sent nothing in the phase
 	FaultEncoding      FaultKind = 2  // signed a message whose body is malformed

@@ -11,7 +11,7 @@ import (
 	"log/slog"
 )
 
-const domainMemberSecret = "scrim/member-secret/v1"
+const domainMemberSecret = "scrim/member-secret/v1" //nolint:gosec // G101: a domain, nothing secret
 
 // MemberSecret is everything a member has to keep: one 32-byte seed. All its
 // long-term private keys are derived from it. It has no textual form; the seed
@@ -37,7 +37,7 @@ func (s *MemberSecret) ExposeSeed() [32]byte { return s.seed }
 func (s *MemberSecret) Wipe() { clear(s.seed[:]) }
 
 // Format hides the secret from every fmt verb.
-func (*MemberSecret) Format(f fmt.State, _ rune) { io.WriteString(f, "[member secret]") }
+func (*MemberSecret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[member secret]") }
 
 // LogValue hides the secret from slog.
 func (*MemberSecret) LogValue() slog.Value { return slog.StringValue("[member secret]") }

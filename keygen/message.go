@@ -14,6 +14,7 @@ const domainMessage = "scrim/ceremony-message/v1"
 // which phases it is taken.
 type Kind uint8
 
+// The kinds of message.
 const (
 	KindDeal          Kind = 1
 	KindResponse      Kind = 2

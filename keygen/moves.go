@@ -15,6 +15,7 @@ import "fmt"
 // dealing if it starts with its chain.
 type Phase uint8
 
+// The phases, as far as they follow each other in their order.
 const (
 	PhaseProposed   Phase = 1 // waits for the consent of all members
 	PhaseRejected   Phase = 2

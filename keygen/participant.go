@@ -98,7 +98,7 @@ func (p *Participant) Wipe() {
 }
 
 // Format hides the participant from every fmt verb.
-func (*Participant) Format(f fmt.State, _ rune) { io.WriteString(f, "[participant]") }
+func (*Participant) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[participant]") }
 
 // LogValue hides the participant from slog.
 func (*Participant) LogValue() slog.Value { return slog.StringValue("[participant]") }

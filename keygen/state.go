@@ -103,6 +103,7 @@ func (s *State) Terms() *Terms { return s.terms }
 // Ceremony is the hash of the terms.
 func (s *State) Ceremony() [32]byte { return s.ceremony }
 
+// Phase is where the ceremony is.
 func (s *State) Phase() Phase { return s.phase }
 
 // Done reports whether the ceremony is over: active, failed, aborted or rejected.

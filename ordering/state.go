@@ -39,12 +39,23 @@ func New(g *Genesis) (*State, error) {
 	return s, nil
 }
 
-func (s *State) Genesis() *Genesis        { return s.genesis }
-func (s *State) Height() uint64           { return s.height }
-func (s *State) AppHash() [32]byte        { return s.appHash }
-func (s *State) Log() commitreveal.Log    { return s.log }
-func (s *State) Beacon() [32]byte         { return s.beacon }
-func (s *State) Pending() []*OrderedBatch { return s.pending } // not to be changed
+// Genesis is the chain's beginning; do not change it.
+func (s *State) Genesis() *Genesis { return s.genesis }
+
+// Height is that of the last block folded into the state, 0 before the first.
+func (s *State) Height() uint64 { return s.height }
+
+// AppHash is the hash on which the members agree for this state.
+func (s *State) AppHash() [32]byte { return s.appHash }
+
+// Log is the audit log after this block.
+func (s *State) Log() commitreveal.Log { return s.log }
+
+// Beacon is what the order of the next batch depends on.
+func (s *State) Beacon() [32]byte { return s.beacon }
+
+// Pending are the batches that are not opened yet, oldest first; do not change them.
+func (s *State) Pending() []*OrderedBatch { return s.pending }
 
 // Ceremony is the newest ceremony: one that runs, or the last one there was.
 func (s *State) Ceremony() *keygen.State { return s.ceremonies.current }

@@ -5,13 +5,14 @@ import (
 	"fmt"
 )
 
+// What every ciphertext keeps to.
 const (
 	// Version is the version byte of the ciphertext's encoding.
 	Version = 1
 
-	MaxChainID   = 50
-	MaxNamespace = 32
-	MaxSizeClass = 9 // 128 KiB
+	MaxChainID   = 50 // bytes
+	MaxNamespace = 32 // bytes
+	MaxSizeClass = 9  // 128 KiB
 
 	minPadded = 256 // bytes of padded plaintext in size class 0
 

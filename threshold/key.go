@@ -9,6 +9,7 @@ import (
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 )
 
+// The scheme, and the lengths of its encodings in bytes.
 const (
 	// Suite names the scheme; it is part of every key id.
 	Suite = "scrim/tdh2-bls12381g1/v1"

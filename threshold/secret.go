@@ -76,7 +76,7 @@ func (s *SecretShare) Wipe() { clear(s.bytes()[:]) }
 const redacted = "threshold.SecretShare(redacted)"
 
 // Format prints a placeholder, whatever the verb.
-func (s SecretShare) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+func (s SecretShare) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // GoString is a placeholder.
 func (s SecretShare) GoString() string { return redacted }

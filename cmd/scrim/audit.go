@@ -7,9 +7,10 @@ import (
 	"io"
 	"os"
 
+	"github.com/spf13/cobra"
+
 	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/internal/wallet"
-	"github.com/spf13/cobra"
 )
 
 func newAudit() *cobra.Command {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +15,7 @@ import (
 	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/httpapi/client"
 	"github.com/scrimlabs/scrim/internal/member"
+	"github.com/scrimlabs/scrim/internal/version"
 	"github.com/scrimlabs/scrim/keygen"
 )
 
@@ -41,7 +41,7 @@ Each line begins with ok, warn or fail and says what to do. Exit code 1 if one f
 			if err != nil {
 				return err
 			}
-			p := &member.Preflight{Home: h, Terms: terms, Version: buildVersion()}
+			p := &member.Preflight{Home: h, Terms: terms, Version: version.Release()}
 			if len(nodes) > 0 {
 				if p.Node, err = client.New(nodes[0], patience); err != nil {
 					return usageError{err}
@@ -65,14 +65,6 @@ Each line begins with ok, warn or fail and says what to do. Exit code 1 if one f
 	nodesFlag(cmd, &nodes)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
-}
-
-// buildVersion is the release that this program is of, as the node says its own; "" if unknown.
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return ""
 }
 
 func newMemberStatus() *cobra.Command {

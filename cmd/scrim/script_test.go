@@ -215,8 +215,8 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	got := "0"
 	if err := ts.Exec(args[1], args[2:]...); err != nil {
-		exit, ok := err.(*exec.ExitError)
-		if !ok {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
 			ts.Fatalf("%v", err)
 		}
 		got = strings.TrimPrefix(exit.Error(), "exit status ")

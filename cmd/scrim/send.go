@@ -12,11 +12,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/httpapi/client"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 	"github.com/scrimlabs/scrim/internal/wallet"
-	"github.com/spf13/cobra"
 )
 
 // patience: other nodes can answer for one that does not.

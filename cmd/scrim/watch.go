@@ -8,10 +8,11 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 	"github.com/scrimlabs/scrim/internal/wallet"
 	"github.com/scrimlabs/scrim/threshold"
-	"github.com/spf13/cobra"
 )
 
 func newStatus() *cobra.Command {
@@ -203,7 +204,7 @@ func watch(ctx context.Context, w *wallet.Wallet, id threshold.ID, record *walle
 	}
 	if _, err := w.Check(ctx, tx, own); err != nil {
 		result.Problem = err.Error()
-		return result, nil
+		return result, nil //nolint:nilerr // that the check failed is the result
 	}
 	result.Checked = true
 	return result, nil

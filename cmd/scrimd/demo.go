@@ -3,8 +3,9 @@ package main
 import (
 	"os"
 
-	"github.com/scrimlabs/scrim/internal/devnet/demo"
 	"github.com/spf13/cobra"
+
+	"github.com/scrimlabs/scrim/internal/devnet/demo"
 )
 
 func newDemo() *cobra.Command {

@@ -6,9 +6,10 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/scrimlabs/scrim/internal/devnet"
 	"github.com/scrimlabs/scrim/internal/node"
-	"github.com/spf13/cobra"
 )
 
 func newDevnet() *cobra.Command {

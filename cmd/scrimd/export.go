@@ -3,8 +3,9 @@ package main
 import (
 	"io"
 
-	"github.com/scrimlabs/scrim/internal/node"
 	"github.com/spf13/cobra"
+
+	"github.com/scrimlabs/scrim/internal/node"
 )
 
 func newExport() *cobra.Command {

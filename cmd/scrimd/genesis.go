@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,11 +11,12 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"github.com/scrimlabs/scrim/internal/home"
 	"github.com/scrimlabs/scrim/internal/node"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
-	"github.com/spf13/cobra"
 )
 
 func newGenesis() *cobra.Command {
@@ -124,7 +126,7 @@ func peers(g *ordering.Genesis, cards []string) (string, error) {
 }
 
 // writeOutput calls write with standard output, or with a new file that appears only when it is complete.
-func writeOutput(cmd *cobra.Command, path string, write func(io.Writer) error) (err error) {
+func writeOutput(cmd *cobra.Command, path string, write func(io.Writer) error) error {
 	if path == "-" {
 		return write(cmd.OutOrStdout())
 	}
@@ -135,17 +137,12 @@ func writeOutput(cmd *cobra.Command, path string, write func(io.Writer) error) (
 	if err != nil {
 		return err
 	}
-	defer func() {
-		f.Close()
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	if err := write(f); err != nil {
-		return err
+	err = errors.Join(write(f), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	if err != nil {
+		_ = os.Remove(f.Name())
 	}
-	return os.Rename(f.Name(), path)
+	return err
 }

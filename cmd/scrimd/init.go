@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/spf13/cobra"
+
 	"github.com/scrimlabs/scrim/internal/home"
 	"github.com/scrimlabs/scrim/internal/node"
-	"github.com/spf13/cobra"
 )
 
 func newInit() *cobra.Command {

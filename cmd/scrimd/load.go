@@ -8,12 +8,13 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/scrimlabs/scrim/httpapi/client"
 	"github.com/scrimlabs/scrim/internal/devnet"
 	"github.com/scrimlabs/scrim/internal/devnet/load"
 	"github.com/scrimlabs/scrim/internal/node"
 	"github.com/scrimlabs/scrim/internal/wallet"
-	"github.com/spf13/cobra"
 )
 
 func newLoad() *cobra.Command {

@@ -23,8 +23,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/scrimlabs/scrim/internal/node"
 	"github.com/spf13/cobra"
+
+	"github.com/scrimlabs/scrim/internal/node"
 )
 
 const (
@@ -36,8 +37,9 @@ const (
 func main() {
 	// Without the hang-up signal a closed terminal would leave the nodes of a devnet behind.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:]))
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
 }
 
 func run(ctx context.Context, args []string) int {

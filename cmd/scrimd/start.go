@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/scrimlabs/scrim/internal/node"
 	"github.com/spf13/cobra"
+
+	"github.com/scrimlabs/scrim/internal/node"
 )
 
 func newStart() *cobra.Command {
@@ -21,7 +22,7 @@ func newStart() *cobra.Command {
 			}
 			err = node.Run(cmd.Context(), cfg, newLogger(cfg.Log))
 			if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
-				return nil
+				return nil //nolint:nilerr // to be interrupted is how it ends
 			}
 			return err
 		},

@@ -609,7 +609,7 @@ func TestMemoryIsBoundedByABatch(t *testing.T) {
 	lines := commitreveal.NewBundleReader(strings.NewReader(n.bundle()))
 	for {
 		l, err := lines.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -76,7 +76,6 @@ func compareIDs(a, b threshold.ID) int { return bytes.Compare(a[:], b[:]) }
 // network is a committee that does what the test tells it, and signs it.
 type network struct {
 	t        testing.TB
-	terms    string
 	rng      *rand.ChaCha8
 	lines    []commitreveal.BundleLine
 	log      commitreveal.Log

@@ -112,7 +112,7 @@ func TestNotANode(t *testing.T) {
 		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 		"problem, not JSON": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

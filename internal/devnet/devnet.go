@@ -103,13 +103,13 @@ func Open(ctx context.Context, o Options) (_ *Net, err error) {
 	n := &Net{Dir: dir}
 	defer func() {
 		if err != nil {
-			n.Close()
+			_ = n.Close() // what went wrong before it says more
 		}
 	}()
 	if n.lock, err = lockDir(dir); err != nil {
 		return nil, err
 	}
-	m, isNew, err := readManifest(dir, o)
+	m, isNew, err := readManifest(ctx, dir, o)
 	if err != nil {
 		return nil, err
 	}
@@ -135,10 +135,10 @@ func Open(ctx context.Context, o Options) (_ *Net, err error) {
 }
 
 // readManifest gives the devnet of dir, or draws up a new one.
-func readManifest(dir string, o Options) (m *manifest, isNew bool, err error) {
+func readManifest(ctx context.Context, dir string, o Options) (m *manifest, isNew bool, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, manifestName))
 	if errors.Is(err, fs.ErrNotExist) {
-		m, err := newManifest(dir, o)
+		m, err := newManifest(ctx, dir, o)
 		return m, true, err
 	}
 	if err != nil {
@@ -146,16 +146,20 @@ func readManifest(dir string, o Options) (m *manifest, isNew bool, err error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&m); err != nil || m == nil || len(m.Members) == 0 {
-		return nil, false, fmt.Errorf("devnet: %s is damaged (%v); remove the folder %s to begin anew", manifestName, err, dir)
+	err = d.Decode(&m)
+	if err == nil && (m == nil || len(m.Members) == 0) {
+		err = errors.New("it has no members")
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("devnet: %s is damaged (%w); remove the folder %s to begin anew", manifestName, err, dir)
 	}
 	if o.Members != 0 && o.Members != len(m.Members) {
 		return nil, false, fmt.Errorf("devnet: the one in %s has %d members, not %d; use another folder or remove this one", dir, len(m.Members), o.Members)
 	}
-	return m, false, m.choosePorts()
+	return m, false, m.choosePorts(ctx)
 }
 
-func newManifest(dir string, o Options) (*manifest, error) {
+func newManifest(ctx context.Context, dir string, o Options) (*manifest, error) {
 	left, err := filepath.Glob(filepath.Join(dir, "member*"))
 	if err != nil {
 		return nil, err
@@ -181,7 +185,7 @@ func newManifest(dir string, o Options) (*manifest, error) {
 			Database: fmt.Sprintf("scrim_%x_%d", tag, i+1), // DATABASE_URL may name a server with others on it
 		})
 	}
-	return m, m.choosePorts()
+	return m, m.choosePorts(ctx)
 }
 
 func writeManifest(dir string, m *manifest) error {
@@ -345,7 +349,7 @@ func (n *Net) Close() error {
 		err = n.postgres.Stop()
 	}
 	if n.lock != nil {
-		n.lock.Close()
+		_ = n.lock.Close()
 		n.lock = nil
 	}
 	return err

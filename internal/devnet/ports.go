@@ -1,6 +1,7 @@
 package devnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -15,16 +16,16 @@ import (
 const firstPort, lastPort = 20000, 31999
 
 // choosePorts keeps the ports that are free and replaces the others.
-func (m *manifest) choosePorts() error {
+func (m *manifest) choosePorts(ctx context.Context) error {
 	var held []net.Listener // until all are chosen, so that none is chosen twice
 	defer func() {
 		for _, l := range held {
-			l.Close()
+			_ = l.Close()
 		}
 	}()
 	for i := range m.Members {
 		for _, address := range []*string{&m.Members[i].HTTP, &m.Members[i].P2P} {
-			l, err := freePort(*address)
+			l, err := freePort(ctx, *address)
 			if err != nil {
 				return err
 			}
@@ -35,15 +36,16 @@ func (m *manifest) choosePorts() error {
 	return nil
 }
 
-func freePort(preferred string) (net.Listener, error) {
+func freePort(ctx context.Context, preferred string) (net.Listener, error) {
+	var listen net.ListenConfig
 	if preferred != "" {
-		if l, err := net.Listen("tcp", preferred); err == nil {
+		if l, err := listen.Listen(ctx, "tcp", preferred); err == nil {
 			return l, nil
 		}
 	}
 	var last error
 	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort+1)))
+		l, err := listen.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort+1)))
 		if err == nil {
 			return l, nil
 		}
@@ -65,7 +67,7 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("devnet: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
+		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
 		}

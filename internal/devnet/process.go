@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/scrimlabs/scrim/httpapi/client"
+	"github.com/scrimlabs/scrim/internal/child"
 	"github.com/scrimlabs/scrim/internal/node"
 )
 
@@ -54,13 +55,13 @@ func (n *Node) Start(env ...string) error {
 	}
 	defer logFile.Close() // the child has its own descriptor
 	args := append(append([]string{}, n.command[1:]...), "start", "--home", n.Config.Home)
-	cmd := exec.Command(n.command[0], args...)
+	cmd := exec.Command(n.command[0], args...) //nolint:noctx // it runs until Stop or Kill
 	cmd.Env = append(append(cleanEnvironment(), n.env...), env...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	// Its own process group: Ctrl-C at the terminal reaches us alone, and we end the nodes in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := &process{cmd: cmd, done: make(chan struct{})}
-	if err := startBound(cmd, func() { close(p.done) }); err != nil {
+	if err := child.Start(cmd, syscall.SIGKILL, func() { close(p.done) }); err != nil {
 		return fmt.Errorf("devnet: start %s: %w", n.Name, err)
 	}
 	n.proc = p

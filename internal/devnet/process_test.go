@@ -107,7 +107,7 @@ func testNode(home string) (*Node, error) {
 
 func newTestHome(t *testing.T) string {
 	t.Helper()
-	l, err := freePort("")
+	l, err := freePort(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 
 func TestChoosePorts(t *testing.T) {
 	m := &manifest{Members: make([]manifestMember, 3)}
-	if err := m.choosePorts(); err != nil {
+	if err := m.choosePorts(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
@@ -307,7 +307,7 @@ func TestChoosePorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	if err := m.choosePorts(); err != nil {
+	if err := m.choosePorts(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if m.Members[1].HTTP == before[1].HTTP {

@@ -11,6 +11,7 @@
 package home
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -218,7 +219,7 @@ func (h *Home) Make(name, address string, newIdentity bool) (*keygen.Card, error
 // It replaces the card file and no key.
 func (h *Home) Sign(name, address string) (*keygen.Card, error) {
 	if old, err := h.Card(); err == nil {
-		name, address = orElse(name, old.Member.Name), orElse(address, old.Address)
+		name, address = cmp.Or(name, old.Member.Name), cmp.Or(address, old.Address)
 	} else if name == "" {
 		return nil, fmt.Errorf("%w; give the member's name, to make it anew", err)
 	}
@@ -232,13 +233,6 @@ func (h *Home) Sign(name, address string) (*keygen.Card, error) {
 		return nil, err
 	}
 	return card, h.writeCard(card)
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 func (h *Home) writeCard(c *keygen.Card) error {

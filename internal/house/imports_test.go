@@ -33,7 +33,8 @@ var rooms = map[string][]string{
 	"httpapi/client":     {"httpapi/v1", "commitreveal", "keygen", "threshold"},
 	"internal/pg":        {"ordering", "commitreveal", "keygen", "threshold", "migrations"},
 	"internal/home":      {"keygen", "keygen/sharefile"},
-	"internal/node": {"httpapi", "httpapi/v1", "ordering/abci", "internal/pg", "internal/home", "keygen/sharefile", "ordering",
+	"internal/version":   {},
+	"internal/node": {"httpapi", "httpapi/v1", "ordering/abci", "internal/pg", "internal/home", "internal/version", "keygen/sharefile", "ordering",
 		"keygen", "commitreveal", "threshold"},
 
 	// What a client does with nodes that it does not trust: the logic of cmd/scrim and of the demo.
@@ -44,9 +45,10 @@ var rooms = map[string][]string{
 	// For tests, demo and local networks only.
 	"threshold/thresholdtest": {"threshold"},
 	"internal/sim":            {"ordering", "commitreveal", "keygen", "threshold"},
-	"internal/pgcluster":      {},
+	"internal/child":          {},
+	"internal/pgcluster":      {"internal/child"},
 	"internal/pg/pgtest":      {"internal/pg", "internal/pgcluster", "migrations"},
-	"internal/devnet": {"internal/node", "internal/member", "internal/pgcluster", "internal/wallet", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit",
+	"internal/devnet": {"internal/child", "internal/node", "internal/member", "internal/pgcluster", "internal/wallet", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit",
 		"ordering", "keygen", "keygen/sharefile", "threshold"},
 	"internal/devnet/load":       {"internal/wallet", "httpapi/client", "httpapi/v1", "threshold"},
 	"internal/wallet/wallettest": {"httpapi", "httpapi/v1", "commitreveal", "keygen", "threshold"},
@@ -56,9 +58,9 @@ var rooms = map[string][]string{
 	"internal/e2e/byzantine": {"internal/node", "internal/devnet", "ordering", "ordering/abci", "commitreveal", "keygen", "keygen/sharefile", "threshold"},
 	"internal/house":         {}, // tests only
 
-	"cmd/scrimd": {"internal/node", "internal/home", "internal/devnet", "internal/devnet/demo", "internal/devnet/load", "internal/wallet", "httpapi/client", "keygen", "keygen/sharefile", "ordering"},
+	"cmd/scrimd": {"internal/node", "internal/home", "internal/version", "internal/devnet", "internal/devnet/demo", "internal/devnet/load", "internal/wallet", "httpapi/client", "keygen", "keygen/sharefile", "ordering"},
 	// ordering is pure: the auditor recomputes the order with the node's own function (docs/decisions/0003).
-	"cmd/scrim": {"internal/wallet", "internal/home", "internal/member", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "keygen", "keygen/sharefile",
+	"cmd/scrim": {"internal/wallet", "internal/home", "internal/member", "internal/version", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "keygen", "keygen/sharefile",
 		"ordering", "threshold"},
 }
 
@@ -264,7 +266,7 @@ func TestScrimLinksNeitherCometBFTNorPgx(t *testing.T) {
 	if !slices.Contains(deps, module+"/commitreveal/audit") {
 		t.Fatalf("cmd/scrim does not link commitreveal/audit: is this the right list? (%d packages)", len(deps))
 	}
-	own := []string{module + "/internal/wallet", module + "/internal/home", module + "/internal/member"}
+	own := []string{module + "/internal/wallet", module + "/internal/home", module + "/internal/member", module + "/internal/version"}
 	for _, dep := range deps {
 		for _, never := range []string{"github.com/cometbft", "github.com/jackc", module + "/internal"} {
 			if strings.HasPrefix(dep, never) && !slices.Contains(own, dep) {

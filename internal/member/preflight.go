@@ -23,6 +23,7 @@ import (
 // Level says how a check came out.
 type Level string
 
+// The levels, the best first.
 const (
 	OK   Level = "ok"
 	Warn Level = "warn" // it may work; look at it

@@ -138,7 +138,7 @@ func (s *Status) Write(out io.Writer) error {
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Index, name, m.Consent, m.Deal, m.Response, m.Justification, m.Certification, m.Stored, yesNo(m.Qualified))
 	}
-	w.Flush()
+	_ = w.Flush() // to a buffer
 	b.WriteByte('\n')
 	if len(c.Waiting) > 0 {
 		fmt.Fprintf(&b, "waiting for  %s\n", s.names(c.Waiting))

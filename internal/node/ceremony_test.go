@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -121,7 +120,7 @@ func (b *table) start(i int) {
 		m := mortal{b, i, b.keys[i]}
 		c := &ceremony{
 			secret: b.chain.Secrets[i], identities: []age.Identity{m}, recipients: []age.Recipient{m},
-			dir: b.dirs[i], index: uint32(i + 1), attempts: b.attempts, log: slog.New(slog.NewTextHandler(io.Discard, nil)), wake: make(chan struct{}, 1),
+			dir: b.dirs[i], index: uint32(i + 1), attempts: b.attempts, log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1),
 			onShare: func(s *threshold.SecretShare) { b.shares[i] = s },
 			kept:    make(map[[32]byte]int),
 		}
@@ -182,7 +181,7 @@ func (b *table) file(i int, kind string) string {
 // its files. Nobody notices: it says what it had said before, and its share is the same.
 func TestCrashAtEveryOperation(t *testing.T) {
 	var whole [32]byte
-	died := 0
+	var died int
 	for kill := 0; ; kill++ {
 		b := newTable(t, 4)
 		// The seed is the only thing drawn. A fixed one makes all ceremonies the same.

@@ -63,7 +63,7 @@ func (e *engine) untilDurable(what string, write func() error) error {
 		case e.ctx.Err() != nil:
 			return e.ctx.Err()
 		}
-		e.log.Error("database does not take the "+what+"; the node waits for it", "err", err)
+		e.log.Error("database does not take what was decided; the node waits for it", "what", what, "err", err)
 		select {
 		case <-e.ctx.Done():
 			return e.ctx.Err()

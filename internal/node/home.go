@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"filippo.io/age"
+
 	"github.com/scrimlabs/scrim/internal/home"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/keygen/sharefile"
@@ -169,11 +170,8 @@ func (c *Config) Write() error {
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	defer os.Remove(tmp.Name())
-	if _, err := tmp.Write(c.Marshal()); err != nil {
-		tmp.Close()
-		return fmt.Errorf("write configuration: %w", err)
-	}
-	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
+	_, err = tmp.Write(c.Marshal())
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	return os.Rename(tmp.Name(), c.File())

@@ -20,7 +20,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,16 +43,6 @@ var (
 	ErrNotMember = errors.New("node: this member is not in the genesis")
 )
 
-// Version is the program's version, from the build.
-var Version = buildVersion()
-
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
-}
-
 const (
 	verifierMemory  = 64 << 20        // bytes of ciphertexts whose proof is remembered
 	shutdownTimeout = 3 * time.Second // for requests that run, and then for a block that is being written
@@ -64,7 +53,9 @@ const (
 func MakeGenesis(g *ordering.Genesis) ([]byte, error) { return abci.MakeGenesis(g) }
 
 // NodeID is the p2p id of a member's node key.
-func NodeID(node ed25519.PublicKey) string { return abci.NodeID(node) }
+func NodeID(node ed25519.PublicKey) string { //nolint:revive // CometBFT calls it the node ID
+	return abci.NodeID(node)
+}
 
 // running is a node with all its parts.
 type running struct {
@@ -233,13 +224,13 @@ func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *or
 // run starts all parts and waits for the first that ends. A block that is being written
 // then is finished, unless the database is away: stopWriting gives it up.
 func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.Registry, stopWriting func()) error {
-	listener, err := net.Listen("tcp", n.cfg.HTTP.Listen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", n.cfg.HTTP.Listen)
 	if err != nil {
 		return fmt.Errorf("http.listen: %w", err)
 	}
 	server := n.server(registry)
 	if err := n.comet.Start(); err != nil {
-		listener.Close()
+		_ = listener.Close()
 		return fmt.Errorf("start CometBFT: %w", err)
 	}
 	n.log.Info("node started", "member", n.member, "name", n.self.Name, "height", n.state().Height(), "http", listener.Addr().String(), "p2p", n.cfg.P2P.Listen)
@@ -267,7 +258,7 @@ func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.R
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		if server.Shutdown(stop) != nil {
-			server.Close()
+			_ = server.Close()
 		}
 		return nil
 	})

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/scrimlabs/scrim/httpapi"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 	"github.com/scrimlabs/scrim/internal/pg"
+	"github.com/scrimlabs/scrim/internal/version"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/abci"
@@ -47,7 +49,7 @@ func (b backend) Health(context.Context) v1.Health {
 	s := b.n.state()
 	return v1.Health{
 		Status: "ok", ChainID: s.Genesis().ChainID, Node: b.n.self.Name, Height: s.Height(),
-		Version: Version, Time: v1.TimeOf(time.Now()),
+		Version: cmp.Or(version.Release(), "unknown"), Time: v1.TimeOf(time.Now()),
 	}
 }
 

@@ -124,7 +124,7 @@ func TestWaiting(t *testing.T) {
 		}
 		for _, r := range got {
 			positions = append(positions, r.Position)
-			if want := append(here, long...); r.Position <= 8 && string(r.Ciphertext) != string(want[r.Position-1].Ciphertext().Bytes()) {
+			if want := slices.Concat(here, long); r.Position <= 8 && string(r.Ciphertext) != string(want[r.Position-1].Ciphertext().Bytes()) {
 				t.Errorf("position %d has another body", r.Position)
 			}
 		}

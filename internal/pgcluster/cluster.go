@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/scrimlabs/scrim/internal/child"
 )
 
 const (
@@ -129,20 +131,28 @@ func tryLock(path string) (*os.File, error) {
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		f.Close()
+		_ = f.Close()
 		return nil, nil
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	mine, err := f.Stat()
-	now, err2 := os.Stat(path)
-	if err != nil || err2 != nil || !os.SameFile(mine, now) {
-		f.Close() // it was removed while we waited: the lock is on nothing
+	if !isAt(f, path) {
+		_ = f.Close() // it was removed while we waited: the lock is on nothing
 		return nil, nil
 	}
 	return f, nil
+}
+
+// isAt reports whether path leads to the open file.
+func isAt(f *os.File, path string) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(mine, there)
 }
 
 // settle decides where the files go and who runs the server.
@@ -307,11 +317,11 @@ func (c *cluster) pidFile() []string {
 }
 
 func listening(socket string) bool {
-	conn, err := net.Dial("unix", socket)
+	conn, err := net.Dial("unix", socket) //nolint:noctx // the kernel answers at once
 	if err != nil {
 		return false
 	}
-	conn.Close()
+	_ = conn.Close()
 	return true
 }
 
@@ -325,7 +335,7 @@ func (c *cluster) start(ctx context.Context) error {
 	// Not bound to ctx: that is for the start only.
 	c.cmd = c.command(context.WithoutCancel(ctx), "postgres", c.settings()...)
 	c.cmd.Stdout, c.cmd.Stderr = logFile, logFile
-	if err := startBound(c.cmd, syscall.SIGINT, func() { close(c.done) }); err != nil {
+	if err := child.Start(c.cmd, syscall.SIGINT, func() { close(c.done) }); err != nil {
 		return err
 	}
 	if err := c.waitReady(ctx); err != nil {
@@ -415,7 +425,7 @@ func (c *cluster) release() {
 		_ = os.RemoveAll(c.sockets)
 	}
 	if c.lock != nil {
-		c.lock.Close()
+		_ = c.lock.Close()
 		c.lock = nil
 	}
 }

@@ -43,7 +43,6 @@ func TestMain(m *testing.M) {
 // shut down need it, then stops it.
 func child(dir string) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	server, err := pgcluster.Provide(context.Background(), dir, quiet, pgcluster.WithoutSync())
 	if err != nil {
 		fmt.Println("error", err)
@@ -51,6 +50,7 @@ func child(dir string) {
 	}
 	fmt.Println("ready", server.Socket())
 	<-ctx.Done()
+	defer stop()
 	time.Sleep(300 * time.Millisecond)
 	fmt.Println("alive", pgcluster.Listening(server.Socket()))
 	fmt.Println("stopped", server.Stop())

@@ -59,11 +59,11 @@ func AppendRecords(path string, records ...*Record) error {
 	if err != nil {
 		return fmt.Errorf("keep receipts: %w", err)
 	}
-	defer f.Close()
-	if _, err := f.Write(lines.Bytes()); err != nil {
+	_, err = f.Write(lines.Bytes())
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("keep receipts: %w", err)
 	}
-	return f.Sync()
+	return nil
 }
 
 // maxRecord bounds a line: a largest ciphertext and a receipt of each of the most members.
@@ -166,11 +166,8 @@ func (t Trust) Write(path string) error {
 		return fmt.Errorf("write trust file: %w", err)
 	}
 	defer os.Remove(tmp.Name())
-	if _, err := tmp.Write(append(text, '\n')); err != nil {
-		tmp.Close()
-		return fmt.Errorf("write trust file: %w", err)
-	}
-	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
+	_, err = tmp.Write(append(text, '\n'))
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return fmt.Errorf("write trust file: %w", err)
 	}
 	return os.Rename(tmp.Name(), path)

@@ -32,6 +32,7 @@ import (
 	"github.com/scrimlabs/scrim/threshold"
 )
 
+// Errors that callers branch on. What is returned says more, and what to do.
 var (
 	ErrExists        = errors.New("sharefile: the file exists already")
 	ErrNotFound      = errors.New("sharefile: there is no such file")

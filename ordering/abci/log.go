@@ -35,7 +35,7 @@ func (l logger) Warn(msg string, kv ...any)  { l.log(slog.LevelWarn, msg, kv) }
 // log formats nothing that is not shown: CometBFT has several debug lines for each message.
 func (l logger) log(level slog.Level, msg string, kv []any) {
 	if l.to.Enabled(context.Background(), level) {
-		l.to.Log(context.Background(), level, msg, snake(kv)...)
+		l.to.Log(context.Background(), level, msg, snake(kv)...) //nolint:sloglint // the message is CometBFT's
 	}
 }
 

@@ -218,7 +218,8 @@ func (n *Node) Submit(tx []byte, done func(error)) error {
 	}
 }
 
-// Broadcast sends a message to all connected members; Send to one, and reports whether
-// it was taken. Neither waits.
-func (n *Node) Broadcast(message []byte)                { n.reactor.broadcast(message) }
+// Broadcast sends a message to all connected members. It does not wait.
+func (n *Node) Broadcast(message []byte) { n.reactor.broadcast(message) }
+
+// Send sends a message to one member, and reports whether it was taken. It does not wait.
 func (n *Node) Send(member uint32, message []byte) bool { return n.reactor.send(member, message) }

@@ -23,12 +23,11 @@ func (r bruteRule) tau() int { return r.s - r.n + r.hStar }
 func (r bruteRule) rho() int { return r.n - r.hStar }
 
 type brute struct {
-	rule             bruteRule
-	height           uint64
-	logs             [][]int
-	done             map[int]bool
-	first, tnb, ts   map[int]uint64
-	unforced, forced int
+	rule           bruteRule
+	height         uint64
+	logs           [][]int
+	done           map[int]bool
+	first, tnb, ts map[int]uint64
 }
 
 type bruteFrame struct {

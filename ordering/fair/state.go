@@ -71,7 +71,10 @@ func New(p Params, height uint64) (State, error) {
 	return State{params: p, height: height, members: make([]memberLog, p.Members)}, nil
 }
 
+// Params are those the state was made with.
 func (s State) Params() Params { return s.params }
+
+// Height is that of the last decision, or the one the state began after.
 func (s State) Height() uint64 { return s.height }
 
 // Live is the number of ids that some log holds and that are not done.

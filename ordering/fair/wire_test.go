@@ -12,7 +12,6 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/scrimlabs/scrim/commitreveal"
-	"github.com/scrimlabs/scrim/threshold"
 )
 
 const testChain = "scrim-test"
@@ -68,7 +67,7 @@ func TestSectionGoesThroughTheWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := gocmp.Diff(want, got, gocmp.Transformer("ids", func(ids []threshold.ID) []int { return idInts(ids) })); diff != "" {
+	if diff := gocmp.Diff(want, got, gocmp.Transformer("ids", idInts)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	chunks, err := got.Verify(c.s, testChain, identities(4))

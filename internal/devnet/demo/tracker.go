@@ -227,7 +227,7 @@ func history(ctx context.Context, c *client.Client) (batches, error) {
 
 func (b batches) compare(other batches) error {
 	for i := range min(len(b), len(other)) {
-		x, y := &b[i], &other[i]
+		x, y := &b[i], &other[i] //nolint:gosec // G602: i is below both lengths
 		if x.Checkpoint == nil || y.Checkpoint == nil || x.RevealHeight == nil || y.RevealHeight == nil {
 			return fmt.Errorf("%w: batch %d is not opened", errBehind, x.Height)
 		}

@@ -69,7 +69,7 @@ func run(args []string) (code int, err error) {
 }
 
 func command(args []string, url string, signals <-chan os.Signal) (int, error) {
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // a signal is the command's to obey
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), pgcluster.EnvURL+"="+url)
 	if err := cmd.Start(); err != nil {

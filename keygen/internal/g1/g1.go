@@ -44,6 +44,7 @@ var (
 // Group is G1 with one of two ways of multiplying.
 type Group struct{ variableTime bool }
 
+// The group for scalars that are secret, and the one for scalars that everybody knows.
 var (
 	Secret = Group{}
 	Public = Group{variableTime: true}
@@ -140,7 +141,7 @@ func (s *Scalar) SetBytes(b []byte) kyber.Scalar {
 		}
 		var word [ScalarSize]byte
 		copy(word[ScalarSize-n:], b[:n])
-		chunk.UnmarshalBinary(word[:]) // cannot fail: below 2^128
+		_ = chunk.UnmarshalBinary(word[:]) // cannot fail: below 2^128
 		acc.Mul(&acc, &shift)
 		acc.Add(&acc, &chunk)
 		b = b[n:]
