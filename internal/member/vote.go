@@ -136,8 +136,8 @@ var abortable = []string{keygen.PhaseAccepted.String(), keygen.PhaseDealing.Stri
 // fits says whether the word can be said now.
 func (b *Ballot) fits() error {
 	c := &b.Status.Ceremony
-	wrong := func(format string, args ...any) error {
-		return fmt.Errorf("%w: attempt %d is %s; %s", ErrWrongPhase, c.Attempt, c.Phase, fmt.Sprintf(format, args...))
+	wrong := func(why string) error {
+		return fmt.Errorf("%w: attempt %d is %s; %s", ErrWrongPhase, c.Attempt, c.Phase, why)
 	}
 	answered := func(what string) error {
 		return fmt.Errorf("%w: %s has %s attempt %d", ErrAnswered, b.name(), what, c.Attempt)

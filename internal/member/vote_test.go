@@ -64,7 +64,7 @@ func TestVoteFitsThePhase(t *testing.T) {
 			if err != nil && !errors.Is(err, ErrWrongPhase) {
 				t.Fatalf("%s in %s: %v", k, phase, err)
 			}
-			taken := false
+			var taken bool
 			if k == keygen.KindProposal {
 				p, err := keygen.ProposeRetry(c.Secret(2), s.Terms().Retry(s.Height()+10))
 				must(t, err)

@@ -225,7 +225,7 @@ func (m *Member) Relay(_ context.Context, id string, wire []byte) (v1.CeremonyMe
 	if id != v1.Hex(current[:]).String() {
 		return v1.CeremonyMessage{}, httpapi.Errorf(v1.CodeNotFound, "unknown")
 	}
-	next := m.State
+	var next *keygen.State
 	if message.Kind == keygen.KindProposal {
 		next, err = keygen.BeginRetry(m.State, m.Height+1, message)
 	} else {
