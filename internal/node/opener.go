@@ -74,8 +74,9 @@ type opener struct {
 	secret    sharer
 	active    bool // false while catching up: nothing is released
 	batches   map[uint64]*opening
-	suspects  map[uint32]bool // members that sent a bad share since the start
-	work      chan struct{}   // capacity 1: something may have become possible
+	proven    []commitreveal.Evidence // to be stored
+	suspects  map[uint32]bool         // members that sent a bad share since the start
+	work      chan struct{}           // capacity 1: something may have become possible
 }
 
 // opening is what is known about one batch that is not opened on the chain yet.
@@ -85,6 +86,7 @@ type opening struct {
 	asked    time.Time
 	released []byte                                // this member's share message, once it has left
 	shares   map[uint32]*commitreveal.ShareMessage // by member, signature checked
+	odd      map[uint32]*commitreveal.ShareMessage // for another root of this height; signature checked
 	bad      map[uint32]bool                       // members whose share of this batch does not verify
 	unproven []*commitreveal.ShareMessage          // bad signature shares, until the certificate proves it
 	openings ordering.BatchOpenings                // once opened
@@ -150,19 +152,32 @@ func (o *opener) committed(s *ordering.State) {
 func (o *opener) at(height uint64) *opening {
 	p := o.batches[height]
 	if p == nil {
-		p = &opening{shares: make(map[uint32]*commitreveal.ShareMessage), bad: make(map[uint32]bool)}
+		p = &opening{
+			shares: make(map[uint32]*commitreveal.ShareMessage), odd: make(map[uint32]*commitreveal.ShareMessage),
+			bad: make(map[uint32]bool),
+		}
 		o.batches[height] = p
 	}
 	return p
 }
 
-// sift drops shares that came before the batch was known and are for another batch.
+// sift sorts out shares that came before the batch was known and are for another batch.
 func (o *opener) sift(p *opening) {
 	for member, m := range p.shares {
-		if !fits(p.batch, m) {
-			delete(p.shares, member)
+		if fits(p.batch, m) {
+			continue
+		}
+		delete(p.shares, member)
+		if conflicts(p.batch, m) {
+			p.odd[member] = m
 		}
 	}
+}
+
+// conflicts: the share is for another batch of the same height and committee. Together with
+// the member's share of the committed one it proves that the member shared two.
+func conflicts(b *ordering.OrderedBatch, m *commitreveal.ShareMessage) bool {
+	return m.Epoch == b.Batch.Epoch && m.Root != b.Batch.Root
 }
 
 func fits(b *ordering.OrderedBatch, m *commitreveal.ShareMessage) bool {
@@ -228,7 +243,15 @@ func (o *opener) receiveShare(member uint32, body []byte) error {
 	if !o.wantedLocked(m) {
 		return nil
 	}
-	o.at(m.Height).shares[member] = m
+	p := o.at(m.Height)
+	if p.batch != nil && conflicts(p.batch, m) {
+		p.odd[member] = m
+	} else {
+		p.shares[member] = m
+	}
+	if good, odd := p.shares[member], p.odd[member]; good != nil && odd != nil {
+		o.proven = append(o.proven, commitreveal.NewConflictingShares(*good, *odd))
+	}
 	o.wake()
 	return nil
 }
@@ -239,12 +262,15 @@ func (o *opener) wanted(m *commitreveal.ShareMessage) bool {
 	return o.wantedLocked(m)
 }
 
-// wantedLocked: the batch is open or about to be, and this member's share is not here yet.
+// wantedLocked: the batch is open or about to be, and this member's share is not here yet;
+// or the share is the first that contradicts the batch.
 func (o *opener) wantedLocked(m *commitreveal.ShareMessage) bool {
 	p := o.batches[m.Height]
 	switch {
 	case p == nil || p.batch == nil && p.shares[m.Share.Member] == nil:
 		return m.Height > o.height && m.Height <= o.height+earlyHeights
+	case p.batch != nil && conflicts(p.batch, m):
+		return p.odd[m.Share.Member] == nil
 	case p.batch == nil, p.opened(), p.bad[m.Share.Member], p.shares[m.Share.Member] != nil:
 		return false
 	default:
@@ -264,6 +290,7 @@ func (o *opener) run(ctx context.Context) {
 		case <-tick.C:
 			o.ask()
 		}
+		o.keepProven(ctx)
 		for o.once(ctx) && ctx.Err() == nil {
 		}
 	}
@@ -476,6 +503,18 @@ func badPoint(c *threshold.Committee, b *ordering.OrderedBatch, m *commitreveal.
 		}
 	}
 	return nil
+}
+
+// keepProven stores the evidence that came up where no database may be waited for.
+func (o *opener) keepProven(ctx context.Context) {
+	o.mu.Lock()
+	proven := o.proven
+	o.proven = nil
+	o.mu.Unlock()
+	for _, e := range proven {
+		o.log.Warn("a member shared two batches of one height", "height", e.Height(), "member", e.Member())
+		o.keep(ctx, e)
+	}
 }
 
 // keep stores evidence, which carries its own proof.

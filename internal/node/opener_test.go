@@ -358,6 +358,52 @@ func TestEarlyShares(t *testing.T) {
 	}
 }
 
+// A member that signs shares of two batches for one height is held to both.
+func TestConflictingSharesAreEvidence(t *testing.T) {
+	for _, early := range []bool{true, false} {
+		t.Run(fmt.Sprintf("other share first %v", early), func(t *testing.T) {
+			c := newCommittee(t)
+			o := c.openers[0]
+			o.committed(c.State)
+			c.bus.cut = true
+			c.Block(ordering.Proposal{Txs: c.SealTxs("x")})
+			c.durable()
+			c.openers[1].committed(c.State)
+			c.openers[1].once(context.Background())
+			right := c.bus.sent[2][0]
+			m, err := commitreveal.ParseShareMessage(right[1:], 256)
+			c.Must(err)
+			m.Root = commitreveal.Hash{7}
+			c.Must(m.Sign(c.Secrets[1].Identity()))
+			wire, err := m.MarshalBinary()
+			c.Must(err)
+			other := append([]byte{messageShare}, wire...)
+			if early {
+				c.Must(o.Receive(2, other))
+				o.committed(c.State)
+				c.Must(o.Receive(2, right))
+			} else {
+				o.committed(c.State)
+				c.Must(o.Receive(2, right))
+				c.Must(o.Receive(2, other))
+			}
+			c.Must(o.Receive(2, other)) // once is enough
+			o.keepProven(context.Background())
+			evidence, err := c.stores[0].Evidence(context.Background(), 0, 10)
+			c.Must(err)
+			if len(evidence) != 1 || evidence[0].Member != 2 || evidence[0].Kind != "conflicting_shares" {
+				t.Fatalf("evidence %+v", evidence)
+			}
+			proof, err := commitreveal.ParseEvidence(evidence[0].Body)
+			c.Must(err)
+			c.Must(proof.Verify(c.State.Committee(), c.Genesis.Terms.Members[1].Identity))
+			if got := o.batches[c.State.Height()].shares[2]; got == nil || got.Root != c.State.Pending()[0].Batch.Root {
+				t.Error("the right share is not used any more")
+			}
+		})
+	}
+}
+
 // What was sent before a connection broke is sent again when it is back.
 func TestPeerThatComesBackGetsShares(t *testing.T) {
 	c := newCommittee(t)
