@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -89,29 +88,11 @@ func (c *Config) Member() (*keygen.MemberSecret, error) {
 	return sharefile.ReadMember(c.MemberFile(), ids)
 }
 
-// ReadGenesis reads what genesis.json fixes for Scrim: the app_state of CometBFT's genesis.
+// ReadGenesis reads a genesis file and checks all of it: the parameters, every member's
+// consent, and that CometBFT's validators are exactly the members.
 func ReadGenesis(path string) (*ordering.Genesis, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s does not exist; 'scrimd genesis assemble' makes it once for all members, and it must lie in every home", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read genesis: %w", err)
-	}
-	var doc struct {
-		AppState json.RawMessage `json:"app_state"`
-	}
-	if err := json.Unmarshal(text, &doc); err != nil {
-		return nil, fmt.Errorf("%s is not a genesis file: %w", path, err)
-	}
-	if len(doc.AppState) == 0 {
-		return nil, fmt.Errorf("%s is not a genesis file of Scrim: it has no app_state", path)
-	}
-	g, err := ordering.ParseGenesis(doc.AppState)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return g, nil
+	_, g, err := readGenesis(path)
+	return g, err
 }
 
 // InitHome makes a home for a new member named name: secret keys, public card and c as

@@ -82,7 +82,7 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 // run is Run with a say in what the member's share is; only the build for fault
 // injection uses it (byzantine.go).
 func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) sharer) error {
-	genesis, g, err := readGenesis(cfg)
+	genesis, g, err := readGenesis(cfg.GenesisFile())
 	if err != nil {
 		return err
 	}
@@ -134,17 +134,18 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	return n.run(ctx, cer, registry, stopWriting)
 }
 
-func readGenesis(cfg *Config) ([]byte, *ordering.Genesis, error) {
-	text, err := os.ReadFile(cfg.GenesisFile())
+// readGenesis also gives the file's bytes.
+func readGenesis(path string) ([]byte, *ordering.Genesis, error) {
+	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, fmt.Errorf("%s does not exist; 'scrimd genesis assemble' makes it once for all members, and it must lie in every home", cfg.GenesisFile())
+		return nil, nil, fmt.Errorf("%s does not exist; 'scrimd genesis assemble' makes it once for all members, and it must lie in every home", path)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("read genesis: %w", err)
 	}
 	g, err := abci.ReadGenesis(text)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", cfg.GenesisFile(), err)
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return text, g, nil
 }
@@ -302,7 +303,7 @@ func (n *running) server(registry *prometheus.Registry) *http.Server {
 // Export writes the audit bundle of the node whose home this is; the node may be running
 // or not.
 func Export(ctx context.Context, cfg *Config, w io.Writer) error {
-	_, g, err := readGenesis(cfg)
+	_, g, err := readGenesis(cfg.GenesisFile())
 	if err != nil {
 		return err
 	}

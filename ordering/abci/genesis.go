@@ -3,6 +3,7 @@ package abci
 import (
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -63,6 +64,15 @@ func MakeGenesis(g *ordering.Genesis) ([]byte, error) {
 // ReadGenesis reads what MakeGenesis wrote, and checks that the validators are exactly
 // the members of the terms.
 func ReadGenesis(b []byte) (*ordering.Genesis, error) {
+	var ours struct {
+		AppState json.RawMessage `json:"app_state"`
+	}
+	if err := json.Unmarshal(b, &ours); err != nil {
+		return nil, fmt.Errorf("not a genesis file: %w", err)
+	}
+	if len(ours.AppState) == 0 {
+		return nil, errors.New("not a genesis file of Scrim: it has no app_state")
+	}
 	doc, err := cmttypes.GenesisDocFromJSON(b)
 	if err != nil {
 		return nil, fmt.Errorf("genesis file: %w", err)
