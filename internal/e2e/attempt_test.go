@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,10 +8,7 @@ import (
 	"time"
 
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
-	"github.com/scrimlabs/scrim/internal/devnet"
 	"github.com/scrimlabs/scrim/internal/node"
-	"github.com/scrimlabs/scrim/internal/pgcluster"
-	"github.com/scrimlabs/scrim/internal/wallet"
 	"github.com/scrimlabs/scrim/ordering"
 )
 
@@ -20,23 +16,8 @@ import (
 // all may go on to a second one by themselves. It succeeds, and the chain works as any
 // other; also for a member that was killed between the attempts, and for an auditor.
 func TestSecondAttempt(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
-	net, err := devnet.Open(ctx, devnet.Options{
-		Command: []string{program}, Dir: t.TempDir(), Postgres: []pgcluster.Option{pgcluster.WithoutSync()},
-		Configure: func(_ int, c *node.Config) { c.HTTP.RatePerMinute, c.Ceremony.Attempts = 0, 2 },
-		Genesis:   func(g *ordering.Genesis) { g.Terms.Phases.Certify = 75 },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := &network{Net: net, t: t, ctx: ctx}
-	t.Cleanup(func() {
-		if t.Failed() {
-			n.logs()
-		}
-		net.Close()
-	})
+	n := open(t, 2*time.Minute, func(c *node.Config) { c.Ceremony.Attempts = 2 }, func(g *ordering.Genesis) { g.Terms.Phases.Certify = 75 })
+	net, ctx := n.Net, n.ctx
 	for _, member := range net.Nodes[2:] {
 		n.must(os.MkdirAll(member.Config.ShareDir(), 0o700))
 		n.must(os.WriteFile(filepath.Join(member.Config.ShareDir(), "epoch-1-attempt-1.share.age"), []byte("in the way"), 0o600))
@@ -66,8 +47,7 @@ func TestSecondAttempt(t *testing.T) {
 		t.Errorf("%+v", failed)
 	}
 
-	n.wallet, err = wallet.Open(ctx, net.URLs(), wallet.Options{TrustFile: filepath.Join(t.TempDir(), "trust.json")})
-	n.must(err)
+	n.openWallet()
 	for range 4 {
 		n.send(n.seal(payload(300)))
 	}

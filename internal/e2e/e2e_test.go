@@ -25,6 +25,7 @@ import (
 	"github.com/scrimlabs/scrim/internal/node"
 	"github.com/scrimlabs/scrim/internal/pgcluster"
 	"github.com/scrimlabs/scrim/internal/wallet"
+	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/threshold"
 	"github.com/scrimlabs/scrim/threshold/thresholdtest"
 )
@@ -76,11 +77,29 @@ func start(t *testing.T, env func(i int) []string) *network {
 // startFor is start for a test that may take so long.
 func startFor(t *testing.T, limit time.Duration, env func(i int) []string) *network {
 	t.Helper()
+	n := open(t, limit, func(*node.Config) {}, nil)
+	for i, member := range n.Nodes {
+		var extra []string
+		if env != nil {
+			extra = env(i)
+		}
+		n.must(member.Start(extra...))
+	}
+	n.must(n.WaitReady(n.ctx))
+	n.openWallet()
+	return n
+}
+
+// open makes a committee and starts no node. Nodes that are left running when the test
+// ends are ended, and their logs shown if it failed.
+func open(t *testing.T, limit time.Duration, configure func(*node.Config), genesis func(*ordering.Genesis)) *network {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	net, err := devnet.Open(ctx, devnet.Options{
 		Command: []string{program}, Dir: t.TempDir(), Postgres: []pgcluster.Option{pgcluster.WithoutSync()},
-		Configure: func(_ int, c *node.Config) { c.HTTP.RatePerMinute = 0 },
+		Configure: func(_ int, c *node.Config) { c.HTTP.RatePerMinute = 0; configure(c) },
+		Genesis:   genesis,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -92,17 +111,15 @@ func startFor(t *testing.T, limit time.Duration, env func(i int) []string) *netw
 		}
 		net.Close()
 	})
-	for i, member := range net.Nodes {
-		var extra []string
-		if env != nil {
-			extra = env(i)
-		}
-		n.must(member.Start(extra...))
-	}
-	n.must(net.WaitReady(ctx))
-	n.wallet, err = wallet.Open(ctx, net.URLs(), wallet.Options{TrustFile: filepath.Join(t.TempDir(), "trust.json")})
-	n.must(err)
 	return n
+}
+
+// openWallet needs an active committee.
+func (n *network) openWallet() {
+	n.t.Helper()
+	var err error
+	n.wallet, err = wallet.Open(n.ctx, n.URLs(), wallet.Options{TrustFile: filepath.Join(n.t.TempDir(), "trust.json")})
+	n.must(err)
 }
 
 func (n *network) must(err error) {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -10,10 +9,7 @@ import (
 	"time"
 
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
-	"github.com/scrimlabs/scrim/internal/devnet"
 	"github.com/scrimlabs/scrim/internal/node"
-	"github.com/scrimlabs/scrim/internal/pgcluster"
-	"github.com/scrimlabs/scrim/internal/wallet"
 	"github.com/scrimlabs/scrim/ordering"
 )
 
@@ -21,27 +17,12 @@ import (
 // hand. When it is back one proposes another attempt, all accept it, and the chain works
 // as any other. The members type what docs/runbooks/failed-ceremony.md says.
 func TestAbortAndRetryByHand(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
+	n := open(t, 2*time.Minute, func(*node.Config) {}, func(g *ordering.Genesis) { g.Terms.Phases.Deal = 1 << 20 })
+	net, ctx := n.Net, n.ctx
 	scrim := filepath.Join(t.TempDir(), "scrim")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", scrim, "../../cmd/scrim").CombinedOutput(); err != nil {
 		t.Fatalf("build scrim: %v\n%s", err, out)
 	}
-	net, err := devnet.Open(ctx, devnet.Options{
-		Command: []string{program}, Dir: t.TempDir(), Postgres: []pgcluster.Option{pgcluster.WithoutSync()},
-		Configure: func(_ int, c *node.Config) { c.HTTP.RatePerMinute = 0 },
-		Genesis:   func(g *ordering.Genesis) { g.Terms.Phases.Deal = 1 << 20 },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := &network{Net: net, t: t, ctx: ctx}
-	t.Cleanup(func() {
-		if t.Failed() {
-			n.logs()
-		}
-		net.Close()
-	})
 	// says types a command as member i, at the node of member at.
 	says := func(i, at int, want string, args ...string) {
 		t.Helper()
@@ -102,8 +83,7 @@ func TestAbortAndRetryByHand(t *testing.T) {
 		t.Errorf("%+v", aborted)
 	}
 
-	n.wallet, err = wallet.Open(ctx, net.URLs(), wallet.Options{TrustFile: filepath.Join(t.TempDir(), "trust.json")})
-	n.must(err)
+	n.openWallet()
 	for range 4 {
 		n.send(n.seal(payload(300)))
 	}

@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -256,12 +255,6 @@ func setValue(v reflect.Value, text string) error {
 			return fmt.Errorf("%q is not a whole number", text)
 		}
 		v.SetInt(n)
-	case uint32:
-		n, err := strconv.ParseUint(text, 10, 32)
-		if err != nil {
-			return fmt.Errorf("%q is not a whole number from 0 to %d", text, uint32(math.MaxUint32))
-		}
-		v.SetUint(n)
 	case []string:
 		list := []string{}
 		for item := range strings.SplitSeq(text, ",") {

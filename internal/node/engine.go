@@ -91,14 +91,19 @@ func (e *engine) Misbehaved(m abci.Misbehaviour) {
 
 func (e *engine) Openings(s *ordering.State) []ordering.BatchOpenings { return e.opener.openings(s) }
 
-// checkOwner refuses a database that is another chain's or another member's.
-func checkOwner(ctx context.Context, store *pg.Store, want pg.Chain) error {
+// storedChain is what the database holds, nil if it is empty.
+func storedChain(ctx context.Context, store *pg.Store) (*pg.Chain, error) {
 	c, err := store.Chain(ctx)
 	if errors.Is(err, pg.ErrEmpty) {
-		return nil
+		return nil, nil //nolint:nilnil // nothing is there, and that is no error
 	}
-	if err != nil {
-		return err
+	return c, err
+}
+
+// checkOwner refuses a database that is another chain's or another member's.
+func checkOwner(c *pg.Chain, want pg.Chain) error {
+	if c == nil {
+		return nil
 	}
 	if c.ChainID != want.ChainID || c.GenesisHash != want.GenesisHash {
 		return &pg.ForeignChainError{Have: pg.Identity{ChainID: c.ChainID, GenesisHash: c.GenesisHash}, Want: pg.Identity{ChainID: want.ChainID, GenesisHash: want.GenesisHash}}
@@ -108,13 +113,9 @@ func checkOwner(ctx context.Context, store *pg.Store, want pg.Chain) error {
 
 // loadState rebuilds the state after the last durable block, or gives the one before
 // the first.
-func loadState(ctx context.Context, store *pg.Store, g *ordering.Genesis) (*ordering.State, error) {
-	c, err := store.Chain(ctx)
-	if errors.Is(err, pg.ErrEmpty) {
+func loadState(ctx context.Context, store *pg.Store, g *ordering.Genesis, c *pg.Chain) (*ordering.State, error) {
+	if c == nil {
 		return ordering.New(g)
-	}
-	if err != nil {
-		return nil, err
 	}
 	seen, err := store.Seen(ctx, c.Height+1)
 	if err != nil {

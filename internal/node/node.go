@@ -104,10 +104,14 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 		return err
 	}
 	chain := chainOf(g, genesis, g.Terms.Members[member-1].Identity)
-	if err := checkOwner(ctx, store, chain); err != nil {
+	stored, err := storedChain(ctx, store)
+	if err != nil {
 		return err
 	}
-	state, err := loadState(ctx, store, g)
+	if err := checkOwner(stored, chain); err != nil {
+		return err
+	}
+	state, err := loadState(ctx, store, g, stored)
 	if err != nil {
 		return err
 	}
@@ -312,7 +316,11 @@ func Export(ctx context.Context, cfg *Config, w io.Writer) error {
 		return err
 	}
 	defer store.Close()
-	s, err := loadState(ctx, store, g)
+	stored, err := storedChain(ctx, store)
+	if err != nil {
+		return err
+	}
+	s, err := loadState(ctx, store, g, stored)
 	if err != nil {
 		return err
 	}

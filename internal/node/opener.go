@@ -300,12 +300,8 @@ func (o *opener) run(ctx context.Context) {
 // our own come first: others wait for them.
 func (o *opener) once(ctx context.Context) bool {
 	o.mu.Lock()
-	release, combine := o.next()
+	release, combine, shares := o.next()
 	secret, committee := o.secret, o.committee
-	var shares []*commitreveal.ShareMessage
-	if combine != nil {
-		shares = o.usable(combine)
-	}
 	o.mu.Unlock()
 	switch {
 	case release != nil:
@@ -322,7 +318,9 @@ func (o *opener) once(ctx context.Context) bool {
 	}
 }
 
-func (o *opener) next() (release, combine *opening) {
+// next finds the oldest batch to release a share of, and the oldest that can be opened,
+// with the shares to do it.
+func (o *opener) next() (release, combine *opening, shares []*commitreveal.ShareMessage) {
 	for _, p := range o.batches {
 		if p.batch == nil || o.committee == nil || p.batch.Batch.Epoch != o.committee.Epoch {
 			continue
@@ -330,11 +328,14 @@ func (o *opener) next() (release, combine *opening) {
 		if o.active && o.secret != nil && p.released == nil && older(p, release) {
 			release = p
 		}
-		if !p.opened() && len(o.usable(p)) >= o.committee.Threshold && older(p, combine) {
-			combine = p
+		if p.opened() || len(p.shares) < o.committee.Threshold || !older(p, combine) {
+			continue
+		}
+		if usable := o.usable(p); len(usable) >= o.committee.Threshold {
+			combine, shares = p, usable
 		}
 	}
-	return release, combine
+	return release, combine, shares
 }
 
 // usable gives the shares to open a batch with. Those of members that have sent a bad

@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -179,18 +178,26 @@ func outcome(p keygen.Phase) string {
 
 func (b backend) Ceremony(_ context.Context, id string) (v1.Ceremony, error) {
 	s := b.n.state()
-	is := func(ceremony [32]byte) bool {
-		return strings.EqualFold(strings.TrimPrefix(id, "0x"), hex.EncodeToString(ceremony[:]))
-	}
-	if is(s.Ceremony().Ceremony()) {
+	if isCeremony(s.Ceremony().Terms(), id) {
 		return ceremonyMatrix(s.Ceremony())
 	}
 	for _, r := range s.PastCeremonies() {
-		if is(r.Terms.Hash()) {
+		if isCeremony(r.Terms, id) {
 			return pastCeremony(r)
 		}
 	}
-	return v1.Ceremony{}, httpapi.Errorf("not_found", "no ceremony has the id %s", id)
+	return v1.Ceremony{}, noCeremony(id)
+}
+
+// isCeremony reports whether id, which httpapi gives in its one spelling, names the
+// ceremony of these terms.
+func isCeremony(t *keygen.Terms, id string) bool {
+	hash := t.Hash()
+	return v1.Hex(hash[:]).String() == id
+}
+
+func noCeremony(id string) error {
+	return httpapi.Errorf("not_found", "no ceremony has the id %s", id)
 }
 
 // Relay offers a ceremony message that somebody has signed by hand.
@@ -228,15 +235,14 @@ func admitMessage(s *ordering.State, id string, wire []byte) (*keygen.Message, e
 	if err != nil {
 		return nil, httpapi.Errorf("malformed_message", "%v", err)
 	}
-	is := func(t *keygen.Terms) bool { hash := t.Hash(); return v1.Hex(hash[:]).String() == id }
 	current := s.Ceremony()
 	switch {
-	case is(current.Terms()):
+	case isCeremony(current.Terms(), id):
 		err = ordering.AdmitMessage(s, m)
-	case slices.ContainsFunc(s.PastCeremonies(), func(r *keygen.Record) bool { return is(r.Terms) }):
+	case slices.ContainsFunc(s.PastCeremonies(), func(r *keygen.Record) bool { return isCeremony(r.Terms, id) }):
 		err = fmt.Errorf("%w: attempt %d has begun since", keygen.ErrOver, current.Terms().Attempt)
 	default:
-		return nil, httpapi.Errorf("not_found", "no ceremony has the id %s", id)
+		return nil, noCeremony(id)
 	}
 	if err != nil {
 		return nil, notAdmitted(s, err)

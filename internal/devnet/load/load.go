@@ -187,6 +187,9 @@ func (r *run) see(b *v1.Batch) {
 	defer r.mu.Unlock()
 	now := time.Now()
 	for _, item := range b.Transactions {
+		if len(item.ID) != len(threshold.ID{}) {
+			continue
+		}
 		s := r.byID[threshold.ID(item.ID)]
 		if s == nil {
 			continue
