@@ -245,7 +245,8 @@ func TestRoutesAreTheContracts(t *testing.T) {
 	var served, promised []string
 	routes := New(newFake(), Options{Gatherer: prometheus.NewRegistry()}).(chi.Routes)
 	err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
-		served = append(served, method+" "+route)
+		// A tile's path has slashes, for which the contract has no notation.
+		served = append(served, method+" "+strings.Replace(route, "/tile/*", "/tile/{tile}", 1))
 		return nil
 	})
 	if err != nil {
@@ -269,7 +270,7 @@ func TestParametersAreTheContracts(t *testing.T) {
 	h := New(newFake(), Options{Gatherer: prometheus.NewRegistry()})
 	values := map[string]string{
 		"id": repeat(8, 32).String(), "height": "7", "namespace": "demo", "code": "busy",
-		"before": "9", "limit": "2", "after": "3-1",
+		"before": "9", "limit": "2", "after": "3-1", "size": "7", "hash": repeat(8, 32).String(), "tile": "entries/000", "number": "7",
 	}
 	for route, item := range c.doc["paths"].(map[string]any) {
 		op, ok := item.(map[string]any)["get"].(map[string]any)
@@ -283,6 +284,8 @@ func TestParametersAreTheContracts(t *testing.T) {
 			name := p["name"].(string)
 			if p["in"] == "path" {
 				path = strings.ReplaceAll(path, "{"+name+"}", values[name])
+			} else if route == "/v1/evidence" && name == "after" {
+				query += "&after=7"
 			} else {
 				query += "&" + name + "=" + values[name]
 			}

@@ -68,6 +68,7 @@ type running struct {
 	comet    *abci.Node
 	opener   *opener
 	intake   *intake
+	publish  *publisher
 	metrics  *metrics
 }
 
@@ -119,6 +120,8 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	n := &running{cfg: cfg, log: log, self: g.Terms.Members[member-1], member: member, store: store, verifier: ordering.NewVerifier(verifierMemory), metrics: newMetrics(registry)}
 	n.opener = n.newOpener(g, secret)
 	n.opener.committed(state)
+	n.publish = n.newPublisher(g, secret)
+	n.opener.cosignature = n.publish.receive
 	n.metrics.ceremony(state)
 	cer, err := n.newCeremony(state.Ceremony(), secret, func(s *threshold.SecretShare) { n.opener.setShare(wrap(s)) })
 	if err != nil {
@@ -127,12 +130,12 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWriting()
 	eng := &engine{ctx: writing, store: store, chain: chain, opener: n.opener, metrics: n.metrics, log: log}
-	eng.onCommitted = append(eng.onCommitted, cer.poke)
+	eng.onCommitted = append(eng.onCommitted, cer.poke, n.publish.committed)
 	n.comet, err = abci.New(n.cometConfig(genesis, secret, state, eng))
 	if err != nil {
 		return err
 	}
-	n.opener.net = n.comet
+	n.opener.net, n.publish.net = n.comet, n.comet
 	cer.submit = func(tx []byte) error { return n.comet.Submit(tx, nil) }
 	n.intake = n.newIntake(g, secret)
 	return n.run(ctx, cer, registry, stopWriting)
@@ -207,6 +210,16 @@ func (n *running) newCeremony(s *keygen.State, secret *keygen.MemberSecret, onSh
 	return c, c.open(s)
 }
 
+func (n *running) newPublisher(g *ordering.Genesis, secret *keygen.MemberSecret) *publisher {
+	p := newPublisher()
+	p.chainID, p.member, p.identity = g.ChainID, n.member, secret.Identity()
+	for _, m := range g.Terms.Members {
+		p.identities = append(p.identities, m.Identity)
+	}
+	p.store, p.log = n.store, n.log.With("part", "log")
+	return p
+}
+
 func (n *running) newIntake(g *ordering.Genesis, secret *keygen.MemberSecret) *intake {
 	i := newIntake()
 	i.chainID, i.member, i.key = g.ChainID, n.member, secret.Identity()
@@ -242,6 +255,10 @@ func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.R
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { n.opener.run(ctx); return nil })
 	group.Go(func() error { n.intake.run(ctx); return nil })
+	group.Go(func() error { n.publish.run(ctx); return nil })
+	for _, w := range n.witnesses() {
+		group.Go(func() error { w.run(ctx); return nil })
+	}
 	group.Go(func() error { n.afterSync(ctx); return nil })
 	group.Go(func() error { return cer.run(ctx, n.state, n.comet.CatchingUp) })
 	group.Go(func() error {
@@ -290,6 +307,7 @@ func (n *running) afterSync(ctx context.Context) {
 	}
 	n.log.Info("caught up with the other members", "height", n.state().Height())
 	n.opener.setActive(true)
+	n.publish.setActive()
 	n.intake.offerWaiting(ctx, func() uint64 { return n.state().Height() })
 }
 

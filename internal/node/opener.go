@@ -68,6 +68,8 @@ type opener struct {
 	metrics    *metrics
 	log        *slog.Logger
 
+	cosignature func(member uint32, body []byte) error // messages of the log's publisher
+
 	mu        sync.Mutex
 	height    uint64 // of the last committed block
 	committee *threshold.Committee
@@ -211,6 +213,8 @@ func (o *opener) Receive(member uint32, message []byte) error {
 		}
 		o.answer(member, binary.BigEndian.Uint64(body))
 		return nil
+	case messageCosignature:
+		return o.cosignature(member, body)
 	default:
 		return errPeerMessage
 	}
