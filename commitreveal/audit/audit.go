@@ -31,17 +31,36 @@ import (
 	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/commitreveal/note"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
-// Checks are the two checks that this package does not make itself. Both must
-// be pure and must stand hostile input.
+// Checks are the checks that this package does not make itself. All must be pure
+// and must stand hostile input. A replay needs the first two.
 type Checks struct {
 	// Certificate checks a ceremony's certificate against the bundle's terms.
 	Certificate func(terms, certificate []byte) (CommitteeInfo, error)
 	// Order puts distinct ids, given in ascending order, into the order that the
 	// chain's rule gives them.
 	Order func(height uint64, beacon [32]byte, ids []threshold.ID) []threshold.ID
+	// Committee checks a certificate by itself: that t members of the committee
+	// that it names signed it. Evidence and transaction proofs need it.
+	Committee func(certificate []byte) (CommitteeInfo, error)
+	// Succession checks that a certificate is that of the next committee after
+	// another's. A mirror needs it to believe a committee after the first.
+	Succession func(before, next []byte) error
+	// Ceremony checks evidence of a fault in the ceremony of the terms.
+	Ceremony func(terms, evidence []byte) (CeremonyFinding, error)
+}
+
+// CeremonyFinding is what evidence about a ceremony proves.
+type CeremonyFinding struct {
+	ChainID   string
+	Epoch     uint64
+	TermsHash [32]byte
+	Who       string // the member
+	What      string // it did
+	Conflict  bool   // the proof is two messages that contradict each other
 }
 
 // CommitteeInfo is what a certificate proves.
@@ -51,6 +70,8 @@ type CommitteeInfo struct {
 	Names      []string            // optional: Names[j-1] is what people call member j
 	ChainID    string
 	TermsHash  [32]byte // of the bundle's terms
+
+	certificate []byte // of a committee in office; for evidence
 }
 
 // Options of a run.
@@ -60,17 +81,69 @@ type Options struct {
 	TermsHash *[32]byte
 	// Receipts are those that the user holds.
 	Receipts []commitreveal.Receipt
+	// Checkpoints are signed tree heads that the log must have.
+	Checkpoints []SignedNote
+	// Evidence is judged beside the log.
+	Evidence []EvidenceBody
+	// Policy, if set, says which signatures those of Checkpoints that say so must have.
+	Policy *note.Policy
+	// Progress, if set, is told after each log entry how many there were.
+	Progress func(entries uint64)
+}
+
+// Lines is what is replayed: the lines of a bundle, from its header to its end,
+// then io.EOF. [commitreveal.BundleReader] is one; so is a mirror's reader. Any
+// other error ends the replay, with the verdict CannotTell.
+type Lines interface {
+	Next() (commitreveal.BundleLine, error)
 }
 
 // Run audits a bundle. The error is nil unless a check is missing: a bundle that
 // cannot be read gives a report, with the verdict CannotTell.
 func Run(r io.Reader, checks Checks, opts Options) (*Report, error) {
+	return Replay(commitreveal.NewBundleReader(r), checks, opts)
+}
+
+// Replay is [Run] for lines that come from elsewhere.
+func Replay(lines Lines, checks Checks, opts Options) (*Report, error) {
+	f, err := Follow(checks, opts)
+	if err != nil {
+		return nil, err
+	}
+	f.Read(lines)
+	return f.Report(), nil
+}
+
+// Follower replays a log that grows. Use it from one goroutine.
+type Follower struct{ a *auditor }
+
+// Follow begins a replay; see [Run].
+func Follow(checks Checks, opts Options) (*Follower, error) {
 	if checks.Certificate == nil || checks.Order == nil {
 		return nil, errors.New("audit: both checks are needed")
 	}
 	a := newAuditor(checks, opts)
-	a.read(commitreveal.NewBundleReader(r))
-	return a.finish(), nil
+	a.readHeads()
+	return &Follower{a}, nil
+}
+
+// Read replays lines up to io.EOF; the next call goes on there. It reports whether
+// anything can still be concluded from more.
+func (f *Follower) Read(lines Lines) bool {
+	f.a.read(lines)
+	return !f.a.stopped
+}
+
+// Entries is how many log entries were replayed so far.
+func (f *Follower) Entries() uint64 { return f.a.log.Size() }
+
+// Findings is how many broken promises were found so far.
+func (f *Follower) Findings() int { return len(f.a.findings) + f.a.waiting }
+
+// Report ends the replay and says what came of it.
+func (f *Follower) Report() *Report {
+	f.a.closeBatch()
+	return f.a.finish()
 }
 
 // auditor is a replay on its way.
@@ -81,6 +154,7 @@ type auditor struct {
 
 	header     *commitreveal.BundleHeader
 	log        commitreveal.Log
+	before     commitreveal.Log          // without the entry at hand
 	committees map[uint64]*CommitteeInfo // by epoch
 	current    *CommitteeInfo
 	height     uint64 // of the last committee or commit entry
@@ -95,7 +169,13 @@ type auditor struct {
 	certified     uint64 // log entries that a valid certificate covers
 	certHeight    uint64 // of the last certified batch
 	certBroken    bool   // the last certificate did not verify
-	bodiesMissing bool   // some batch is not in the bundle as it was committed
+	signed        *signed
+	heads         heads
+	elected       *commitreveal.CommitteeEntry // whose certificate is the next line
+	electedAt     uint64                       // its index
+	voids         *voids                       // of the batch that was revealed last
+	kept          int                          // bytes of ids that wait to become evidence
+	bodiesMissing bool                         // some batch is not in the bundle as it was committed
 	receipts      *receipts
 	stopped       bool
 }
@@ -106,7 +186,7 @@ const maxPending = 1 << 16
 func newAuditor(checks Checks, opts Options) *auditor {
 	return &auditor{
 		checks: checks, opts: opts,
-		report:     &Report{Findings: []Finding{}, Missing: []string{}, Receipts: []ReceiptResult{}, Epochs: []uint64{}},
+		report:     &Report{Findings: []Finding{}, Missing: []string{}, Receipts: []ReceiptResult{}, Epochs: []uint64{}, Misbehaviour: []Misbehaviour{}, Checkpoints: []CheckpointResult{}, Evidence: []EvidenceResult{}},
 		committees: make(map[uint64]*CommitteeInfo),
 		seen:       newSeenIDs(),
 		receipts:   newReceipts(opts.Receipts),
@@ -115,15 +195,15 @@ func newAuditor(checks Checks, opts Options) *auditor {
 
 // read replays line by line until the end, or until nothing further can be
 // concluded.
-func (a *auditor) read(lines *commitreveal.BundleReader) {
+func (a *auditor) read(lines Lines) {
 	for !a.stopped {
 		line, err := lines.Next()
-		if errors.Is(err, commitreveal.ErrBundle) {
-			a.stop("%v", err)
-			return
+		if errors.Is(err, io.EOF) && !errors.Is(err, commitreveal.ErrBundle) {
+			return // the bundle is whole
 		}
 		if err != nil {
-			return // io.EOF: the bundle is whole
+			a.stop("%v", err)
+			return
 		}
 		a.line(line)
 	}
@@ -141,6 +221,8 @@ func (a *auditor) line(line commitreveal.BundleLine) {
 		a.report.ChainID = l.ChainID
 	case *commitreveal.BundleEntry:
 		a.entry(l)
+	case *commitreveal.BundleCertificate:
+		a.takeOffice(l.Certificate)
 	}
 }
 
@@ -168,31 +250,62 @@ func (a *auditor) entry(l *commitreveal.BundleEntry) {
 		a.stop("log entry %d: %v", l.Index, err)
 		return
 	}
+	a.before = a.log
 	if a.log, _, err = a.log.Append(l.Entry); err != nil {
 		a.stop("log entry %d: %v", l.Index, err)
 		return
 	}
+	if _, void := e.(commitreveal.VoidEntry); !void {
+		a.closeVoids()
+	}
 	switch e := e.(type) {
 	case commitreveal.CommitteeEntry:
-		a.committee(l.Index, e)
+		a.elected, a.electedAt = &e, l.Index
 	case commitreveal.CommitEntry:
-		a.commit(l.Index, e)
+		a.commit(l.Index, e, l.Entry)
 	case commitreveal.RevealEntry:
 		a.reveal(l.Index, e)
+	case commitreveal.VoidEntry:
+		a.void(l.Index, e)
+	case commitreveal.ExpiredEntry:
+		a.expired(l.Index, e)
+	case commitreveal.MisbehaviourEntry:
+		a.misbehaviour(l.Index, e)
+	}
+	a.reachHeads()
+	if a.opts.Progress != nil {
+		a.opts.Progress(a.log.Size())
 	}
 }
 
+// takeOffice takes a committee into office, if this is the certificate that the
+// committee entry before names.
+func (a *auditor) takeOffice(certificate []byte) {
+	index, e := a.electedAt, a.elected
+	a.elected = nil
+	if e == nil {
+		a.stop("a certificate without a committee entry before it")
+		return
+	}
+	if hash := commitreveal.CertificateHash(certificate); hash != e.Certificate {
+		a.altered(CodeCommittee, e.Height, "the certificate of the committee of epoch %d is not the one that the log names", e.Epoch)
+		a.stopped = true
+		return
+	}
+	a.committee(index, *e, certificate)
+}
+
 // committee takes a committee into office, if its ceremony's certificate holds.
-func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry) {
+func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry, certificate []byte) {
 	if e.Height < a.height {
 		a.found(index, CodeHeight, e.Height, "the committee entry follows one of height %d", a.height)
 	}
-	info, err := a.checks.Certificate(a.header.Terms, e.Certificate)
+	info, err := a.checks.Certificate(a.header.Terms, certificate)
 	if err == nil && (info.Committee == nil || info.Committee.Key == nil) {
 		err = errors.New("it names no committee")
 	}
 	if err != nil {
-		a.found(index, CodeCommittee, e.Height, "the committee of epoch %d is not certified: %v", e.Committee.Epoch, err)
+		a.found(index, CodeCommittee, e.Height, "the committee of epoch %d is not certified: %v", e.Epoch, err)
 		a.stopped = true
 		return
 	}
@@ -204,13 +317,14 @@ func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry) {
 		a.stopped = true
 		return
 	}
-	if !sameCommittee(info.Committee, e.Committee) {
+	if hash, err := commitreveal.CommitteeHash(info.Committee); err != nil || hash != e.Committee || info.Committee.Epoch != e.Epoch {
 		a.found(index, CodeCommittee, e.Height, "the committee entry names a committee that its certificate does not certify")
 	}
 	if a.current != nil && info.Committee.Epoch <= a.current.Committee.Epoch {
 		a.found(index, CodeEpoch, e.Height, "epoch %d follows epoch %d", info.Committee.Epoch, a.current.Committee.Epoch)
 	}
 	a.height = max(a.height, e.Height)
+	info.certificate = certificate
 	a.current = &info
 	a.committees[info.Committee.Epoch] = &info
 	a.report.Epochs = append(a.report.Epochs, info.Committee.Epoch)
@@ -231,14 +345,8 @@ func (a *auditor) trusted(info *CommitteeInfo) bool {
 	return true
 }
 
-func sameCommittee(a, b *threshold.Committee) bool {
-	x, errX := a.MarshalBinary()
-	y, errY := b.MarshalBinary()
-	return errX == nil && errY == nil && string(x) == string(y)
-}
-
 // commit checks what a commit entry says of itself, and opens its batch.
-func (a *auditor) commit(index uint64, e commitreveal.CommitEntry) {
+func (a *auditor) commit(index uint64, e commitreveal.CommitEntry, raw []byte) {
 	if a.current == nil {
 		a.found(index, CodeCommittee, e.Height, "a batch is committed before there is a committee")
 		a.stopped = true
@@ -248,8 +356,9 @@ func (a *auditor) commit(index uint64, e commitreveal.CommitEntry) {
 		a.stop("more than %d batches wait for their reveal", maxPending)
 		return
 	}
+	var height *finding
 	if e.Height <= a.lastCommit || e.Height < a.height {
-		a.found(index, CodeHeight, e.Height, "the batch follows an entry of height %d", max(a.lastCommit, a.height))
+		height = a.found(index, CodeHeight, e.Height, "the batch follows an entry of height %d", max(a.lastCommit, a.height))
 	}
 	committee := a.current
 	if e.Epoch != committee.Committee.Epoch {
@@ -264,7 +373,7 @@ func (a *auditor) commit(index uint64, e commitreveal.CommitEntry) {
 	a.height, a.lastCommit = max(a.height, e.Height), max(a.lastCommit, e.Height)
 	a.report.Batches++
 	a.open = &batch{
-		index: index, entry: e, committee: committee,
+		index: index, entry: e, committee: committee, before: a.before, raw: raw, height: height,
 		checkpoint: commitreveal.Checkpoint{
 			ChainID: a.header.ChainID, Height: e.Height, Epoch: e.Epoch,
 			BatchRoot: e.Root, LogSize: a.log.Size(), LogRoot: a.log.Root(),
@@ -284,6 +393,7 @@ func (a *auditor) reveal(index uint64, e commitreveal.RevealEntry) {
 		a.found(index, CodeReveal, e.Height, "the reveal names another batch root than the commitment")
 	}
 	a.compareOutcomes(index, b, e)
+	a.voids = newVoids(index, b)
 	a.certificate(index, b, e.Certificate)
 }
 
@@ -319,6 +429,7 @@ func (a *auditor) certificate(index uint64, b *batch, certificate threshold.Sign
 		return
 	}
 	a.certBroken = false
+	a.gather(b, certificate)
 	if b.checkpoint.LogSize <= a.certified {
 		return
 	}
@@ -329,8 +440,10 @@ func (a *auditor) certificate(index uint64, b *batch, certificate threshold.Sign
 }
 
 // found records a broken promise that the log entry of an index commits to.
-func (a *auditor) found(index uint64, code string, height uint64, format string, args ...any) {
-	a.add(&finding{entry: int64(index), Finding: Finding{Code: code, Height: height, What: fmt.Sprintf(format, args...)}})
+func (a *auditor) found(index uint64, code string, height uint64, format string, args ...any) *finding {
+	f := &finding{entry: int64(index), Finding: Finding{Code: code, Height: height, What: fmt.Sprintf(format, args...)}}
+	a.add(f)
+	return f
 }
 
 // altered records a contradiction that is in the bundle only.
