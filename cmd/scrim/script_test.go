@@ -26,8 +26,7 @@ func TestMain(m *testing.M) {
 
 // The scripts run the real command line without a network. "code N command..."
 // runs a command that must end with that exit code; "edit old new from to" replaces
-// old by new once. bundle.jsonl is what a devnet exported (scrimd devnet, scrim tx send,
-// GET /v1/export), receipts.jsonl what its wallet kept; they are fixed, as their formats are.
+// old by new once.
 func TestScripts(t *testing.T) {
 	runScripts(t, "testdata/script", nil, nil)
 }
@@ -171,22 +170,13 @@ func runScripts(t *testing.T, dir string, env map[string]string, prepare func(di
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"code": code, "edit": edit},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"code": code, "edit": edit, "evidence": evidence},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir+"/home")
 			e.Setenv("XDG_CONFIG_HOME", e.WorkDir+"/home/config")
 			e.Setenv("SCRIM_NODES", "")
 			for name, value := range env {
 				e.Setenv(name, value)
-			}
-			for _, name := range []string{"bundle.jsonl", "receipts.jsonl"} {
-				b, err := os.ReadFile("testdata/" + name)
-				if err != nil {
-					return err
-				}
-				if err := os.WriteFile(e.WorkDir+"/"+name, b, 0o600); err != nil {
-					return err
-				}
 			}
 			if prepare != nil {
 				if err := prepare(e.WorkDir); err != nil {
@@ -196,6 +186,19 @@ func runScripts(t *testing.T, dir string, env map[string]string, prepare func(di
 			return os.Mkdir(e.WorkDir+"/home", 0o700)
 		},
 	})
+}
+
+// evidence copies the one file of evidence in a folder to proof.json.
+func evidence(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: evidence dir")
+	}
+	files, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*.json"))
+	ts.Check(err)
+	if len(files) != 1 {
+		ts.Fatalf("%d files of evidence: %v", len(files), files)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("proof.json"), []byte(ts.ReadFile(files[0])), 0o600))
 }
 
 func edit(ts *testscript.TestScript, neg bool, args []string) {
