@@ -49,6 +49,17 @@ func grow(c *sim.Chain, batches int) *sim.Chain {
 	return c
 }
 
+// growBy adds batches of a size.
+func growBy(c *sim.Chain, batches, size int) {
+	for range batches {
+		var texts []string
+		for i := range size {
+			texts = append(texts, fmt.Sprintf("transaction %d", i))
+		}
+		c.Block(ordering.Proposal{Txs: c.SealTxs(texts...), Openings: c.Open(1, 2, 3)})
+	}
+}
+
 func server(t *testing.T, c *sim.Chain) *mirrortest.Server {
 	t.Helper()
 	s := mirrortest.New(sim.ChainID, c.Secrets[0].Identity())

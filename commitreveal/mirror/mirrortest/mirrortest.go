@@ -80,6 +80,9 @@ func (s *Server) AddEvidence(body []byte) { s.evidence = append(s.evidence, body
 // SetBatch replaces the body of a batch.
 func (s *Server) SetBatch(height uint64, lines []byte) { s.batches[height] = lines }
 
+// Certificate is a ceremony's certificate by its hash; nil if there is none.
+func (s *Server) Certificate(hash commitreveal.Hash) []byte { return s.certificates[hash] }
+
 // Batch is the body of a batch.
 func (s *Server) Batch(height uint64) []byte { return s.batches[height] }
 
@@ -99,7 +102,8 @@ func (s *Server) Checkpoint(size uint64) ([]byte, error) {
 	return n.Marshal()
 }
 
-func (s *Server) tile(t tiles.Tile) ([]byte, error) {
+// Tile is the content of a tile that is shown.
+func (s *Server) Tile(t tiles.Tile) ([]byte, error) {
 	from, count := t.Range()
 	if t.Level == tiles.Entries {
 		if from+uint64(count) > s.Size {
@@ -148,17 +152,19 @@ func (s *Server) answer(r *http.Request) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return s.tile(t)
+		return s.Tile(t)
 	case kind == "batch":
 		height, err := strconv.ParseUint(name, 10, 64)
 		if b := s.batches[height]; b != nil && err == nil {
 			return b, nil
 		}
 	case kind == "certificate":
-		for hash, b := range s.certificates {
-			if hash.String() == name {
-				return b, nil
-			}
+		var hash commitreveal.Hash
+		if err := hash.UnmarshalText([]byte(name)); err != nil {
+			return nil, err
+		}
+		if b := s.Certificate(hash); b != nil {
+			return b, nil
 		}
 	}
 	return nil, fmt.Errorf("%s: not found", r.URL.Path)
