@@ -282,11 +282,12 @@ func TestParametersAreTheContracts(t *testing.T) {
 		for _, node := range params {
 			p, _ := c.resolve(t, node)
 			name := p["name"].(string)
-			if p["in"] == "path" {
+			switch {
+			case p["in"] == "path":
 				path = strings.ReplaceAll(path, "{"+name+"}", values[name])
-			} else if route == "/v1/evidence" && name == "after" {
+			case route == "/v1/evidence" && name == "after":
 				query += "&after=7"
-			} else {
+			default:
 				query += "&" + name + "=" + values[name]
 			}
 		}

@@ -23,6 +23,8 @@ var rooms = map[string][]string{
 	"keygen":             {"threshold"},
 	"keygen/sharefile":   {"keygen", "threshold"},
 	"commitreveal":       {"threshold"},
+	"commitreveal/tiles": {"commitreveal"},
+	"commitreveal/note":  {"commitreveal", "commitreveal/tiles", "threshold"},
 	"commitreveal/audit": {"commitreveal", "commitreveal/note", "commitreveal/tiles", "threshold"},
 	// The auditor's hands: it asks nodes and keeps files, so that package audit need not.
 	"commitreveal/mirror":            {"commitreveal", "commitreveal/audit", "commitreveal/note", "commitreveal/tiles", "threshold"},
@@ -31,14 +33,14 @@ var rooms = map[string][]string{
 	"ordering/fair":                  {"commitreveal", "threshold"},
 	"ordering/abci":                  {"ordering", "commitreveal", "keygen", "threshold"},
 	"migrations":                     {},
-	"httpapi":                        {"httpapi/v1", "commitreveal", "keygen", "threshold"},
+	"httpapi":                        {"httpapi/v1", "commitreveal", "commitreveal/tiles", "keygen", "threshold"},
 	"httpapi/v1":                     {"commitreveal", "keygen", "threshold"},
 	"httpapi/client":                 {"httpapi/v1", "commitreveal", "keygen", "threshold"},
-	"internal/pg":                    {"ordering", "commitreveal", "keygen", "threshold", "migrations"},
+	"internal/pg":                    {"ordering", "commitreveal", "commitreveal/note", "commitreveal/tiles", "keygen", "threshold", "migrations"},
 	"internal/home":                  {"keygen", "keygen/sharefile"},
 	"internal/version":               {},
 	"internal/node": {"httpapi", "httpapi/v1", "ordering/abci", "internal/pg", "internal/home", "internal/version", "keygen/sharefile", "ordering",
-		"keygen", "commitreveal", "threshold"},
+		"keygen", "commitreveal", "commitreveal/note", "commitreveal/tiles", "threshold"},
 
 	// What a client does with nodes that it does not trust: the logic of cmd/scrim and of the demo.
 	"internal/wallet": {"httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "commitreveal/mirror", "commitreveal/note", "keygen", "ordering", "threshold"},
@@ -78,7 +80,7 @@ var libraries = map[string][]string{
 	"github.com/cosmos/gogoproto":           {"ordering/abci"},
 	"github.com/jackc":                      {"internal/pg", "internal/pg/pgtest"},
 	"github.com/google/btree":               {"ordering"},
-	"golang.org/x/mod":                      {"commitreveal", "commitreveal/audit", "commitreveal/mirror"},
+	"golang.org/x/mod":                      {"commitreveal", "commitreveal/audit", "commitreveal/mirror", "commitreveal/note", "commitreveal/tiles"},
 	"github.com/go-chi":                     {"httpapi"},
 	"github.com/prometheus":                 {"httpapi", "internal/node", "ordering/abci"},
 	"github.com/BurntSushi/toml":            {"internal/home", "internal/node"},
@@ -92,7 +94,7 @@ var libraries = map[string][]string{
 }
 
 // pure are the packages whose rules are functions of state and input alone.
-var pure = []string{"threshold", "keygen", "ordering", "ordering/fair", "commitreveal", "commitreveal/audit"}
+var pure = []string{"threshold", "keygen", "ordering", "ordering/fair", "commitreveal", "commitreveal/audit", "commitreveal/note", "commitreveal/tiles"}
 
 // shell are the packages that have the effects. No pure package may need one, not even in its tests; internal/sim has none.
 var shell = []string{"internal/", "httpapi", "ordering/abci", "cmd/"}

@@ -135,3 +135,23 @@ func (r deadResults) Query() (pgx.Rows, error)         { return nil, r.err }
 func (r deadResults) QueryRow() pgx.Row                { return nil }
 func (r deadResults) Close() error                     { return r.err }
 func (r deadResults) Tx() pgx.Tx                       { return nil }
+
+// CheckpointCost does again, in a transaction that is rolled back, what a block adds for the log's publication: the root over
+// the stored hashes, and its row.
+func CheckpointCost(ctx context.Context, s *Store, size uint64) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		b := &block{Result: &ordering.Result{Height: size + 1<<40, Records: []ordering.Record{{Index: size - 1}}}}
+		c, err := b.checkpointRow(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO log_checkpoints (size, root, height) VALUES ($1, $2, $3)`, c.Size+1<<40, c.Root[:], c.Height); err != nil {
+			return err
+		}
+		return errDead
+	})
+	if errors.Is(err, errDead) {
+		return nil
+	}
+	return err
+}
