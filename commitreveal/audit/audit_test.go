@@ -90,6 +90,10 @@ func TestHonestShapes(t *testing.T) {
 			n.block(5, n.seal("c"))
 			n.reveal(0)
 		},
+		"voids without entries of their own": func(n *network) {
+			n.lyingBlock(3, lies{voids: func([]commitreveal.VoidEntry) []commitreveal.VoidEntry { return nil }}, n.void("v"), n.seal("a"))
+			n.reveal(0)
+		},
 		"several namespaces": func(n *network) {
 			n.block(3, n.seal("a", namespace("b")), n.seal("b", namespace("a")), n.seal("c", namespace("b")), n.seal("d"))
 			n.reveal(0)
@@ -234,7 +238,7 @@ func dishonest() map[string]planted {
 			}}, x, y)
 		}, []string{"namespaces 5 " + committeeOf}, []string{KindOmitted}},
 		"a void entry left out": {func(n *network) {
-			n.lyingBlock(5, lies{voids: func([]commitreveal.VoidEntry) []commitreveal.VoidEntry { return nil }}, n.void("x"), n.seal("y"))
+			n.lyingBlock(5, lies{voids: func(v []commitreveal.VoidEntry) []commitreveal.VoidEntry { return v[:1] }}, n.void("x"), n.void("y"))
 		}, []string{"void 5 " + committeeOf}, nil},
 		"a void entry for what decrypts": {func(n *network) {
 			x := n.seal("x")

@@ -407,7 +407,9 @@ func TestEvidenceForm(t *testing.T) {
 		},
 		"two values": func(s string) string { return s + s },
 		"no certificates": func(s string) string {
-			return s[:strings.Index(s, `"certificates":`)] + `"certificates":[],` + s[strings.Index(s, `"proof"`):]
+			before, rest, _ := strings.Cut(s, `"certificates":`)
+			_, after, _ := strings.Cut(rest, `"proof"`)
+			return before + `"certificates":[],"proof"` + after
 		},
 		"terms of a ceremony": func(s string) string { return strings.Replace(s, `"terms":"0x"`, `"terms":"0x01"`, 1) },
 	} {

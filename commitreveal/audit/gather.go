@@ -105,10 +105,12 @@ func (a *auditor) proveConflict(f *finding, x, y *signed) {
 
 // certificatesOf gives each committee's certificate once.
 func certificatesOf(committees ...*CommitteeInfo) (out [][]byte) {
-	for i, c := range committees {
-		if i == 0 || c.Committee.Epoch != committees[i-1].Committee.Epoch {
+	var last *CommitteeInfo
+	for _, c := range committees {
+		if last == nil || c.Committee.Epoch != last.Committee.Epoch {
 			out = append(out, c.certificate)
 		}
+		last = c
 	}
 	return out
 }

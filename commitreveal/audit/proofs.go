@@ -263,7 +263,7 @@ func (p *BadShare) check(j *judge) (*Established, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEvidence, err)
 	}
-	var last error = notProved("no certificate is in the file")
+	last := notProved("no certificate is in the file")
 	for _, info := range j.committees { // of which at most one has the epoch
 		err := e.Verify(info.Committee, info.identity(e.Member()))
 		if err != nil {

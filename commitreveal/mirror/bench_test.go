@@ -57,7 +57,6 @@ func BenchmarkVerify(b *testing.B) {
 	must(b, err)
 	_, err = m.Update(b.Context(), client)
 	must(b, err)
-	c, s = nil, nil
 	var peak, start uint64
 	inUse := func() uint64 {
 		var stats runtime.MemStats

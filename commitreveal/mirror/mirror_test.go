@@ -24,9 +24,12 @@ import (
 	"github.com/scrimlabs/scrim/internal/sim"
 	"github.com/scrimlabs/scrim/internal/wallet"
 	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/threshold"
+	"github.com/scrimlabs/scrim/threshold/thresholdtest"
 )
 
-// chain is a real one: ten batches, of which the last waits for its reveal.
+// chain is a real one: ten batches, three with a void, of which the last waits for its
+// reveal.
 var chain = sync.OnceValue(func() *sim.Chain { return grow(newChain(), 10) })
 
 var t0 testing.TB = new(quiet)
@@ -41,10 +44,12 @@ func newChain() *sim.Chain { return sim.New(t0, 4, ordering.DefaultParams()).Cer
 // grow adds batches; each block opens the batch before.
 func grow(c *sim.Chain, batches int) *sim.Chain {
 	for i := range batches {
-		c.Block(ordering.Proposal{
-			Txs:      c.SealTxs(fmt.Sprintf("a %d", i), fmt.Sprintf("b %d", i)),
-			Openings: c.Open(1, 2, 3),
-		})
+		txs := c.SealTxs(fmt.Sprintf("a %d", i), fmt.Sprintf("b %d", i))
+		if i%4 == 1 {
+			o := threshold.SealOptions{ChainID: sim.ChainID, Namespace: "other", ValidUntil: c.State.Height() + 10}
+			txs = append(txs, ordering.CiphertextTx(thresholdtest.Void(fmt.Sprint(i), c.State.Committee().Key, o).Bytes()))
+		}
+		c.Block(ordering.Proposal{Txs: txs, Openings: c.Open(1, 2, 3)})
 	}
 	return c
 }

@@ -362,27 +362,40 @@ func (u *update) committee(e commitreveal.CommitteeEntry) error {
 	if err := m.store.write(certificateName(e.Certificate), b); err != nil {
 		return err
 	}
-	info, err := m.opts.Checks.Committee(b)
-	if err != nil {
-		return nil // the audit will say so; nobody of it is believed here
+	believed, err := u.believes(b)
+	if err != nil || believed == nil {
+		return err
 	}
-	if len(m.known) == 0 {
-		remembered := m.state.Terms
-		m.state.Terms = info.TermsHash
-		if remembered != (commitreveal.Hash{}) {
-			if err := m.sameTerms(remembered); err != nil {
-				return err
-			}
-		}
-		if err := m.pinned(); err != nil {
-			return err
-		}
-	} else if m.opts.Checks.Succession == nil || m.opts.Checks.Succession(m.certs[len(m.certs)-1], b) != nil {
-		return nil
-	}
-	m.known, m.certs = append(m.known, &info), append(m.certs, b)
+	m.known, m.certs = append(m.known, believed), append(m.certs, b)
 	m.state.Committees = append(m.state.Committees, e.Certificate)
 	return u.trust()
+}
+
+// believes gives the committee of a certificate if its members' signatures are to
+// be believed: it is the first one, and not another than the one that was trusted
+// before, or the successor of the last one. If it is neither, the audit will say so.
+func (u *update) believes(certificate []byte) (*audit.CommitteeInfo, error) {
+	m := u.m
+	info, err := m.opts.Checks.Committee(certificate)
+	valid := err == nil
+	if len(m.known) > 0 {
+		follows := m.opts.Checks.Succession
+		valid = valid && follows != nil && follows(m.certs[len(m.certs)-1], certificate) == nil
+		if valid {
+			return &info, nil
+		}
+	}
+	if !valid {
+		return nil, nil
+	}
+	remembered := m.state.Terms
+	m.state.Terms = info.TermsHash
+	if remembered != (commitreveal.Hash{}) {
+		if err := m.sameTerms(remembered); err != nil {
+			return nil, err
+		}
+	}
+	return &info, m.pinned()
 }
 
 // workers fetch batches at once.

@@ -134,7 +134,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	_, _ = w.Write(b)
+	w.Header().Set("Content-Type", "application/octet-stream")
+	_, _ = bytes.NewReader(b).WriteTo(w)
 }
 
 func (s *Server) answer(r *http.Request) ([]byte, error) {
