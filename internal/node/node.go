@@ -20,6 +20,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -121,7 +122,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	n.opener = n.newOpener(g, secret)
 	n.opener.committed(state)
 	n.publish = n.newPublisher(g, secret)
-	n.opener.cosignature = n.publish.receive
+	n.opener.cosignature, n.opener.newest = n.publish.receive, n.publish.newest
 	n.metrics.ceremony(state)
 	cer, err := n.newCeremony(state.Ceremony(), secret, func(s *threshold.SecretShare) { n.opener.setShare(wrap(s)) })
 	if err != nil {
@@ -212,9 +213,10 @@ func (n *running) newCeremony(s *keygen.State, secret *keygen.MemberSecret, onSh
 
 func (n *running) newPublisher(g *ordering.Genesis, secret *keygen.MemberSecret) *publisher {
 	p := newPublisher()
-	p.chainID, p.member, p.identity = g.ChainID, n.member, secret.Identity()
-	for _, m := range g.Terms.Members {
-		p.identities = append(p.identities, m.Identity)
+	p.chainID, p.identity = g.ChainID, secret.Identity()
+	p.keep = func(ctx context.Context, identity ed25519.PublicKey, height uint64, body []byte) error {
+		i := slices.IndexFunc(g.Terms.Members, func(m keygen.Member) bool { return m.Identity.Equal(identity) })
+		return n.store.AddEvidence(ctx, evidenceSplitView, uint32(i+1), height, body)
 	}
 	p.store, p.log = n.store, n.log.With("part", "log")
 	return p

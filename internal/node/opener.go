@@ -68,7 +68,9 @@ type opener struct {
 	metrics    *metrics
 	log        *slog.Logger
 
-	cosignature func(member uint32, body []byte) error // messages of the log's publisher
+	// Of the log's publisher: what takes its messages, and gives one for a member that has just connected.
+	cosignature func(identity ed25519.PublicKey, body []byte) error
+	newest      func() []byte
 
 	mu        sync.Mutex
 	height    uint64 // of the last committed block
@@ -188,6 +190,11 @@ func fits(b *ordering.OrderedBatch, m *commitreveal.ShareMessage) bool {
 
 // PeerUp sends a member that has just connected our shares of the open batches.
 func (o *opener) PeerUp(member uint32) {
+	if o.newest != nil {
+		if m := o.newest(); m != nil {
+			o.net.Send(member, m)
+		}
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, p := range o.batches {
@@ -214,7 +221,10 @@ func (o *opener) Receive(member uint32, message []byte) error {
 		o.answer(member, binary.BigEndian.Uint64(body))
 		return nil
 	case messageCosignature:
-		return o.cosignature(member, body)
+		if member < 1 || int(member) > len(o.identities) {
+			return errPeerSender
+		}
+		return o.cosignature(o.identities[member-1], body)
 	default:
 		return errPeerMessage
 	}

@@ -31,7 +31,7 @@ const (
 	// Bounds of what waits: heads of this node to cosign, and cosignatures of others to look at. What is too much is left
 	// out; a later checkpoint gets its own.
 	maxHeads       = 256
-	maxCosignInbox = 1024
+	maxCosignInbox = 64 // of one member
 	// earlyPatience is how long a cosignature may wait for this node to have the checkpoint.
 	earlyPatience = 10 * time.Second
 )
@@ -48,29 +48,30 @@ type logStore interface {
 	LogHashes(ctx context.Context, indexes []int64) ([]commitreveal.Hash, error)
 	Batch(ctx context.Context, height uint64) (*pg.BatchInfo, error)
 	Certificates(ctx context.Context) ([][]byte, error)
-	AddEvidence(ctx context.Context, kind string, member uint32, height uint64, body []byte) error
 }
 
 // publisher signs the heads of the log, cosigns them for the other members and gathers their cosignatures. It signs only
 // what is durable, and works after the block: it never holds one up.
 type publisher struct {
-	chainID    string
-	member     uint32
-	identity   ed25519.PrivateKey
-	identities []ed25519.PublicKey // of member i+1
-	store      logStore
-	net        network
-	log        *slog.Logger
-	now        func() time.Time
+	chainID  string
+	identity ed25519.PrivateKey
+	store    logStore
+	net      network
+	// keep stores evidence against the member with the identity key, about the log of a height.
+	keep func(ctx context.Context, identity ed25519.PublicKey, height uint64, body []byte) error
+	log  *slog.Logger
+	now  func() time.Time
 
 	mu      sync.Mutex
 	active  bool                            // false while catching up: nothing is sent
+	greet   bool                            // the newest head is to be sent
+	last    []byte                          // the message about it, once it has left
 	size    uint64                          // of the newest head, durable
 	heads   []head                          // to be cosigned, oldest first
 	inbox   []received                      // to be checked
 	divided bool                            // see errDivided
 	keys    map[uint64]*threshold.PublicKey // of committees, by epoch
-	strange map[uint32]received             // by member, its first cosignature of another log than this node's
+	strange map[string]received             // by identity key, its first cosignature of another log than this node's
 	work    chan struct{}                   // capacity 1
 }
 
@@ -83,13 +84,13 @@ type head struct {
 // received is a cosignature of another member.
 type received struct {
 	head
-	member    uint32
+	identity  ed25519.PublicKey
 	signature note.Signature
 	at        time.Time
 }
 
 func newPublisher() *publisher {
-	return &publisher{now: time.Now, work: make(chan struct{}, 1), strange: make(map[uint32]received)}
+	return &publisher{now: time.Now, work: make(chan struct{}, 1), strange: make(map[string]received)}
 }
 
 func (p *publisher) wake() {
@@ -99,12 +100,21 @@ func (p *publisher) wake() {
 	}
 }
 
-// setActive says that this node has caught up with the others.
+// setActive says that this node has caught up with the others. They get its cosignature on the newest head, also if that
+// is older than the process.
 func (p *publisher) setActive() {
 	p.mu.Lock()
-	p.active = true
+	p.active, p.greet = true, true
 	p.mu.Unlock()
 	p.wake()
+}
+
+// newest is this member's message about the newest head that it has cosigned, for a member that has just connected; nil if
+// there is none.
+func (p *publisher) newest() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
 }
 
 // committed takes over a durable block's log. It returns at once.
@@ -123,19 +133,16 @@ func (p *publisher) committed(next *ordering.State, r *ordering.Result) {
 	p.wake()
 }
 
-// receive takes a cosignature of another member. It costs nothing before the message is known to be that member's and of a
-// size that this node could have.
-func (p *publisher) receive(member uint32, body []byte) error {
+// receive takes a cosignature of the member with the identity key, whom the channel knows. It costs nothing but the room that
+// one member has.
+func (p *publisher) receive(identity ed25519.PublicKey, body []byte) error {
 	if len(body) != cosignatureSize || body[0] != cosignatureVersion {
 		return errPeerMessage
 	}
-	if member < 1 || int(member) > len(p.identities) {
-		return errPeerSender
-	}
-	k := note.MemberKey(p.chainID, p.identities[member-1])
+	k := note.MemberKey(p.chainID, identity)
 	r := received{
-		head:   head{binary.BigEndian.Uint64(body[1:]), commitreveal.Hash(body[9:41])},
-		member: member, signature: note.Signature{Name: k.Name, KeyID: k.ID(), Data: slices.Clone(body[41:])}, at: p.now(),
+		head:     head{binary.BigEndian.Uint64(body[1:]), commitreveal.Hash(body[9:41])},
+		identity: identity, signature: note.Signature{Name: k.Name, KeyID: k.ID(), Data: slices.Clone(body[41:])}, at: p.now(),
 	}
 	if r.size == 0 || r.size > tiles.MaxSize {
 		return errPeerMessage
@@ -144,11 +151,11 @@ func (p *publisher) receive(member uint32, body []byte) error {
 	defer p.mu.Unlock()
 	mine := 0
 	for _, other := range p.inbox {
-		if other.member == member {
+		if other.identity.Equal(identity) {
 			mine++
 		}
 	}
-	if mine >= maxCosignInbox/len(p.identities) {
+	if mine >= maxCosignInbox {
 		return nil // a member that sends faster than we look loses its own
 	}
 	p.inbox = append(p.inbox, r)
@@ -175,9 +182,19 @@ func (p *publisher) run(ctx context.Context) {
 // once cosigns the heads there are and looks at the cosignatures of others.
 func (p *publisher) once(ctx context.Context) error {
 	p.mu.Lock()
-	heads, inbox, active := p.heads, p.inbox, p.active
-	p.heads, p.inbox = nil, nil
+	heads, inbox, active, greet := p.heads, p.inbox, p.active, p.greet
+	p.heads, p.inbox, p.greet = nil, nil, false
 	p.mu.Unlock()
+	if greet && len(heads) == 0 {
+		row, err := p.store.LogCheckpoint(ctx, 0)
+		if err == nil {
+			heads = []head{{row.Size, row.Root}}
+		} else if !errors.Is(err, pg.ErrNotFound) {
+			p.setActive()
+			p.putBack(inbox)
+			return err
+		}
+	}
 	if !active && len(heads) > 1 {
 		heads = heads[len(heads)-1:] // while catching up, the others are further
 	}
@@ -192,7 +209,7 @@ func (p *publisher) once(ctx context.Context) error {
 
 // cosign makes this member's cosignatures durable, and then sends them.
 func (p *publisher) cosign(ctx context.Context, heads []head, send bool) error {
-	var lines []pg.LogSignature
+	var fresh, all []pg.LogSignature
 	for _, h := range heads {
 		row, err := p.store.LogCheckpoint(ctx, h.size)
 		if err != nil {
@@ -204,18 +221,29 @@ func (p *publisher) cosign(ctx context.Context, heads []head, send bool) error {
 			p.mu.Unlock()
 			return errDivided
 		}
-		s := note.Cosign(p.identity, p.chainID, p.text(h), uint64(p.now().Unix()))
-		lines = append(lines, pg.LogSignature{Size: h.size, Signature: s})
+		s := pg.LogSignature{Size: h.size, Signature: note.Cosign(p.identity, p.chainID, p.text(h), uint64(p.now().Unix()))}
+		switch before, err := p.store.LogSignatureFrom(ctx, h.size, s.Name, s.KeyID); {
+		case err == nil && before.Size == h.size: // before a restart
+			s = *before
+		case err == nil || errors.Is(err, pg.ErrNotFound):
+			fresh = append(fresh, s)
+		default:
+			return err
+		}
+		all = append(all, s)
 	}
-	if len(lines) == 0 {
-		return nil
+	if len(fresh) > 0 {
+		if err := p.store.AddLogSignatures(ctx, fresh); err != nil {
+			return err
+		}
 	}
-	if err := p.store.AddLogSignatures(ctx, lines); err != nil {
-		return err
-	}
-	for i := range lines {
+	for i := range all {
 		if send {
-			p.net.Broadcast(cosignatureMessage(heads[i], lines[i].Data))
+			m := cosignatureMessage(heads[i], all[i].Data)
+			p.mu.Lock()
+			p.last = m
+			p.mu.Unlock()
+			p.net.Broadcast(m)
 		}
 	}
 	return nil
@@ -244,13 +272,13 @@ func (p *publisher) gather(ctx context.Context, inbox []received) error {
 			return err
 		}
 		if !p.verify(r) {
-			p.log.Warn("a member's cosignature does not verify", "member", r.member, "size", r.size)
+			p.log.Warn("a member's cosignature does not verify", "key", r.signature.Name, "size", r.size)
 			continue
 		}
 		if r.root != row.Root {
-			p.log.Error("a member cosigned another log than this node's", "member", r.member, "size", r.size, "root", r.root, "ours", row.Root)
-			if _, known := p.strange[r.member]; !known {
-				p.strange[r.member] = r
+			p.log.Error("a member cosigned another log than this node's", "key", r.signature.Name, "size", r.size, "root", r.root, "ours", row.Root)
+			if _, known := p.strange[string(r.identity)]; !known {
+				p.strange[string(r.identity)] = r
 			}
 			continue
 		}
@@ -267,7 +295,7 @@ func (p *publisher) gather(ctx context.Context, inbox []received) error {
 // splitViews keeps as evidence what a member cosigned that is not this log's, as soon as there is a cosignature of its own
 // on this log that is not smaller: then it signed two logs.
 func (p *publisher) splitViews(ctx context.Context) error {
-	for member, r := range p.strange {
+	for key, r := range p.strange {
 		good, err := p.store.LogSignatureFrom(ctx, r.size, r.signature.Name, r.signature.KeyID)
 		if errors.Is(err, pg.ErrNotFound) {
 			continue
@@ -285,10 +313,10 @@ func (p *publisher) splitViews(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := p.store.AddEvidence(ctx, evidenceSplitView, member, row.Height, body); err != nil {
+		if err := p.keep(ctx, r.identity, row.Height, body); err != nil {
 			return err
 		}
-		delete(p.strange, member)
+		delete(p.strange, key)
 	}
 	return nil
 }
@@ -310,7 +338,7 @@ func splitView(a, b *note.Note) ([]byte, error) {
 
 func (p *publisher) verify(r received) bool {
 	n := &note.Note{Text: p.text(r.head), Signatures: []note.Signature{r.signature}}
-	_, err := note.MemberKey(p.chainID, p.identities[r.member-1]).Verify(n)
+	_, err := note.MemberKey(p.chainID, r.identity).Verify(n)
 	return err == nil
 }
 
@@ -324,13 +352,11 @@ func (p *publisher) keepEarly(r received) {
 	}
 }
 
+// putBack keeps for later what could not be looked at; receive bounds it again.
 func (p *publisher) putBack(inbox []received) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.inbox = append(inbox, p.inbox...)
-	if len(p.inbox) > maxCosignInbox {
-		p.inbox = p.inbox[:maxCosignInbox]
-	}
 }
 
 // signed is the checkpoint of a durable head: this node's signature first, then what others have signed.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,10 +39,14 @@ func newPublishing(t *testing.T) *publishing {
 	p := &publishing{committee: newCommittee(t)}
 	for i, o := range p.openers {
 		pub := newPublisher()
-		pub.chainID, pub.member, pub.identity, pub.identities = sim.ChainID, uint32(i+1), o.identity, o.identities
+		pub.chainID, pub.identity = sim.ChainID, o.identity
+		pub.keep = func(ctx context.Context, identity ed25519.PublicKey, height uint64, body []byte) error {
+			at := slices.IndexFunc(o.identities, func(k ed25519.PublicKey) bool { return k.Equal(identity) })
+			return p.stores[i].AddEvidence(ctx, evidenceSplitView, uint32(at+1), height, body)
+		}
 		pub.store, pub.net, pub.log = p.stores[i], o.net, slog.New(slog.DiscardHandler)
 		pub.setActive()
-		o.cosignature = pub.receive
+		o.cosignature, o.newest = pub.receive, pub.newest
 		p.publishers = append(p.publishers, pub)
 		p.identities = o.identities
 	}
@@ -166,6 +171,13 @@ func (s *failingStore) LogCheckpoint(ctx context.Context, size uint64) (*pg.LogC
 	return s.Store.LogCheckpoint(ctx, size)
 }
 
+func (s *failingStore) LogSignatureFrom(ctx context.Context, size uint64, name string, id uint32) (*pg.LogSignature, error) {
+	if err := s.step(); err != nil {
+		return nil, err
+	}
+	return s.Store.LogSignatureFrom(ctx, size, name, id)
+}
+
 func (s *failingStore) AddLogSignatures(ctx context.Context, lines []pg.LogSignature) error {
 	if err := s.step(); err != nil {
 		return err
@@ -222,6 +234,41 @@ func (p *publishing) checkSentIsStored(member uint32) (sent int) {
 	return sent
 }
 
+// After a restart the members get the same cosignature on the newest head again, byte for byte, and so does one that connects.
+func TestCosignatureAfterARestart(t *testing.T) {
+	p := newPublishing(t)
+	p.block(ordering.Proposal{Txs: p.SealTxs("a")})
+	p.Must(p.publishers[0].once(t.Context()))
+	first := p.publishers[0].newest()
+	again := newPublisher()
+	again.chainID, again.identity, again.store, again.net = sim.ChainID, p.publishers[0].identity, p.stores[0], p.publishers[0].net
+	again.now = func() time.Time { return time.Now().Add(time.Hour) }
+	if again.newest() != nil {
+		t.Error("it says something before it has caught up")
+	}
+	again.setActive()
+	p.Must(again.once(t.Context()))
+	if len(first) != 1+cosignatureSize || !bytes.Equal(again.newest(), first) {
+		t.Errorf("before %x\nafter  %x", first, again.newest())
+	}
+	p.Must(again.once(t.Context()))
+	if n := p.checkSentIsStored(1); n != 2 {
+		t.Errorf("%d messages, want one before and one after", n)
+	}
+	p.openers[0].newest = again.newest
+	p.openers[0].PeerUp(2)
+	until(t, "member 2 gets it", func() bool {
+		p.publishers[1].mu.Lock()
+		defer p.publishers[1].mu.Unlock()
+		for _, r := range p.publishers[1].inbox {
+			if bytes.HasSuffix(first, r.signature.Data) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // A node whose database has another log than it computed signs nothing.
 func TestDividedNodeSignsNothing(t *testing.T) {
 	p := newPublishing(t)
@@ -258,7 +305,7 @@ func TestSplitViewIsKept(t *testing.T) {
 			messages = [][]byte{sign(lie), sign(second)}
 		}
 		for _, m := range messages {
-			p.Must(pub.receive(2, m))
+			p.Must(pub.receive(p.identities[1], m))
 			p.Must(pub.once(ctx))
 		}
 		list, err := p.backend(1).EvidenceList(ctx, 0, 10)
@@ -311,14 +358,14 @@ func TestCosignaturesFromOutside(t *testing.T) {
 		"size huge": {2, append([]byte{cosignatureVersion, 255}, good[2:]...), errPeerMessage},
 		"nobody":    {9, good, errPeerSender},
 	} {
-		if err := pub.receive(tt.member, tt.body); !errors.Is(err, tt.want) {
+		if err := p.openers[0].Receive(tt.member, append([]byte{messageCosignature}, tt.body...)); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for range 2 * maxCosignInbox {
-		p.Must(pub.receive(2, good))
+		p.Must(pub.receive(p.identities[1], good))
 	}
-	if n := len(pub.inbox); n != maxCosignInbox/4 {
+	if n := len(pub.inbox); n != maxCosignInbox {
 		t.Errorf("one member fills %d places", n)
 	}
 	p.block(ordering.Proposal{Txs: p.SealTxs("a")})
@@ -332,8 +379,8 @@ func TestCosignaturesFromOutside(t *testing.T) {
 	early := cosignatureMessage(h, note.Cosign(p.Secrets[2].Identity(), sim.ChainID, pub.text(h), 1700000000).Data)[1:]
 	forged := cosignatureMessage(h, note.Cosign(p.Secrets[2].Identity(), sim.ChainID, pub.text(h), 1700000000).Data)[1:]
 	forged[len(forged)-1] ^= 1
-	p.Must(pub.receive(3, early))
-	p.Must(pub.receive(4, forged))
+	p.Must(pub.receive(p.identities[2], early))
+	p.Must(pub.receive(p.identities[3], forged))
 	p.Must(pub.once(t.Context()))
 	if n := len(pub.inbox); n != 2 {
 		t.Errorf("%d of 2 early signatures wait", n)
@@ -348,7 +395,7 @@ func TestCosignaturesFromOutside(t *testing.T) {
 	}
 
 	h.size += 5
-	p.Must(pub.receive(3, cosignatureMessage(h, note.Cosign(p.Secrets[2].Identity(), sim.ChainID, pub.text(h), 1700000000).Data)[1:]))
+	p.Must(pub.receive(p.identities[2], cosignatureMessage(h, note.Cosign(p.Secrets[2].Identity(), sim.ChainID, pub.text(h), 1700000000).Data)[1:]))
 	now = now.Add(earlyPatience)
 	p.Must(pub.once(t.Context()))
 	if n := len(pub.inbox); n != 0 {
