@@ -1,9 +1,9 @@
-// Package audit replays an audit bundle offline and says whether the committee
-// kept its promises.
+// Package audit checks a chain's log offline and says whether the committee kept
+// its promises.
 //
-// [Run] is the whole of it: it reads a bundle as a stream, recomputes everything
-// that the bundle says, and gives a [Report] with one of three verdicts, which
-// are never merged:
+// [Run] replays a bundle as a stream ([Replay] a mirror, [Follow] a log that
+// grows), recomputes everything that it says, and gives a [Report] with one of three
+// verdicts, which are never merged:
 //
 //   - Verified: all of it follows from the committee's certificate and its
 //     signatures on the checkpoints.
@@ -18,7 +18,13 @@
 // revealed, and 40 bytes for each id that could still be ordered again; it does
 // not grow with the length of the log.
 //
-// What is recomputed is listed in docs/spec/bundle.md. This package knows
+// What is wrong comes with evidence that needs nothing else, where there can be
+// such: [EvidenceFile], read by [ParseEvidence] and checked by its Verify. Light
+// clients check one thing: [VerifyOpening], [VerifyCheckpoint], [VerifyReceipt], and
+// one transaction with all of it, [TxProof].
+//
+// What is recomputed is listed in docs/spec/bundle.md, the files are specified in
+// docs/spec/evidence.md. This package knows
 // neither the ordering rule nor ceremonies: the caller passes both in as
 // [Checks].
 package audit
