@@ -52,9 +52,9 @@ type Checks struct {
 	// Committee checks a certificate by itself: that t members of the committee
 	// that it names signed it. Evidence and transaction proofs need it.
 	Committee func(certificate []byte) (CommitteeInfo, error)
-	// Succession checks that a certificate is that of the next committee after
-	// another's. A mirror needs it to believe a committee after the first.
-	Succession func(before, next []byte) error
+	// Succession checks a later committee's certificate against that of the one before
+	// it. Without it a mirror believes no signature of a committee after the first.
+	Succession func(previous, certificate []byte) (CommitteeInfo, error)
 	// Ceremony checks evidence of a fault in the ceremony of the terms.
 	Ceremony func(terms, evidence []byte) (CeremonyFinding, error)
 }
@@ -228,7 +228,7 @@ func (a *auditor) line(line commitreveal.BundleLine) {
 	case *commitreveal.BundleEntry:
 		a.entry(l)
 	case *commitreveal.BundleCertificate:
-		a.takeOffice(l.Certificate)
+		a.elect(l.Certificate)
 	}
 }
 
@@ -284,9 +284,9 @@ func (a *auditor) entry(l *commitreveal.BundleEntry) {
 	}
 }
 
-// takeOffice takes a committee into office, if this is the certificate that the
-// committee entry before names.
-func (a *auditor) takeOffice(certificate []byte) {
+// elect takes a committee into office, if this is the certificate that the committee
+// entry before names.
+func (a *auditor) elect(certificate []byte) {
 	index, e := a.electedAt, a.elected
 	a.elected = nil
 	if e == nil {
@@ -468,6 +468,9 @@ func (a *auditor) add(f *finding) {
 	f.certify(a.certified, a.epoch())
 	a.findings = append(a.findings, f)
 }
+
+// office is the committee of an epoch that is, or was, in office; nil if none.
+func (a *auditor) office(epoch uint64) *CommitteeInfo { return a.committees[epoch] }
 
 func (a *auditor) epoch() uint64 {
 	if a.current == nil {

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
 )
@@ -59,10 +60,7 @@ func proofOf(f *EvidenceFile) Proof {
 // make up a committee and accuse it.
 func (a *auditor) ours(f *EvidenceFile) bool {
 	for _, c := range f.Certificates {
-		known := false
-		for _, info := range a.committees {
-			known = known || bytes.Equal(info.certificate, c)
-		}
+		known := slices.ContainsFunc(a.report.Epochs, func(epoch uint64) bool { return bytes.Equal(a.office(epoch).certificate, c) })
 		if !known {
 			return false
 		}
@@ -84,7 +82,7 @@ func (a *auditor) evidenceFile(b []byte) (*EvidenceFile, error) {
 		return nil, err
 	}
 	f := &EvidenceFile{ChainID: shareChain(e), Proof: proof}
-	if info := a.committees[shareEpoch(e)]; info != nil {
+	if info := a.office(shareEpoch(e)); info != nil {
 		f.Certificates = [][]byte{info.certificate}
 	}
 	return f, nil

@@ -102,7 +102,7 @@ func (a *auditor) otherRoot(h *head, signers []string) {
 func (a *auditor) signersOf(h *head) []string {
 	out := []string{}
 	for _, epoch := range a.report.Epochs {
-		info := a.committees[epoch]
+		info := a.office(epoch)
 		if signs(h.note, note.CommitteeKey(info.ChainID, info.Committee.Key)) {
 			out = append(out, committeeName(epoch))
 		}

@@ -376,17 +376,20 @@ func (u *update) committee(e commitreveal.CommitteeEntry) error {
 // before, or the successor of the last one. If it is neither, the audit will say so.
 func (u *update) believes(certificate []byte) (*audit.CommitteeInfo, error) {
 	m := u.m
-	info, err := m.opts.Checks.Committee(certificate)
-	valid := err == nil
-	if len(m.known) > 0 {
+	check := m.opts.Checks.Committee
+	if n := len(m.known); n > 0 {
 		follows := m.opts.Checks.Succession
-		valid = valid && follows != nil && follows(m.certs[len(m.certs)-1], certificate) == nil
-		if valid {
-			return &info, nil
+		if follows == nil {
+			return nil, nil
 		}
+		check = func(certificate []byte) (audit.CommitteeInfo, error) { return follows(m.certs[n-1], certificate) }
 	}
-	if !valid {
+	info, err := check(certificate)
+	switch valid := err == nil; {
+	case !valid:
 		return nil, nil
+	case len(m.known) > 0:
+		return &info, nil
 	}
 	remembered := m.state.Terms
 	m.state.Terms = info.TermsHash
