@@ -67,7 +67,8 @@ func groupNamespaces(ids []threshold.ID, namespaces []string) (map[string][]Name
 func namespaceIDsRoot(ids []NamespaceID) Hash {
 	records := make([][]byte, len(ids))
 	for i, id := range ids {
-		b := appendUint32([]byte(domainNamespaceID), uint32(len(ids)))
+		b := make([]byte, 0, len(domainNamespaceID)+3*4+len(id.ID))
+		b = appendUint32(append(b, domainNamespaceID...), uint32(len(ids)))
 		b = appendUint32(appendUint32(b, uint32(i)), id.Position)
 		records[i] = append(b, id.ID[:]...)
 	}
