@@ -122,6 +122,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	n.opener = n.newOpener(g, secret)
 	n.opener.committed(state)
 	n.publish = n.newPublisher(g, secret)
+	n.publish.begin(state)
 	n.opener.cosignature, n.opener.newest = n.publish.receive, n.publish.newest
 	n.metrics.ceremony(state)
 	cer, err := n.newCeremony(state.Ceremony(), secret, func(s *threshold.SecretShare) { n.opener.setShare(wrap(s)) })

@@ -32,6 +32,8 @@ const (
 	// out; a later checkpoint gets its own.
 	maxHeads       = 256
 	maxCosignInbox = 64 // of one member
+	// maxBurst is how many of them are sent at once: the channel's queue is the shares', too.
+	maxBurst = 32
 	// earlyPatience is how long a cosignature may wait for this node to have the checkpoint.
 	earlyPatience = 10 * time.Second
 )
@@ -119,10 +121,19 @@ func (p *publisher) newest() []byte {
 
 // committed takes over a durable block's log. It returns at once.
 func (p *publisher) committed(next *ordering.State, r *ordering.Result) {
-	if len(r.Records) == 0 {
-		return
+	if len(r.Records) > 0 {
+		p.take(next.Log())
 	}
-	l := next.Log()
+}
+
+// begin takes over the log with which the node starts, so that the database is held to it from the first.
+func (p *publisher) begin(s *ordering.State) {
+	if s.Log().Size() > 0 {
+		p.take(s.Log())
+	}
+}
+
+func (p *publisher) take(l commitreveal.Log) {
 	p.mu.Lock()
 	p.size = l.Size()
 	p.heads = append(p.heads, head{l.Size(), l.Root()})
@@ -237,7 +248,7 @@ func (p *publisher) cosign(ctx context.Context, heads []head, send bool) error {
 			return err
 		}
 	}
-	for i := range all {
+	for i := max(0, len(all)-maxBurst); i < len(all); i++ {
 		if send {
 			m := cosignatureMessage(heads[i], all[i].Data)
 			p.mu.Lock()

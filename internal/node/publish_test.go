@@ -246,6 +246,8 @@ func TestCosignatureAfterARestart(t *testing.T) {
 	if again.newest() != nil {
 		t.Error("it says something before it has caught up")
 	}
+	again.begin(p.State)
+	p.Must(again.once(t.Context()))
 	again.setActive()
 	p.Must(again.once(t.Context()))
 	if len(first) != 1+cosignatureSize || !bytes.Equal(again.newest(), first) {
@@ -400,6 +402,20 @@ func TestCosignaturesFromOutside(t *testing.T) {
 	p.Must(pub.once(t.Context()))
 	if n := len(pub.inbox); n != 0 {
 		t.Errorf("%d signatures wait for ever", n)
+	}
+}
+
+// What has piled up while the database was away does not crowd out the shares.
+func TestCosignaturesComeInSmallBursts(t *testing.T) {
+	p := newPublishing(t)
+	pub := p.publishers[0]
+	p.block(ordering.Proposal{Txs: p.SealTxs("a")})
+	pub.heads = slices.Repeat(pub.heads, maxBurst+10)
+	p.Must(pub.once(t.Context()))
+	p.bus.mu.Lock()
+	defer p.bus.mu.Unlock()
+	if n := len(p.bus.sent[1]); n != maxBurst {
+		t.Errorf("%d messages at once", n)
 	}
 }
 
