@@ -38,6 +38,7 @@ import (
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/commitreveal/note"
+	"github.com/scrimlabs/scrim/commitreveal/tiles"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -76,6 +77,7 @@ type CommitteeInfo struct {
 	Names      []string            // optional: Names[j-1] is what people call member j
 	ChainID    string
 	TermsHash  [32]byte // of the bundle's terms
+	Terms      []byte   // optional: of its ceremony, for evidence about it
 
 	certificate []byte // of a committee in office; for evidence
 }
@@ -91,6 +93,9 @@ type Options struct {
 	Checkpoints []SignedNote
 	// Evidence is judged beside the log.
 	Evidence []EvidenceBody
+	// Tree gives the stored hashes of the log, if they are at hand: see package tiles.
+	// Some evidence of a split view needs them.
+	Tree tiles.Reader
 	// Policy, if set, says which signatures those of Checkpoints that say so must have.
 	Policy *note.Policy
 	// Progress, if set, is told after each log entry how many there were.

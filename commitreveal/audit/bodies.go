@@ -2,13 +2,16 @@ package audit
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
 )
 
 // EvidenceBody is a piece of evidence as somebody keeps it: an evidence file, or
-// the bare bytes of package commitreveal that nodes serve.
+// what nodes serve: evidence of package commitreveal or keygen, or the two notes of a
+// split view, each after its length in four bytes.
 type EvidenceBody struct {
 	Name string
 	Body []byte
@@ -68,15 +71,31 @@ func (a *auditor) ours(f *EvidenceFile) bool {
 	return true
 }
 
-// evidenceFile reads an evidence file, or makes one of bare evidence.
+// evidenceFile reads an evidence file, or makes one of what nodes keep: evidence of
+// package commitreveal or keygen, or two notes.
 func (a *auditor) evidenceFile(b []byte) (*EvidenceFile, error) {
 	if bytes.HasPrefix(b, []byte("{")) {
 		return ParseEvidence(b)
 	}
-	e, err := commitreveal.ParseEvidence(b)
-	if err != nil {
-		return nil, err
+	if e, err := commitreveal.ParseEvidence(b); err == nil {
+		return a.shareFile(e)
 	}
+	if x, y, ok := twoNotes(b); ok {
+		return a.splitFile(x, y)
+	}
+	for _, epoch := range a.report.Epochs {
+		info := a.office(epoch)
+		if a.checks.Ceremony == nil || len(info.Terms) == 0 {
+			continue
+		}
+		if f, err := a.checks.Ceremony(info.Terms, b); err == nil {
+			return &EvidenceFile{ChainID: f.ChainID, Terms: info.Terms, Proof: NewCeremonyFault(b, f.Conflict)}, nil
+		}
+	}
+	return nil, fmt.Errorf("%w, nor evidence of a kind that is known, against members of a committee of this log", ErrEvidence)
+}
+
+func (a *auditor) shareFile(e commitreveal.Evidence) (*EvidenceFile, error) {
 	proof, err := NewBadShare(e)
 	if err != nil {
 		return nil, err
@@ -84,6 +103,37 @@ func (a *auditor) evidenceFile(b []byte) (*EvidenceFile, error) {
 	f := &EvidenceFile{ChainID: shareChain(e), Proof: proof}
 	if info := a.office(shareEpoch(e)); info != nil {
 		f.Certificates = [][]byte{info.certificate}
+	}
+	return f, nil
+}
+
+// twoNotes reads two notes, each after its length in four bytes, as nodes keep a
+// split view.
+func twoNotes(b []byte) (x, y []byte, ok bool) {
+	next := func() []byte {
+		if len(b) < 4 || uint64(binary.BigEndian.Uint32(b)) > uint64(len(b)-4) {
+			return nil
+		}
+		n := binary.BigEndian.Uint32(b)
+		text := b[4 : 4+n]
+		b = b[4+n:]
+		return text
+	}
+	x, y = next(), next()
+	return x, y, len(x) > 0 && len(y) > 0 && len(b) == 0
+}
+
+func (a *auditor) splitFile(x, y []byte) (*EvidenceFile, error) {
+	proof, err := NewSplitView(x, y, a.opts.Tree)
+	if err != nil {
+		return nil, err
+	}
+	f := &EvidenceFile{Proof: proof}
+	if a.header != nil {
+		f.ChainID = a.header.ChainID
+	}
+	for _, epoch := range a.report.Epochs[max(0, len(a.report.Epochs)-maxCertificates):] {
+		f.Certificates = append(f.Certificates, a.office(epoch).certificate)
 	}
 	return f, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"go/ast"
 	"go/parser"
@@ -573,12 +574,46 @@ func TestEvidenceBeside(t *testing.T) {
 	file, err := a["conflicting shares"].guilty.Marshal()
 	n.must(err)
 	bare := a["bad share"].guilty.Proof.(*BadShare).Evidence
-	r := run(t, n.bundle(), Options{Evidence: []EvidenceBody{{"file", file}, {"bare", bare}, {"junk", []byte("junk")}}})
-	if r.Verdict != Verified || len(r.Evidence) != 3 || !r.Evidence[0].Proved || !r.Evidence[1].Proved || r.Evidence[2].Proved || r.Evidence[2].Why == "" {
+	r := run(t, n.bundle(), Options{Evidence: []EvidenceBody{{"file", file}, {"bare", bare}, {"junk", []byte("junk")}, {"ceremony", []byte("conflict")}}})
+	if r.Verdict != Verified || len(r.Evidence) != 4 || !r.Evidence[0].Proved || !r.Evidence[1].Proved || r.Evidence[2].Proved || r.Evidence[2].Why == "" || !r.Evidence[3].Proved {
 		t.Errorf("%s %+v", r.Verdict, r.Evidence)
+	}
+	if e := judged(t, r.Evidence[3].File); e.Kind != KindCeremonyConflict {
+		t.Errorf("%+v", e)
 	}
 	if e := judged(t, r.Evidence[1].File); e.Who != bobOf1 {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestNotesBeside: nodes keep a split view as two notes. Of two sizes the tree is
+// needed.
+func TestNotesBeside(t *testing.T) {
+	n, other := honest(t), newNetwork(t)
+	other.block(3, other.seal("of another log"))
+	other.block(4, other.seal("b"))
+	body := func(a, b []byte) []EvidenceBody {
+		out := append(binary.BigEndian.AppendUint32(nil, uint32(len(a))), a...)
+		return []EvidenceBody{{"notes", append(append(out, byte(len(b)>>24), byte(len(b)>>16), byte(len(b)>>8), byte(len(b))), b...)}}
+	}
+	two := body(other.note(4, 2), n.note(6, 2))
+	for name, tt := range map[string]struct {
+		o       Options
+		verdict Verdict
+	}{
+		"of one size":              {Options{Evidence: body(other.note(4, 2), n.note(4, 2))}, Violated},
+		"of two":                   {Options{Evidence: two, Tree: n.hashes()}, Violated},
+		"of two, without the tree": {Options{Evidence: two}, Verified},
+		"of one log":               {Options{Evidence: body(n.note(4, 2), n.note(6, 2)), Tree: n.hashes()}, Verified},
+		"cut":                      {Options{Evidence: []EvidenceBody{{"notes", two[0].Body[:100]}}}, Verified},
+	} {
+		r := run(t, n.bundle(), tt.o)
+		if r.Verdict != tt.verdict || r.Evidence[0].Proved != (tt.verdict == Violated) {
+			t.Errorf("%s: %s %+v", name, r.Verdict, r.Evidence)
+		}
+		if tt.verdict == Violated && r.Findings[0].Who != bobOf1 {
+			t.Errorf("%s: %+v", name, r.Findings)
+		}
 	}
 }
 

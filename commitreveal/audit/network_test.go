@@ -73,7 +73,7 @@ func checkCertificate(terms, cert []byte) (CommitteeInfo, error) {
 	if err != nil {
 		return CommitteeInfo{}, err
 	}
-	info := CommitteeInfo{Committee: c, ChainID: chainID, TermsHash: sha256.Sum256(terms), Names: []string{"", "bob"}}
+	info := CommitteeInfo{Committee: c, ChainID: chainID, TermsHash: sha256.Sum256(terms), Terms: terms, Names: []string{"", "bob"}}
 	for j := range uint32(c.N()) {
 		info.Identities = append(info.Identities, identity(j+1).Public().(ed25519.PublicKey))
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -422,12 +423,12 @@ func TestUntrusted(t *testing.T) {
 // the same.
 func TestCrash(t *testing.T) {
 	s := server(t, chain())
-	for stop := 1; ; stop++ {
+	for stop := int64(1); ; stop++ {
 		dir := t.TempDir()
-		n := 0
+		var n atomic.Int64
 		ctx, cancel := context.WithCancel(t.Context())
 		stopping := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if n++; n == stop {
+			if n.Add(1) == stop {
 				cancel()
 				<-r.Context().Done()
 				return
@@ -440,7 +441,7 @@ func TestCrash(t *testing.T) {
 		if err == nil {
 			return // it never came to that request
 		}
-		n = stop
+		n.Store(stop)
 		update(t, open(t, dir), c)
 		if r := verify(t, dir, audit.Options{}); r.Verdict != audit.Verified || r.LogSize != s.Size {
 			t.Errorf("stopped at request %d: %s %v %v", stop, r.Verdict, r.Missing, r.Findings)
@@ -499,5 +500,43 @@ func TestEvidenceIsMirrored(t *testing.T) {
 	r := verify(t, dir, audit.Options{})
 	if r.Verdict != audit.Verified || len(r.Evidence) != 1 || r.Evidence[0].Proved || r.Evidence[0].Hash != commitreveal.EvidenceHash([]byte("whatever")) {
 		t.Errorf("%s %+v", r.Verdict, r.Evidence)
+	}
+}
+
+// TestSuccession: a node of a later committee is believed if that committee follows
+// the one before, and not because its certificate is valid by itself.
+func TestSuccession(t *testing.T) {
+	second := sim.New(t0, 5, ordering.DefaultParams()).Ceremony()
+	certificate, err := second.State.Ceremony().Certificate().MarshalBinary()
+	must(t, err)
+	s := server(t, chain())
+	entry, err := commitreveal.NewCommitteeEntry(99, certificate, second.State.Committee())
+	must(t, err)
+	wire, err := commitreveal.MarshalEntry(entry)
+	must(t, err)
+	must(t, s.Add(&commitreveal.BundleEntry{Entry: wire}, &commitreveal.BundleCertificate{Certificate: certificate}))
+	s.Publisher = second.Secrets[4].Identity()
+	dir := t.TempDir()
+	if _, err := open(t, dir).Update(t.Context(), client(t, s)); !errors.Is(err, mirror.ErrUntrusted) {
+		t.Errorf("a committee that made itself: %v", err)
+	}
+	checks := wallet.Checks()
+	asked := 0
+	checks.Succession = func(previous, next []byte) (audit.CommitteeInfo, error) {
+		asked++
+		before, err := checks.Committee(previous)
+		must(t, err)
+		if len(before.Identities) != 4 {
+			t.Errorf("the committee before has %d members", len(before.Identities))
+		}
+		return checks.Committee(next)
+	}
+	for range 2 { // and again, by a new process
+		m, err := mirror.Open(dir, mirror.Options{Checks: checks})
+		must(t, err)
+		update(t, m, client(t, s))
+		if len(m.Committees()) != 2 || asked != 1 {
+			t.Errorf("%d committees, asked %d times", len(m.Committees()), asked)
+		}
 	}
 }

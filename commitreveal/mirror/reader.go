@@ -288,6 +288,21 @@ func (b *batchLines) next() (commitreveal.BundleLine, error) {
 	return t, nil
 }
 
+// Tree reads the stored hashes of a mirror's log from its tiles, each checked against
+// the root that the directory names.
+func Tree(dir string) (tiles.Reader, error) {
+	s := &store{dir: dir}
+	b, err := s.read(stateName, maxStateSize)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMirror, err)
+	}
+	_, log, err := parseState(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrMirror, stateName, err)
+	}
+	return diskTree(s, note.Checkpoint{Size: log.Size(), Root: log.Root()}).hashes, nil
+}
+
 // Checkpoints gives the signed notes that the mirror keeps, by their file names:
 // the newest one is "checkpoint".
 func Checkpoints(dir string) (map[string][]byte, error) {

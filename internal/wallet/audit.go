@@ -65,6 +65,9 @@ func certificateInfo(terms, certificate []byte) (audit.CommitteeInfo, error) {
 		return audit.CommitteeInfo{}, err
 	}
 	info := audit.CommitteeInfo{Committee: c.Committee, ChainID: t.ChainID, TermsHash: t.Hash()}
+	if info.Terms, err = t.MarshalBinary(); err != nil {
+		return audit.CommitteeInfo{}, err
+	}
 	for _, m := range t.Members {
 		info.Identities = append(info.Identities, m.Identity)
 		info.Names = append(info.Names, m.Name)

@@ -108,7 +108,10 @@ func (s *LogSource) beside(o *audit.Options) error {
 		}
 		o.Checkpoints = append(o.Checkpoints, audit.SignedNote{Name: name, Text: notes[name], Policy: name == "checkpoint"})
 	}
-	o.Evidence, err = mirror.Evidence(s.path)
+	if o.Evidence, err = mirror.Evidence(s.path); err != nil {
+		return err
+	}
+	o.Tree, err = mirror.Tree(s.path)
 	return err
 }
 
