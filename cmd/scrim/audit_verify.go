@@ -109,7 +109,7 @@ func readFile(path string, max int64) ([]byte, error) {
 }
 
 func newVerifyTx() *cobra.Command {
-	var termsHash string
+	var termsHash, certificate, receipts string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify-tx FILE",
@@ -119,6 +119,9 @@ committee is certified, that it signed the batch and the log, that the ciphertex
 its place in it, that the opening is the ciphertext's, and what it opens to; and that the
 receipts in the file were kept.
 
+The FILE may also be the .tlog-proof that nodes serve (GET /v1/log/proof/ID), with the
+committee's certificate beside it (--certificate, GET /v1/log/certificate/HASH).
+
 Exit code: 0 verified, 1 violated, 2 cannot tell.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -126,11 +129,7 @@ Exit code: 0 verified, 1 violated, 2 cannot tell.`,
 			if err != nil {
 				return err
 			}
-			text, err := readFile(args[0], audit.MaxTxProofSize)
-			if err != nil {
-				return cannotTell(err)
-			}
-			p, err := audit.ParseTxProof(text)
+			p, err := readTxProof(args[0], certificate, receipts)
 			if err != nil {
 				return cannotTell(err)
 			}
@@ -142,8 +141,45 @@ Exit code: 0 verified, 1 violated, 2 cannot tell.`,
 		},
 	}
 	cmd.Flags().StringVar(&termsHash, "terms-hash", "", "hash of the terms of the committee that opened it (0x and 64 digits)")
+	cmd.Flags().StringVar(&certificate, "certificate", "", "file with the committee's certificate, for a .tlog-proof")
+	cmd.Flags().StringVar(&receipts, "receipts", "", "receipts file of 'scrim tx send': check those for this transaction")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// readTxProof reads a transaction's bundle, or a .tlog-proof with its certificate, and
+// adds the receipts that are for it.
+func readTxProof(path, certificate, receipts string) (*audit.TxProof, error) {
+	text, err := readFile(path, audit.MaxTxProofSize)
+	if err != nil {
+		return nil, err
+	}
+	var p *audit.TxProof
+	if bytes.HasPrefix(text, []byte("{")) {
+		p, err = audit.ParseTxProof(text)
+	} else if certificate == "" {
+		err = errors.New("a .tlog-proof does not hold the committee's certificate: name it with --certificate")
+	} else {
+		p = &audit.TxProof{Proof: text}
+		p.Certificate, err = readFile(certificate, commitreveal.MaxCertificateSize)
+	}
+	if err != nil || receipts == "" {
+		return p, err
+	}
+	held, err := readReceipts(receipts)
+	if err != nil {
+		return nil, err
+	}
+	id, err := p.ID()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range held {
+		if r.ID == id {
+			p.Receipts = append(p.Receipts, r)
+		}
+	}
+	return p, nil
 }
 
 func newProveTx() *cobra.Command {

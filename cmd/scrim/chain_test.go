@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/commitreveal/mirror/mirrortest"
 	"github.com/scrimlabs/scrim/commitreveal/note"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
@@ -95,7 +96,7 @@ func (c *audited) serve(t *testing.T, member int) string {
 }
 
 // files writes bundle.jsonl, receipts.jsonl, broken.jsonl, and policies that ask for
-// no and for two cosignatures.
+// no and for two cosignatures; tx.tlog-proof and certificate are what nodes serve.
 func (c *audited) files(t testing.TB, dir string) error {
 	var bundle bytes.Buffer
 	c.bundle(t, &bundle)
@@ -111,6 +112,13 @@ func (c *audited) files(t testing.TB, dir string) error {
 			return err
 		}
 	}
+	certificate, err := c.State.Ceremony().Certificate().MarshalBinary()
+	c.Must(err)
+	lines := commitreveal.NewBundleReader(bytes.NewReader(bundle.Bytes()))
+	p, err := audit.ProveTx(lines, wallet.Checks(), c.sealed[0].ID())
+	c.Must(err)
+	c.Must(os.WriteFile(filepath.Join(dir, "tx.tlog-proof"), p.Proof, 0o600))
+	c.Must(os.WriteFile(filepath.Join(dir, "certificate"), certificate, 0o600))
 	if err := wallet.AppendRecords(filepath.Join(dir, "receipts.jsonl"), c.records(t, c.sealed, 1, 2, 3, 4)...); err != nil {
 		return err
 	}

@@ -109,6 +109,23 @@ func ParseTxProof(b []byte) (*TxProof, error) {
 	return p, nil
 }
 
+// ID is that of the ciphertext in the proof, of which nothing has been verified.
+func (p *TxProof) ID() (threshold.ID, error) {
+	proof, err := note.ParseProof(p.Proof)
+	if err != nil {
+		return threshold.ID{}, fmt.Errorf("%w: %w", ErrTxProof, err)
+	}
+	tx, err := commitreveal.ParseTransactionProof(proof.Extra)
+	if err != nil {
+		return threshold.ID{}, fmt.Errorf("%w: %w", ErrTxProof, err)
+	}
+	ct, err := threshold.ParseCiphertext(tx.Ciphertext)
+	if err != nil {
+		return threshold.ID{}, fmt.Errorf("%w: %w", ErrTxProof, err)
+	}
+	return ct.ID(), nil
+}
+
 // TxReport is what a transaction's bundle proves. Verdict is Verified if all of
 // it holds and it is opened, Violated if something in it is not true, CannotTell if
 // something is missing.
