@@ -155,11 +155,42 @@ func (s *LogSource) WriteEvidence(r *audit.Report, dir string) ([]string, error)
 		if !e.Proved || strings.HasSuffix(e.Name, ".json") {
 			continue
 		}
-		if _, err := write(e.File, e.Established.Height); err != nil {
-			return files, err
+		for _, f := range append([]*audit.EvidenceFile{e.File}, s.earlyShares(e.File)...) {
+			if _, err := write(f, e.Established.Height); err != nil {
+				return files, err
+			}
 		}
 	}
 	return files, nil
+}
+
+// earlyShares makes of two shares for one height the evidence against those of a
+// batch that the log does not have.
+func (s *LogSource) earlyShares(f *audit.EvidenceFile) (out []*audit.EvidenceFile) {
+	share, ok := f.Proof.(*audit.BadShare)
+	if !ok {
+		return nil
+	}
+	e, err := commitreveal.ParseEvidence(share.Evidence)
+	two, ok := e.(*commitreveal.ConflictingShares)
+	if err != nil || !ok {
+		return nil
+	}
+	for _, m := range []*commitreveal.ShareMessage{&two.A, &two.B} {
+		lines, err := s.open()
+		if err != nil {
+			return out
+		}
+		early, err := audit.ProveEarlyShare(lines, m)
+		_ = lines.Close()
+		if err != nil {
+			continue
+		}
+		if _, err := early.Verify(Checks()); err == nil {
+			out = append(out, early)
+		}
+	}
+	return out
 }
 
 // window is how many blocks before its last height a ciphertext can have been
