@@ -123,7 +123,6 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	n.opener.committed(state)
 	n.publish = n.newPublisher(g, secret)
 	n.publish.begin(state)
-	n.opener.cosignature, n.opener.newest = n.publish.receive, n.publish.newest
 	n.metrics.ceremony(state)
 	cer, err := n.newCeremony(state.Ceremony(), secret, func(s *threshold.SecretShare) { n.opener.setShare(wrap(s)) })
 	if err != nil {
@@ -238,7 +237,7 @@ func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *or
 		MempoolSize: n.cfg.Mempool.Size,
 		MaxMessage:  1 + commitreveal.MaxShareMessageSize(int(s.Genesis().Params.MaxBatch)),
 		Validator:   secret.Validator(), Node: secret.Node(),
-		State: s, Verifier: n.verifier, Engine: e, Peer: n.opener, Metrics: true, Log: n.log.With("part", "cometbft"),
+		State: s, Verifier: n.verifier, Engine: e, Peer: channel{n.opener, n.publish}, Metrics: true, Log: n.log.With("part", "cometbft"),
 	}
 }
 

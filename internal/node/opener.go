@@ -68,10 +68,6 @@ type opener struct {
 	metrics    *metrics
 	log        *slog.Logger
 
-	// Of the log's publisher: what takes its messages, and gives one for a member that has just connected.
-	cosignature func(identity ed25519.PublicKey, body []byte) error
-	newest      func() []byte
-
 	mu        sync.Mutex
 	height    uint64 // of the last committed block
 	committee *threshold.Committee
@@ -190,11 +186,6 @@ func fits(b *ordering.OrderedBatch, m *commitreveal.ShareMessage) bool {
 
 // PeerUp sends a member that has just connected our shares of the open batches.
 func (o *opener) PeerUp(member uint32) {
-	if o.newest != nil {
-		if m := o.newest(); m != nil {
-			o.net.Send(member, m)
-		}
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, p := range o.batches {
@@ -220,11 +211,6 @@ func (o *opener) Receive(member uint32, message []byte) error {
 		}
 		o.answer(member, binary.BigEndian.Uint64(body))
 		return nil
-	case messageCosignature:
-		if member < 1 || int(member) > len(o.identities) {
-			return errPeerSender
-		}
-		return o.cosignature(o.identities[member-1], body)
 	default:
 		return errPeerMessage
 	}

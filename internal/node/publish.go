@@ -95,6 +95,31 @@ func newPublisher() *publisher {
 	return &publisher{now: time.Now, work: make(chan struct{}, 1), strange: make(map[string]received)}
 }
 
+// channel is the members' channel with both who listen to it.
+type channel struct {
+	*opener
+	publish *publisher
+}
+
+// PeerUp greets a member that has just connected.
+func (c channel) PeerUp(member uint32) {
+	if m := c.publish.newest(); m != nil {
+		c.publish.net.Send(member, m)
+	}
+	c.opener.PeerUp(member)
+}
+
+// Receive hands a message on to whom it is for.
+func (c channel) Receive(member uint32, message []byte) error {
+	if len(message) == 0 || message[0] != messageCosignature {
+		return c.opener.Receive(member, message)
+	}
+	if member < 1 || int(member) > len(c.identities) {
+		return errPeerSender
+	}
+	return c.publish.receive(c.identities[member-1], message[1:])
+}
+
 func (p *publisher) wake() {
 	select {
 	case p.work <- struct{}{}:

@@ -44,13 +44,40 @@ func newPublishing(t *testing.T) *publishing {
 			at := slices.IndexFunc(o.identities, func(k ed25519.PublicKey) bool { return k.Equal(identity) })
 			return p.stores[i].AddEvidence(ctx, evidenceSplitView, uint32(at+1), height, body)
 		}
-		pub.store, pub.net, pub.log = p.stores[i], o.net, slog.New(slog.DiscardHandler)
+		pub.store, pub.net, pub.log = p.stores[i], publishingPort{p, uint32(i + 1)}, slog.New(slog.DiscardHandler)
 		pub.setActive()
-		o.cosignature, o.newest = pub.receive, pub.newest
 		p.publishers = append(p.publishers, pub)
 		p.identities = o.identities
 	}
 	return p
+}
+
+// publishingPort is one member's end of the bus, for the publishers.
+type publishingPort struct {
+	*publishing
+	member uint32
+}
+
+func (p publishingPort) Broadcast(m []byte) {
+	p.bus.mu.Lock()
+	p.bus.sent[p.member] = append(p.bus.sent[p.member], m)
+	p.bus.mu.Unlock()
+	for to := range p.publishers {
+		if uint32(to+1) != p.member {
+			p.Send(uint32(to+1), m)
+		}
+	}
+}
+
+func (p publishingPort) Send(to uint32, m []byte) bool {
+	if err := p.channel(to).Receive(p.member, m); err != nil {
+		p.t.Errorf("member %d refuses a message of member %d: %v", to, p.member, err)
+	}
+	return true
+}
+
+func (p *publishing) channel(member uint32) channel {
+	return channel{p.openers[member-1], p.publishers[member-1]}
 }
 
 // run lets the publishers work until the test ends.
@@ -257,18 +284,11 @@ func TestCosignatureAfterARestart(t *testing.T) {
 	if n := p.checkSentIsStored(1); n != 2 {
 		t.Errorf("%d messages, want one before and one after", n)
 	}
-	p.openers[0].newest = again.newest
-	p.openers[0].PeerUp(2)
-	until(t, "member 2 gets it", func() bool {
-		p.publishers[1].mu.Lock()
-		defer p.publishers[1].mu.Unlock()
-		for _, r := range p.publishers[1].inbox {
-			if bytes.HasSuffix(first, r.signature.Data) {
-				return true
-			}
-		}
-		return false
-	})
+	p.publishers[1].inbox = nil
+	channel{p.openers[0], again}.PeerUp(2)
+	if got := p.publishers[1].inbox; len(got) != 1 || !bytes.HasSuffix(first, got[0].signature.Data) {
+		t.Errorf("a member that connects gets %d cosignatures", len(got))
+	}
 }
 
 // A node whose database has another log than it computed signs nothing.
@@ -360,7 +380,7 @@ func TestCosignaturesFromOutside(t *testing.T) {
 		"size huge": {2, append([]byte{cosignatureVersion, 255}, good[2:]...), errPeerMessage},
 		"nobody":    {9, good, errPeerSender},
 	} {
-		if err := p.openers[0].Receive(tt.member, append([]byte{messageCosignature}, tt.body...)); !errors.Is(err, tt.want) {
+		if err := p.channel(1).Receive(tt.member, append([]byte{messageCosignature}, tt.body...)); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
