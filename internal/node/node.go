@@ -20,7 +20,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -209,17 +208,6 @@ func (n *running) newCeremony(s *keygen.State, secret *keygen.MemberSecret, onSh
 		keep: n.store.AddEvidence, kept: make(map[[32]byte]int),
 	}
 	return c, c.open(s)
-}
-
-func (n *running) newPublisher(g *ordering.Genesis, secret *keygen.MemberSecret) *publisher {
-	p := newPublisher()
-	p.chainID, p.identity = g.ChainID, secret.Identity()
-	p.keep = func(ctx context.Context, identity ed25519.PublicKey, height uint64, body []byte) error {
-		i := slices.IndexFunc(g.Terms.Members, func(m keygen.Member) bool { return m.Identity.Equal(identity) })
-		return n.store.AddEvidence(ctx, evidenceSplitView, uint32(i+1), height, body)
-	}
-	p.store, p.log = n.store, n.log.With("part", "log")
-	return p
 }
 
 func (n *running) newIntake(g *ordering.Genesis, secret *keygen.MemberSecret) *intake {

@@ -95,6 +95,17 @@ func newPublisher() *publisher {
 	return &publisher{now: time.Now, work: make(chan struct{}, 1), strange: make(map[string]received)}
 }
 
+func (n *running) newPublisher(g *ordering.Genesis, secret *keygen.MemberSecret) *publisher {
+	p := newPublisher()
+	p.chainID, p.identity = g.ChainID, secret.Identity()
+	p.keep = func(ctx context.Context, identity ed25519.PublicKey, height uint64, body []byte) error {
+		i := slices.IndexFunc(g.Terms.Members, func(m keygen.Member) bool { return m.Identity.Equal(identity) })
+		return n.store.AddEvidence(ctx, evidenceSplitView, uint32(i+1), height, body)
+	}
+	p.store, p.log = n.store, n.log.With("part", "log")
+	return p
+}
+
 // channel is the members' channel with both who listen to it.
 type channel struct {
 	*opener
