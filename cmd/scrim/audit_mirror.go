@@ -104,8 +104,11 @@ told (the node cannot be reached, shows an older log, or answers what does not f
 			case err != nil:
 				return cannotTell(err)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d log entries (%d new), %d batches fetched, root %s\n", u.After, u.After-u.Before, u.Batches, m.Root())
-			return err
+			fmt.Fprintf(cmd.OutOrStdout(), "%d log entries (%d new), %d batches fetched, root %s\n", u.After, u.After-u.Before, u.Batches, m.Root())
+			if hash == nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "  nothing but the node says that this is the right committee: compare the terms hash %s\n", m.TermsHash())
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&termsHash, "terms-hash", "", "hash of the first committee's terms (0x and 64 digits); without it the first one shown is believed")

@@ -257,6 +257,9 @@ func (m *Mirror) Checkpoint() ([]byte, error) {
 	return b, err
 }
 
+// TermsHash is that of the first committee's terms; zero before there is one.
+func (m *Mirror) TermsHash() commitreveal.Hash { return m.state.Terms }
+
 // Committees are those of the log, in order.
 func (m *Mirror) Committees() []*audit.CommitteeInfo { return m.known }
 

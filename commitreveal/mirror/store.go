@@ -12,7 +12,8 @@ import (
 // store is a directory whose files are replaced as a whole.
 type store struct {
 	dir   string
-	dirty []string // written since the last sync
+	dirty []string     // written since the last sync
+	crash func() error // for tests: called before anything is written or synced
 }
 
 func (s *store) path(name string) string { return filepath.Join(s.dir, filepath.FromSlash(name)) }
@@ -28,6 +29,9 @@ func (s *store) write(name string, content []byte) error {
 // writeFrom replaces a file by what fill writes, unless fill fails.
 func (s *store) writeFrom(name string, fill func(w io.Writer) error) error {
 	path := s.path(name)
+	if err := s.alive(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("mirror: %w", err)
 	}
@@ -46,8 +50,18 @@ func (s *store) writeFrom(name string, fill func(w io.Writer) error) error {
 	return nil
 }
 
+func (s *store) alive() error {
+	if s.crash == nil {
+		return nil
+	}
+	return s.crash()
+}
+
 // sync makes durable what was written, names included.
 func (s *store) sync() error {
+	if err := s.alive(); err != nil {
+		return err
+	}
 	dirs := map[string]bool{}
 	for _, path := range s.dirty {
 		if err := syncPath(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -61,15 +61,10 @@ type Update struct {
 // [ErrServer], [ErrRollback], a [*ForkError], [ErrUntrusted], the context's, and
 // those of the disk.
 func (m *Mirror) Update(ctx context.Context, c *Client) (*Update, error) {
-	signed, err := c.get(ctx, logPrefix+"checkpoint", note.MaxSize)
-	if err != nil {
+	u := &update{m: m, ctx: ctx, c: c}
+	if err := u.begin(); err != nil {
 		return nil, err
 	}
-	head, err := parseHead(signed)
-	if err != nil {
-		return nil, err
-	}
-	u := &update{m: m, ctx: ctx, c: c, head: head, tree: remoteTree(ctx, c, head.Checkpoint)}
 	u.result.Before = m.Size()
 	if err := u.run(); err != nil {
 		return nil, errors.Join(err, m.load()) // what is in memory may be ahead of the disk
@@ -112,6 +107,19 @@ type update struct {
 type job struct {
 	commit *commitreveal.CommitEntry
 	reveal *commitreveal.RevealEntry // nil if it is not revealed yet
+}
+
+// begin asks for the newest checkpoint.
+func (u *update) begin() error {
+	signed, err := u.c.get(u.ctx, logPrefix+"checkpoint", note.MaxSize)
+	if err != nil {
+		return err
+	}
+	if u.head, err = parseHead(signed); err != nil {
+		return err
+	}
+	u.tree = remoteTree(u.ctx, u.c, u.head.Checkpoint)
+	return nil
 }
 
 func (u *update) run() error {
@@ -468,7 +476,7 @@ const maxBatchBody = 256 << 20
 // batch fetches the body of a batch and keeps it if it is the committed one.
 func (u *update) batch(ctx context.Context, j job, names *sync.Mutex) error {
 	name := batchName(j.commit.Height)
-	own := store{dir: u.m.store.dir}
+	own := store{dir: u.m.store.dir, crash: u.m.store.crash}
 	err := u.c.stream(ctx, logPrefix+name, maxBatchBody, func(r io.Reader) error {
 		return own.writeFrom(name, func(w io.Writer) error { return copyBatch(w, r, j) })
 	})
