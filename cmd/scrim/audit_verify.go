@@ -155,11 +155,12 @@ func readTxProof(path, certificate, receipts string) (*audit.TxProof, error) {
 		return nil, err
 	}
 	var p *audit.TxProof
-	if bytes.HasPrefix(text, []byte("{")) {
+	switch {
+	case bytes.HasPrefix(text, []byte("{")):
 		p, err = audit.ParseTxProof(text)
-	} else if certificate == "" {
+	case certificate == "":
 		err = errors.New("a .tlog-proof does not hold the committee's certificate: name it with --certificate")
-	} else {
+	default:
 		p = &audit.TxProof{Proof: text}
 		p.Certificate, err = readFile(certificate, commitreveal.MaxCertificateSize)
 	}

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"net/http/httptest"
 	"sync/atomic"
@@ -23,7 +22,7 @@ func committeeOnly(certificate []byte) (audit.CommitteeInfo, error) {
 	}
 	info := audit.CommitteeInfo{Committee: c.Committee, ChainID: c.Terms.ChainID, TermsHash: c.Terms.Hash()}
 	for _, m := range c.Terms.Members {
-		info.Identities = append(info.Identities, ed25519.PublicKey(m.Identity))
+		info.Identities = append(info.Identities, m.Identity)
 	}
 	return info, nil
 }

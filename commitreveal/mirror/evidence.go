@@ -18,6 +18,9 @@ const (
 	maxEvidencePage  = 1 << 20
 	maxNodeEvidence  = 8 << 20
 	maxEvidenceItems = 10_000
+	// maxEvidence bounds what a mirror takes of nodes' evidence in bytes, so that a node
+	// cannot fill the disk, nor the memory of who reads it.
+	maxEvidence = 64 << 20
 )
 
 // evidencePage is what is read of /v1/evidence.
@@ -33,6 +36,10 @@ type evidencePage struct {
 // A node that serves none of it does not spoil the mirror.
 func (u *update) evidence() error {
 	after, items := uint64(0), 0
+	left, err := u.m.evidenceLeft()
+	if err != nil {
+		return err
+	}
 	for {
 		path := "/v1/evidence"
 		if after > 0 {
@@ -50,12 +57,14 @@ func (u *update) evidence() error {
 			return fmt.Errorf("%w: list of evidence: %w", ErrServer, err)
 		}
 		for _, e := range page.Evidence {
-			if items++; items > maxEvidenceItems {
+			if items++; items > maxEvidenceItems || left <= 0 {
 				return nil
 			}
-			if err := u.oneEvidence(e.Number, e.Hash); err != nil {
+			size, err := u.oneEvidence(e.Number, e.Hash)
+			if err != nil {
 				return err
 			}
+			left -= size
 		}
 		if page.Next == nil || *page.Next <= after {
 			return nil
@@ -64,19 +73,40 @@ func (u *update) evidence() error {
 	}
 }
 
-func (u *update) oneEvidence(number uint64, hash commitreveal.Hash) error {
+// evidenceLeft is how many bytes of evidence are still taken.
+func (m *Mirror) evidenceLeft() (int64, error) {
+	names, err := os.ReadDir(m.store.path("evidence"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return maxEvidence, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	left := int64(maxEvidence)
+	for _, n := range names {
+		info, err := n.Info()
+		if err != nil {
+			return 0, err
+		}
+		left -= info.Size()
+	}
+	return left, nil
+}
+
+// oneEvidence fetches a piece that is not here, and gives its size.
+func (u *update) oneEvidence(number uint64, hash commitreveal.Hash) (int64, error) {
 	name := nodeEvidenceName(hash)
 	if u.m.store.has(name) {
-		return nil
+		return 0, nil
 	}
 	b, err := u.c.get(u.ctx, "/v1/evidence/"+strconv.FormatUint(number, 10), maxNodeEvidence)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if commitreveal.EvidenceHash(b) != hash {
-		return fmt.Errorf("%w: evidence %d does not have the hash that the list names", ErrServer, number)
+		return 0, fmt.Errorf("%w: evidence %d does not have the hash that the list names", ErrServer, number)
 	}
-	return u.m.store.write(name, b)
+	return int64(len(b)), u.m.store.write(name, b)
 }
 
 // Evidence gives what the directory holds of evidence, by file name: of nodes, under
