@@ -119,7 +119,7 @@ func newAuditWatch() *cobra.Command {
 	var termsHash, dir, receipts string
 	var every time.Duration
 	var rounds int
-	var asJSON bool
+	var asJSON, keep bool
 	cmd := &cobra.Command{
 		Use:   "watch URL...",
 		Short: "Follow live nodes, audit what is new, and compare what they show",
@@ -149,8 +149,12 @@ Exit code: 0 verified, 1 violated (also: two nodes show two logs), 2 cannot tell
 				if err != nil {
 					return err
 				}
-				defer os.RemoveAll(tmp)
 				dir = filepath.Join(tmp, "mirror")
+				defer func() {
+					if !keep {
+						_ = os.RemoveAll(tmp)
+					}
+				}()
 			}
 			w, err := newWatcher(dir, args, o)
 			if err != nil {
@@ -160,17 +164,33 @@ Exit code: 0 verified, 1 violated (also: two nodes show two logs), 2 cannot tell
 			if err != nil {
 				return cannotTell(err)
 			}
+			if keep = report.Verdict == audit.Violated; keep {
+				if err := keepEvidence(report, dir); err != nil {
+					return cannotTell(err)
+				}
+				fmt.Fprintf(cmd.ErrOrStderr(), "mirror and evidence are in %s\n", dir)
+			}
 			return answer(cmd, report.Verdict, asJSON, report, func(w io.Writer) error { return wallet.WriteReport(w, report) })
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&termsHash, "terms-hash", "", "hash of the first committee's terms (0x and 64 digits)")
-	f.StringVar(&dir, "dir", "", "keep the mirror and evidence in this directory; otherwise they are removed at the end")
+	f.StringVar(&dir, "dir", "", "keep the mirror and evidence in this directory; otherwise they are removed at the end, unless something is violated")
 	f.StringVar(&receipts, "receipts", "", "receipts file of 'scrim tx send': check that its receipts are honoured")
 	f.DurationVar(&every, "every", 2*time.Second, "pause between two looks")
 	f.IntVar(&rounds, "rounds", 0, "end after so many looks; 0: on Ctrl-C")
 	f.BoolVar(&asJSON, "json", false, "print JSON: the report only")
 	return cmd
+}
+
+// keepEvidence writes the evidence of what a watch found.
+func keepEvidence(r *audit.Report, dir string) error {
+	source, err := wallet.NewLogSource(dir)
+	if err != nil {
+		return err
+	}
+	_, err = source.WriteEvidence(r, filepath.Join(dir, "found"))
+	return err
 }
 
 func newWatcher(dir string, urls []string, o audit.Options) (*mirror.Watcher, error) {
