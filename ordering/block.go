@@ -46,6 +46,7 @@ type folding struct {
 	result *Result
 	ids    []threshold.ID
 	bodies map[threshold.ID]*threshold.Checked // never iterated
+	holder *Tenure                             // opens what the block orders; nil until a ciphertext says who
 	last   txKind                              // kind of the transaction before
 }
 
@@ -149,7 +150,11 @@ func (f *folding) reveal(p *OrderedBatch, o BatchOpenings) (Reveal, error) {
 	if err != nil {
 		return Reveal{}, err
 	}
-	key := f.prev.committee.Key
+	holder := f.prev.Tenure(p.Batch.Epoch)
+	if holder == nil {
+		return Reveal{}, fmt.Errorf("no committee of epoch %d", p.Batch.Epoch)
+	}
+	key := holder.Committee().Key
 	if err := f.v.signature(key, message, o.Certificate); err != nil {
 		return Reveal{}, err
 	}
@@ -195,27 +200,22 @@ func (f *folding) ceremony(body []byte) error {
 }
 
 func (f *folding) stepCeremony(e keygen.Event) error {
-	next, effects, err := f.next.ceremonies.step(e)
+	next, activated, err := f.next.ceremonies.step(e)
 	if err != nil {
 		return reject(codeCeremonyMessage, "%v", err)
 	}
+	before := f.next.validators()
 	f.next.ceremonies = next
-	for _, effect := range effects {
-		if a, ok := effect.(keygen.Activated); ok {
-			if err := f.activate(a.Certificate); err != nil {
-				return err
-			}
-		}
+	if activated == nil {
+		return nil
 	}
-	return nil
-}
-
-func (f *folding) activate(c *keygen.Certificate) error {
+	f.result.Activated = activated
+	f.result.Validators = changedValidators(before, f.next.validators())
+	c := activated.Certificate()
 	wire, err := c.MarshalBinary()
 	if err != nil {
 		return err
 	}
-	f.next.committee, f.next.active = c.Committee, f.next.height
 	entry, err := commitreveal.NewCommitteeEntry(f.next.height, wire, c.Committee)
 	if err != nil {
 		return err
@@ -231,14 +231,18 @@ func (f *folding) ciphertext(body []byte) error {
 	if len(f.ids) >= int(f.prev.genesis.Params.MaxBatch) {
 		return reject(codeProposal, "more than %d ciphertexts", f.prev.genesis.Params.MaxBatch)
 	}
-	k, err := Admit(f.prev, f.v, body)
+	k, holder, err := admit(f.prev, f.v, body)
 	if err != nil {
 		return err
+	}
+	if f.holder != nil && f.holder != holder {
+		return reject(codeProposal, "ciphertexts to two keys in one block, those of epochs %d and %d", f.holder.Epoch(), holder.Epoch())
 	}
 	id := k.ID()
 	if f.bodies[id] != nil {
 		return reject(CodeAlreadyOrdered, "twice in one block")
 	}
+	f.holder = holder
 	f.bodies[id] = k
 	f.ids = append(f.ids, id)
 	return nil
@@ -254,7 +258,7 @@ func (f *folding) order(strict bool) error {
 	if strict && !slices.Equal(ordered, f.ids) {
 		return reject(codeProposal, "the ciphertexts are not in order")
 	}
-	batch, err := commitreveal.NewBatch(f.next.height, f.prev.committee.Epoch, ordered)
+	batch, err := commitreveal.NewBatch(f.next.height, f.holder.Epoch(), ordered)
 	if err != nil {
 		return err
 	}
@@ -262,7 +266,7 @@ func (f *folding) order(strict bool) error {
 	for i, id := range ordered {
 		namespaces[i] = f.bodies[id].Header().Namespace
 	}
-	commit, err := batch.Commit(f.prev.committee.Key.ID(), f.next.beacon, namespaces)
+	commit, err := batch.Commit(f.holder.Committee().Key.ID(), f.next.beacon, namespaces)
 	if err != nil {
 		return err
 	}
@@ -293,10 +297,11 @@ func (f *folding) endCeremonyHeight() error {
 // finish closes the height.
 func (f *folding) finish() error {
 	f.next.seen.forget(f.next.height)
+	f.next.ceremonies = f.next.ceremonies.drop(f.next.height, f.next.pending)
 	f.next.appHash = f.next.computeAppHash()
 	f.result.AppHash = f.next.appHash
 	var err error
-	if f.next.ceremonies.current != f.prev.ceremonies.current {
+	if !f.next.ceremonies.same(f.prev.ceremonies) {
 		if f.result.Ceremony, err = f.next.ceremonies.encode(); err != nil {
 			return err
 		}

@@ -86,6 +86,7 @@ func (b *builder) addCiphertexts(s *State, v *Verifier, beacon [32]byte, txs [][
 	chosen := builder{left: b.left}
 	bodies := make(map[threshold.ID][]byte)
 	var ids []threshold.ID
+	var first *Tenure // one block, one key: that of the first that may be ordered
 	for _, tx := range txs {
 		if len(ids) >= int(s.genesis.Params.MaxBatch) {
 			break
@@ -94,10 +95,11 @@ func (b *builder) addCiphertexts(s *State, v *Verifier, beacon [32]byte, txs [][
 		if err != nil || kind != kindCiphertext {
 			continue
 		}
-		k, err := Admit(s, v, body)
-		if err != nil || bodies[k.ID()] != nil || !chosen.add(tx) {
+		k, holder, err := admit(s, v, body)
+		if err != nil || first != nil && holder != first || bodies[k.ID()] != nil || !chosen.add(tx) {
 			continue
 		}
+		first = holder
 		bodies[k.ID()] = tx
 		ids = append(ids, k.ID())
 	}

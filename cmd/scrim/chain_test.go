@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"fmt"
-	"io"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -54,7 +53,7 @@ func (c *audited) records(t testing.TB, cts []*threshold.Ciphertext, members ...
 		for _, m := range members {
 			heads[m] = commitreveal.NextHead(heads[m], ct.ID())
 			receipt := commitreveal.Receipt{
-				ChainID: sim.ChainID, ID: ct.ID(), Member: m, ValidUntil: ct.Header().ValidUntil,
+				ChainID: sim.ChainID, ID: ct.ID(), Epoch: 1, Member: m, ValidUntil: ct.Header().ValidUntil,
 				Time: 1700000000000, Position: uint64(i + 1), Head: heads[m],
 			}
 			if err := commitreveal.SignReceipt(c.Secrets[m-1].Identity(), &receipt); err != nil {
@@ -65,25 +64,6 @@ func (c *audited) records(t testing.TB, cts []*threshold.Ciphertext, members ...
 		out = append(out, r)
 	}
 	return out
-}
-
-func (c *audited) bundle(t testing.TB, w io.Writer) {
-	terms, err := c.Genesis.Terms.MarshalBinary()
-	c.Must(err)
-	out, err := commitreveal.NewBundleWriter(w, commitreveal.BundleHeader{ChainID: sim.ChainID, Terms: terms})
-	c.Must(err)
-	for _, line := range mirrortest.FromChain(t, c.Chain) {
-		switch l := line.(type) {
-		case *commitreveal.BundleEntry:
-			err = out.Entry(l.Index, l.Entry)
-		case *commitreveal.BundleCertificate:
-			err = out.Certificate(l.Certificate)
-		case *commitreveal.BundleTransaction:
-			err = out.Transaction(*l)
-		}
-		c.Must(err)
-	}
-	c.Must(out.Close())
 }
 
 // serve gives a node that shows the chain's log, signed by a member.
@@ -99,7 +79,7 @@ func (c *audited) serve(t *testing.T, member int) string {
 // no and for two cosignatures; tx.tlog-proof and certificate are what nodes serve.
 func (c *audited) files(t testing.TB, dir string) error {
 	var bundle bytes.Buffer
-	c.bundle(t, &bundle)
+	c.Bundle(&bundle)
 	if err := os.WriteFile(filepath.Join(dir, "bundle.jsonl"), bundle.Bytes(), 0o600); err != nil {
 		return err
 	}
@@ -119,6 +99,9 @@ func (c *audited) files(t testing.TB, dir string) error {
 	c.Must(err)
 	c.Must(os.WriteFile(filepath.Join(dir, "tx.tlog-proof"), p.Proof, 0o600))
 	c.Must(os.WriteFile(filepath.Join(dir, "certificate"), certificate, 0o600))
+	if err := os.Remove(filepath.Join(dir, "receipts.jsonl")); err != nil {
+		return err
+	}
 	if err := wallet.AppendRecords(filepath.Join(dir, "receipts.jsonl"), c.records(t, c.sealed, 1, 2, 3, 4)...); err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@
 //
 // What is recomputed is listed in docs/spec/bundle.md, the files are specified in
 // docs/spec/evidence.md. This package knows
-// neither the ordering rule nor ceremonies: the caller passes both in as
+// neither the ordering rule nor ceremonies: the caller passes them in as
 // [Checks].
 package audit
 
@@ -43,19 +43,18 @@ import (
 )
 
 // Checks are the checks that this package does not make itself. All must be pure
-// and must stand hostile input. A replay needs the first two.
+// and must stand hostile input. A replay needs the first three.
 type Checks struct {
-	// Certificate checks a ceremony's certificate against the bundle's terms.
+	// Certificate checks the first committee's certificate against the bundle's terms.
 	Certificate func(terms, certificate []byte) (CommitteeInfo, error)
+	// Succession checks a later committee's certificate against that of the one before it.
+	Succession func(previous, certificate []byte) (CommitteeInfo, error)
 	// Order puts distinct ids, given in ascending order, into the order that the
 	// chain's rule gives them.
 	Order func(height uint64, beacon [32]byte, ids []threshold.ID) []threshold.ID
 	// Committee checks a certificate by itself: that t members of the committee
 	// that it names signed it. Evidence and transaction proofs need it.
 	Committee func(certificate []byte) (CommitteeInfo, error)
-	// Succession checks a later committee's certificate against that of the one before
-	// it. Without it a mirror believes no signature of a committee after the first.
-	Succession func(previous, certificate []byte) (CommitteeInfo, error)
 	// Ceremony checks evidence of a fault in the ceremony of the terms.
 	Ceremony func(terms, evidence []byte) (CeremonyFinding, error)
 }
@@ -76,8 +75,9 @@ type CommitteeInfo struct {
 	Identities []ed25519.PublicKey // Identities[j-1] is member j's
 	Names      []string            // optional: Names[j-1] is what people call member j
 	ChainID    string
-	TermsHash  [32]byte // of the bundle's terms
+	TermsHash  [32]byte // of the committee's terms
 	Terms      []byte   // optional: of its ceremony, for evidence about it
+	Overlap    uint64   // blocks after it came into office during which what is sealed to the key before its own is ordered
 
 	certificate []byte // of a committee in office; for evidence
 }
@@ -130,8 +130,8 @@ type Follower struct{ a *auditor }
 
 // Follow begins a replay; see [Run].
 func Follow(checks Checks, opts Options) (*Follower, error) {
-	if checks.Certificate == nil || checks.Order == nil {
-		return nil, errors.New("audit: both checks are needed")
+	if checks.Certificate == nil || checks.Succession == nil || checks.Order == nil {
+		return nil, errors.New("audit: all checks are needed")
 	}
 	a := newAuditor(checks, opts)
 	a.readHeads()
@@ -165,10 +165,10 @@ type auditor struct {
 
 	header     *commitreveal.BundleHeader
 	log        commitreveal.Log
-	before     commitreveal.Log          // without the entry at hand
-	committees map[uint64]*CommitteeInfo // by epoch
-	current    *CommitteeInfo
-	height     uint64 // of the last committee or commit entry
+	before     commitreveal.Log   // without the entry at hand
+	committees map[uint64]*tenure // by epoch
+	current    *tenure            // in office
+	height     uint64             // of the last committee or commit entry
 	lastCommit uint64
 	beacon     [32]byte // of the last reveal in the log; zero before the first
 	open       *batch   // whose transactions are being read
@@ -197,8 +197,11 @@ const maxPending = 1 << 16
 func newAuditor(checks Checks, opts Options) *auditor {
 	return &auditor{
 		checks: checks, opts: opts,
-		report:     &Report{Findings: []Finding{}, Missing: []string{}, Receipts: []ReceiptResult{}, Epochs: []uint64{}, Misbehaviour: []Misbehaviour{}, Checkpoints: []CheckpointResult{}, Evidence: []EvidenceResult{}},
-		committees: make(map[uint64]*CommitteeInfo),
+		report: &Report{
+			Findings: []Finding{}, Missing: []string{}, Receipts: []ReceiptResult{}, Epochs: []uint64{}, Committees: []Tenure{},
+			Misbehaviour: []Misbehaviour{}, Checkpoints: []CheckpointResult{}, Evidence: []EvidenceResult{},
+		},
+		committees: make(map[uint64]*tenure),
 		seen:       newSeenIDs(),
 		receipts:   newReceipts(opts.Receipts),
 	}
@@ -311,7 +314,7 @@ func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry, certifi
 	if e.Height < a.height {
 		a.found(index, CodeHeight, e.Height, "the committee entry follows one of height %d", a.height)
 	}
-	info, err := a.checks.Certificate(a.header.Terms, certificate)
+	info, err := a.checkCommittee(certificate)
 	if err == nil && (info.Committee == nil || info.Committee.Key == nil) {
 		err = errors.New("it names no committee")
 	}
@@ -320,7 +323,7 @@ func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry, certifi
 		a.stopped = true
 		return
 	}
-	if !a.trusted(&info) {
+	if a.current == nil && !a.trusted(&info) {
 		return
 	}
 	if info.ChainID != a.header.ChainID {
@@ -336,8 +339,7 @@ func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry, certifi
 	}
 	a.height = max(a.height, e.Height)
 	info.certificate = certificate
-	a.current = &info
-	a.committees[info.Committee.Epoch] = &info
+	a.takeOffice(index, e, info)
 	a.report.Epochs = append(a.report.Epochs, info.Committee.Epoch)
 }
 
@@ -371,12 +373,12 @@ func (a *auditor) commit(index uint64, e commitreveal.CommitEntry, raw []byte) {
 	if e.Height <= a.lastCommit || e.Height < a.height {
 		height = a.found(index, CodeHeight, e.Height, "the batch follows an entry of height %d", max(a.lastCommit, a.height))
 	}
-	committee := a.current
-	if e.Epoch != committee.Committee.Epoch {
-		a.found(index, CodeEpoch, e.Height, "the batch is for epoch %d, the committee in office is that of epoch %d", e.Epoch, committee.Committee.Epoch)
+	committee, err := a.entitled(e)
+	if err != nil {
+		a.found(index, CodeEpoch, e.Height, "%v", err)
 	}
 	if e.KeyID != committee.Committee.Key.ID() {
-		a.found(index, CodeKey, e.Height, "the batch is for another key than the committee's")
+		a.found(index, CodeKey, e.Height, "the batch is for another key than the committee's of epoch %d", committee.Committee.Epoch)
 	}
 	if e.Beacon != a.beacon {
 		a.found(index, CodeBeacon, e.Height, "the beacon is not the hash of the last certificate in the log before the batch")
@@ -384,7 +386,7 @@ func (a *auditor) commit(index uint64, e commitreveal.CommitEntry, raw []byte) {
 	a.height, a.lastCommit = max(a.height, e.Height), max(a.lastCommit, e.Height)
 	a.report.Batches++
 	a.open = &batch{
-		index: index, entry: e, committee: committee, before: a.before, raw: raw, height: height,
+		index: index, entry: e, committee: &committee.CommitteeInfo, before: a.before, raw: raw, height: height,
 		checkpoint: commitreveal.Checkpoint{
 			ChainID: a.header.ChainID, Height: e.Height, Epoch: e.Epoch,
 			BatchRoot: e.Root, LogSize: a.log.Size(), LogRoot: a.log.Root(),
@@ -475,7 +477,12 @@ func (a *auditor) add(f *finding) {
 }
 
 // office is the committee of an epoch that is, or was, in office; nil if none.
-func (a *auditor) office(epoch uint64) *CommitteeInfo { return a.committees[epoch] }
+func (a *auditor) office(epoch uint64) *CommitteeInfo {
+	if t := a.committees[epoch]; t != nil {
+		return &t.CommitteeInfo
+	}
+	return nil
+}
 
 func (a *auditor) epoch() uint64 {
 	if a.current == nil {

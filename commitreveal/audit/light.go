@@ -51,5 +51,8 @@ func VerifyReceipt(c *CommitteeInfo, r *commitreveal.Receipt) error {
 	if r.ChainID != c.ChainID {
 		return fmt.Errorf("the receipt is of chain %q, the committee of %q: %w", r.ChainID, c.ChainID, commitreveal.ErrSignature)
 	}
+	if c.Committee != nil && r.Epoch != c.Committee.Epoch {
+		return fmt.Errorf("the receipt is of epoch %d, the committee of %d: %w", r.Epoch, c.Committee.Epoch, commitreveal.ErrSignature)
+	}
 	return commitreveal.VerifyReceipt(c.identity(r.Member), r)
 }

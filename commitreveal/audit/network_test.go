@@ -38,7 +38,7 @@ func identity(member uint32) ed25519.PrivateKey {
 // certificate is a hash over terms and committee, the order is by a hash.
 func testChecks() Checks {
 	return Checks{
-		Certificate: checkCertificate, Order: testOrder, Ceremony: checkCeremony,
+		Certificate: checkCertificate, Succession: checkSuccession, Order: testOrder, Ceremony: checkCeremony,
 		Committee: func(cert []byte) (CommitteeInfo, error) { return checkCertificate([]byte(testTerms), cert) },
 	}
 }
@@ -379,7 +379,7 @@ func (n *network) bundle() string {
 func receipt(t testing.TB, member uint32, ct *threshold.Ciphertext, position uint64, head commitreveal.Hash) commitreveal.Receipt {
 	t.Helper()
 	r := commitreveal.Receipt{
-		ChainID: chainID, ID: ct.ID(), Member: member, ValidUntil: ct.Header().ValidUntil,
+		ChainID: chainID, ID: ct.ID(), Epoch: 1, Member: member, ValidUntil: ct.Header().ValidUntil,
 		Time: 1700000000000, Position: position, Head: commitreveal.NextHead(head, ct.ID()),
 	}
 	if err := commitreveal.SignReceipt(identity(member), &r); err != nil {

@@ -422,14 +422,12 @@ func (j *judge) signer(r *commitreveal.Receipt) (*CommitteeInfo, error) {
 	if r.ChainID != j.chainID {
 		return nil, notProved("the receipt is of chain %q", r.ChainID)
 	}
-	var signer *CommitteeInfo
-	for _, info := range j.committees {
-		if commitreveal.VerifyReceipt(info.identity(r.Member), r) == nil && (signer == nil || info.Committee.Epoch < signer.Committee.Epoch) {
-			signer = info
-		}
+	signer, err := j.committee(r.Epoch)
+	if err != nil {
+		return nil, err
 	}
-	if signer == nil {
-		return nil, notProved("the receipt is not signed by member %d of a committee in the file", r.Member)
+	if commitreveal.VerifyReceipt(signer.identity(r.Member), r) != nil {
+		return nil, notProved("the receipt is not signed by member %d of the committee of epoch %d", r.Member, r.Epoch)
 	}
 	return signer, nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -538,5 +539,30 @@ func TestSuccession(t *testing.T) {
 		if len(m.Committees()) != 2 || asked != 1 {
 			t.Errorf("%d committees, asked %d times", len(m.Committees()), asked)
 		}
+	}
+}
+
+// TestHandOvers mirrors a chain whose committee hands its key over and whose key is then
+// replaced: every newer node's signature is believed, and all of it verifies.
+func TestHandOvers(t *testing.T) {
+	c := newChain()
+	order := func(text string) {
+		c.Block(ordering.Proposal{Txs: c.SealTxs(text)})
+		c.Block(ordering.Proposal{Openings: c.OpenAll()})
+	}
+	order("first")
+	c.Reshare(4, append(slices.Clone(c.Secrets[1:]), c.Newcomers(2)...)...)
+	order("second")
+	c.Rotate(1000, 4, c.Secrets...)
+	order("third")
+	s := mirrortest.New(sim.ChainID, c.Secrets[4].Identity()) // a newcomer's
+	must(t, s.Add(mirrortest.FromChain(t, c)...))
+	dir := t.TempDir()
+	m := open(t, dir)
+	update(t, m, client(t, s))
+	terms := c.Genesis.Terms.Hash()
+	r := verify(t, dir, audit.Options{TermsHash: &terms})
+	if r.Verdict != audit.Verified || len(m.Committees()) != 3 || len(r.Committees) != 3 || len(r.Checkpoints[0].Signers) == 0 {
+		t.Errorf("%s: %v %v, %d committees, %+v", r.Verdict, r.Findings, r.Missing, len(m.Committees()), r.Checkpoints)
 	}
 }

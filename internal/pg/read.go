@@ -17,14 +17,14 @@ const transactionColumns = `
 	coalesce(o.id, r.id), coalesce(o.namespace, r.namespace), coalesce(o.valid_until, r.valid_until),
 	coalesce(o.height, 0), coalesce(o.position, 0),
 	coalesce(b.reveal_height, 0), p.opening, coalesce(p.void, false), p.plaintext,
-	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head`
+	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, coalesce(r.epoch, 0), coalesce(r.member, 0)`
 
 func scanTransaction(row pgx.CollectableRow) (Transaction, error) {
 	var t Transaction
 	var r Received
 	opening, head := optional{dst: t.Opening[:]}, optional{dst: r.Head[:]}
 	err := row.Scan(fixed(t.ID[:]), &t.Namespace, &t.ValidUntil, &t.Height, &t.Position,
-		&t.RevealHeight, &opening, &t.Void, &t.Plaintext, &r.Position, &r.Time, &head, &t.Ciphertext)
+		&t.RevealHeight, &opening, &t.Void, &t.Plaintext, &r.Position, &r.Time, &head, &r.Epoch, &r.Member, &t.Ciphertext)
 	if err != nil {
 		return t, err
 	}
@@ -94,7 +94,7 @@ func (s *Store) transactions(ctx context.Context, query string, args ...any) ([]
 // revealed in order, so that a reader can never skip one.
 const streamQuery = `
 SELECT o.id, o.namespace, o.valid_until, o.height, o.position, o.reveal_height, o.opening, o.void, o.plaintext,
-	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, NULL::bytea
+	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, coalesce(r.epoch, 0), coalesce(r.member, 0), NULL::bytea
 FROM (
 	SELECT o.*, (SELECT reveal_height FROM batches b WHERE b.height = o.height), p.opening, p.void, p.plaintext, coalesce(octet_length(p.plaintext), 0) AS size,
 		sum(coalesce(octet_length(p.plaintext), 0)) OVER (ORDER BY o.height, o.position) AS bytes

@@ -13,7 +13,7 @@ import (
 )
 
 // Audit replays a bundle offline, with the chain's own rule for the order and
-// the check of certificates that wallets make.
+// the checks of certificates that wallets make.
 func Audit(bundle io.Reader, o audit.Options) (*audit.Report, error) {
 	return audit.Run(bundle, Checks(), o)
 }
@@ -22,8 +22,8 @@ func Audit(bundle io.Reader, o audit.Options) (*audit.Report, error) {
 // for the order, and what package keygen knows of ceremonies.
 func Checks() audit.Checks {
 	return audit.Checks{
-		Certificate: certificateInfo, Order: ordering.Order, Ceremony: ceremonyFinding,
-		Committee: func(certificate []byte) (audit.CommitteeInfo, error) { return certificateInfo(nil, certificate) },
+		Certificate: firstCommittee, Succession: nextCommittee, Order: ordering.Order, Ceremony: ceremonyFinding,
+		Committee: anyCommittee,
 	}
 }
 
@@ -43,14 +43,27 @@ func ceremonyFinding(terms, evidence []byte) (audit.CeremonyFinding, error) {
 		ChainID: t.ChainID, Epoch: t.Epoch, TermsHash: t.Hash(), Who: fmt.Sprintf("member %d", e.Member),
 		What: e.Fault.String(), Conflict: e.Fault == keygen.FaultEquivocation,
 	}
-	if int(e.Member) <= len(t.Members) && e.Member > 0 {
-		f.Who += fmt.Sprintf(" (%s)", t.Members[e.Member-1].Name)
+	if m := t.Speaker(e.Member); m != nil {
+		f.Who += fmt.Sprintf(" (%s)", m.Name)
 	}
 	return f, nil
 }
 
-// certificateInfo checks a certificate, without terms against its own.
-func certificateInfo(terms, certificate []byte) (audit.CommitteeInfo, error) {
+// anyCommittee checks a certificate by itself.
+func anyCommittee(certificate []byte) (audit.CommitteeInfo, error) {
+	c, err := keygen.ParseCertificate(certificate)
+	if err != nil {
+		return audit.CommitteeInfo{}, fmt.Errorf("certificate: %w", err)
+	}
+	if err := keygen.VerifyCertificate(c, nil); err != nil {
+		return audit.CommitteeInfo{}, err
+	}
+	return committeeInfo(c)
+}
+
+// firstCommittee checks the certificate of a chain's first committee; without terms (a
+// mirror holds none) against its own.
+func firstCommittee(terms, certificate []byte) (audit.CommitteeInfo, error) {
 	c, err := keygen.ParseCertificate(certificate)
 	if err != nil {
 		return audit.CommitteeInfo{}, fmt.Errorf("certificate: %w", err)
@@ -61,10 +74,38 @@ func certificateInfo(terms, certificate []byte) (audit.CommitteeInfo, error) {
 			return audit.CommitteeInfo{}, fmt.Errorf("terms: %w", err)
 		}
 	}
+	if t.Change != keygen.ChangeFirst {
+		return audit.CommitteeInfo{}, fmt.Errorf("the terms of the first committee say %s", t.Change)
+	}
 	if err := keygen.VerifyCertificate(c, t); err != nil {
 		return audit.CommitteeInfo{}, err
 	}
-	info := audit.CommitteeInfo{Committee: c.Committee, ChainID: t.ChainID, TermsHash: t.Hash()}
+	return committeeInfo(c)
+}
+
+// nextCommittee checks a certificate by that of the committee before, which has been checked.
+func nextCommittee(previous, certificate []byte) (audit.CommitteeInfo, error) {
+	before, err := keygen.ParseCertificate(previous)
+	if err != nil {
+		return audit.CommitteeInfo{}, fmt.Errorf("certificate before: %w", err)
+	}
+	c, err := keygen.ParseCertificate(certificate)
+	if err != nil {
+		return audit.CommitteeInfo{}, fmt.Errorf("certificate: %w", err)
+	}
+	if err := keygen.VerifyCertificate(c, nil); err != nil {
+		return audit.CommitteeInfo{}, err
+	}
+	if err := keygen.VerifySuccession(c, before); err != nil {
+		return audit.CommitteeInfo{}, err
+	}
+	return committeeInfo(c)
+}
+
+func committeeInfo(c *keygen.Certificate) (audit.CommitteeInfo, error) {
+	t := c.Terms
+	info := audit.CommitteeInfo{Committee: c.Committee, ChainID: t.ChainID, TermsHash: t.Hash(), Overlap: t.Overlap}
+	var err error
 	if info.Terms, err = t.MarshalBinary(); err != nil {
 		return audit.CommitteeInfo{}, err
 	}
@@ -126,6 +167,9 @@ func WriteReport(w io.Writer, r *audit.Report) error {
 	}
 	if r.ChainID != "" && !r.Anchored {
 		b.WriteString("  nothing but the bundle says that this is the right committee: --terms-hash was not given, or is another\n")
+	}
+	for _, c := range r.Committees[min(1, len(r.Committees)):] {
+		fmt.Fprintf(&b, "committee of epoch %d in office after block %d, by succession, terms hash %s\n", c.Epoch, c.Height, c.TermsHash)
 	}
 	fmt.Fprintf(&b, "%d log entries, root %s; the committee's signature covers %d\n", r.LogSize, r.LogRoot, r.CertifiedSize)
 	fmt.Fprintf(&b, "%d batches up to block %d, %d opened, %d pending: %d ciphertexts, %d plaintexts, %d void\n",

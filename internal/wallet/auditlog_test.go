@@ -102,7 +102,7 @@ func equivocation(t *testing.T, c *sim.Chain) []byte {
 		if i == 0 {
 			state = fresh
 		}
-		state, _, err = keygen.Step(state, keygen.Event{Height: 1, Message: m})
+		state, _, err = keygen.Step(state, keygen.Event{Height: 1, Message: m[0]})
 		c.Must(err)
 	}
 	all := state.Evidence()

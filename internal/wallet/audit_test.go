@@ -1,0 +1,178 @@
+package wallet
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/commitreveal/audit"
+	"github.com/scrimlabs/scrim/internal/sim"
+	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// threeOnChain is a chain with three committees: the second took over the key, the third has
+// a new one, and what was sealed to the old key was ordered after that.
+func threeOnChain(t *testing.T) (c *sim.Chain, receipts []commitreveal.Receipt) {
+	t.Helper()
+	c = sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	order := func(cts ...*threshold.Ciphertext) {
+		for i, all := range c.Receipts(cts...) {
+			receipts = append(receipts, all[0])
+			c.Block(ordering.Proposal{Txs: [][]byte{ordering.CiphertextTx(cts[i].Bytes())}})
+			c.Block(ordering.Proposal{Openings: c.OpenAll()})
+		}
+	}
+	order(c.Seal("first"))
+	waiting := c.Seal("ordered by the first committee, opened after it")
+	c.Reshare(3, append(slices.Clone(c.Secrets[2:]), c.Newcomers(2)...)...)
+	order(waiting)
+	old := c.State.Committee().Key
+	c.Rotate(500, 3, append(slices.Clone(c.Secrets[1:]), c.Newcomers(1)...)...)
+	order(c.SealTo(old, "late, to the old key", c.State.Height()+200), c.Seal("to the new key"))
+	return c, receipts
+}
+
+func TestAuditOfThreeCommittees(t *testing.T) {
+	c, receipts := threeOnChain(t)
+	var bundle bytes.Buffer
+	c.Bundle(&bundle)
+	hash := c.Genesis.Terms.Hash()
+	o := audit.Options{TermsHash: &hash, Receipts: receipts}
+	r := must(Audit(bytes.NewReader(bundle.Bytes()), o))(t)
+	if r.Verdict != audit.Verified || !r.Anchored || !slices.Equal(r.Epochs, []uint64{1, 2, 3}) || r.Batches != 4 {
+		t.Fatalf("%+v", r)
+	}
+	for i, want := range []uint64{1, 2, 3, 3} {
+		if r.Receipts[i].Status != audit.ReceiptKept || r.Receipts[i].Epoch != want {
+			t.Errorf("receipt %d: %+v", i, r.Receipts[i])
+		}
+	}
+	var text strings.Builder
+	if err := WriteReport(&text, r); err != nil || !strings.Contains(text.String(), "committee of epoch 3 in office after block") {
+		t.Errorf("%v\n%s", err, text.String())
+	}
+
+	wrong := receipts[1]
+	wrong.Epoch = 1 // member 1 of epoch 2 is another one
+	r = must(Audit(bytes.NewReader(bundle.Bytes()), audit.Options{Receipts: []commitreveal.Receipt{wrong}}))(t)
+	if r.Receipts[0].Status != audit.ReceiptInvalid {
+		t.Errorf("a receipt in another epoch's name: %+v", r.Receipts[0])
+	}
+
+	// One position of one identity's receive log, twice, in two committees.
+	last := c.Secrets[0] // it was in the second and is in the third
+	twice := []commitreveal.Receipt{receiptOfEpoch(t, c, last, 2, receipts[0].ID), receiptOfEpoch(t, c, last, 3, receipts[1].ID)}
+	r = must(Audit(bytes.NewReader(bundle.Bytes()), audit.Options{Receipts: twice}))(t)
+	if !slices.ContainsFunc(r.Findings, func(f audit.Finding) bool { return f.Code == audit.CodeContradiction }) {
+		t.Errorf("contradicting receipts of two epochs: %+v", r)
+	}
+}
+
+func receiptOfEpoch(t *testing.T, c *sim.Chain, secret *keygen.MemberSecret, epoch uint64, id threshold.ID) commitreveal.Receipt {
+	t.Helper()
+	for _, r := range c.Results {
+		if r.Activated != nil && r.Activated.Epoch() == epoch {
+			r := commitreveal.Receipt{ChainID: sim.ChainID, ID: id, Epoch: epoch, Member: must(r.Activated.Terms().IndexOf(secret))(t), ValidUntil: 1 << 20,
+				Time: 1_800_000_000_000, Position: 7, Head: commitreveal.NextHead(commitreveal.Hash{}, id)}
+			if err := commitreveal.SignReceipt(secret.Identity(), &r); err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+	}
+	t.Fatalf("there was no epoch %d", epoch)
+	return commitreveal.Receipt{}
+}
+
+// A bundle in which somebody else takes over is not believed.
+func TestAuditRefusesForgedSuccessions(t *testing.T) {
+	c, _ := threeOnChain(t)
+	var bundle bytes.Buffer
+	c.Bundle(&bundle)
+	other := sim.New(t, 4, ordering.DefaultParams()).Ceremony() // the same first committee, as it comes from the same seed
+	other.Newcomers(9)
+	other.Reshare(3, other.Secrets[0], other.Secrets[1], other.Secrets[2])
+	usurper := other.State.Office()
+
+	for name, forge := range map[string]func(epoch uint64, certificate []byte) []byte{
+		"another second committee": func(epoch uint64, certificate []byte) []byte {
+			if epoch == 2 {
+				return must(usurper.Certificate().MarshalBinary())(t)
+			}
+			return certificate
+		},
+		"the second again as third": func(epoch uint64, certificate []byte) []byte {
+			for _, r := range c.Results {
+				if epoch == 3 && r.Activated != nil && r.Activated.Epoch() == 2 {
+					return must(r.Activated.Certificate().MarshalBinary())(t)
+				}
+			}
+			return certificate
+		},
+		"too few approvals": func(epoch uint64, certificate []byte) []byte {
+			if epoch == 2 {
+				k := must(keygen.ParseCertificate(certificate))(t)
+				k.Approvals = k.Approvals[:2]
+				return must(k.MarshalBinary())(t)
+			}
+			return certificate
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := must(Audit(rewrite(t, bundle.Bytes(), forge), audit.Options{}))(t)
+			if r.Verdict != audit.Violated || r.Findings[0].Code != audit.CodeCommittee && r.Findings[0].Code != audit.CodeCertificate {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// rewrite changes the certificates of a bundle, and what its committee entries say of them.
+func rewrite(t *testing.T, bundle []byte, forge func(epoch uint64, certificate []byte) []byte) io.Reader {
+	t.Helper()
+	in := commitreveal.NewBundleReader(bytes.NewReader(bundle))
+	header := must(in.Next())(t).(*commitreveal.BundleHeader)
+	out := new(bytes.Buffer)
+	w := must(commitreveal.NewBundleWriter(out, *header))(t)
+	var entry commitreveal.CommitteeEntry
+	var index uint64
+	for {
+		line, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch l := line.(type) {
+		case *commitreveal.BundleEntry:
+			var ok bool
+			if entry, ok = must(commitreveal.ParseEntry(l.Entry))(t).(commitreveal.CommitteeEntry); ok {
+				index = l.Index
+				continue
+			}
+			err = w.Entry(l.Index, l.Entry)
+		case *commitreveal.BundleCertificate:
+			certificate := forge(entry.Epoch, l.Certificate)
+			entry = must(commitreveal.NewCommitteeEntry(entry.Height, certificate, must(keygen.ParseCertificate(certificate))(t).Committee))(t)
+			if err = w.Entry(index, must(commitreveal.MarshalEntry(entry))(t)); err == nil {
+				err = w.Certificate(certificate)
+			}
+		case *commitreveal.BundleTransaction:
+			err = w.Transaction(*l)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
