@@ -118,10 +118,15 @@ func NewBatch(height, epoch uint64, ids []threshold.ID) (Batch, error) {
 	return Batch{Height: height, Epoch: epoch, IDs: slices.Clone(ids), Root: BatchRoot(ids), Phase: Ordered}, nil
 }
 
-// Commit is the log entry that commits the batch, given the key that opens it
-// and what its order was computed with.
-func (b Batch) Commit(key threshold.KeyID, beacon [32]byte) CommitEntry {
-	return CommitEntry{Height: b.Height, Epoch: b.Epoch, KeyID: key, Count: uint32(len(b.IDs)), Root: b.Root, Beacon: beacon}
+// Commit is the log entry that commits the batch, given the key that opens it,
+// what its order was computed with, and the namespace of each of its
+// ciphertexts, in order.
+func (b Batch) Commit(key threshold.KeyID, beacon [32]byte, namespaces []string) (CommitEntry, error) {
+	root, err := NamespaceRoot(b.IDs, namespaces)
+	if err != nil {
+		return CommitEntry{}, fmt.Errorf("commit batch of height %d: %w", b.Height, err)
+	}
+	return CommitEntry{Height: b.Height, Epoch: b.Epoch, KeyID: key, Count: uint32(len(b.IDs)), Root: b.Root, Beacon: beacon, Namespaces: root}, nil
 }
 
 // CheckpointAt is the batch's checkpoint, log being the log right after the

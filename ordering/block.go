@@ -216,7 +216,12 @@ func (f *folding) stepCeremony(e keygen.Event) error {
 	if err != nil {
 		return err
 	}
-	return f.append(commitreveal.CommitteeEntry{Height: f.next.height, Certificate: wire, Committee: c.Committee})
+	entry, err := commitreveal.NewCommitteeEntry(f.next.height, wire, c.Committee)
+	if err != nil {
+		return err
+	}
+	f.result.Certificates = append(f.result.Certificates, wire)
+	return f.append(entry)
 }
 
 func (f *folding) ciphertext(body []byte) error {
@@ -257,7 +262,15 @@ func (f *folding) order(strict bool) error {
 	if err != nil {
 		return err
 	}
-	if err := f.append(batch.Commit(f.holder.Committee().Key.ID(), f.next.beacon)); err != nil {
+	namespaces := make([]string, len(ordered))
+	for i, id := range ordered {
+		namespaces[i] = f.bodies[id].Header().Namespace
+	}
+	commit, err := batch.Commit(f.holder.Committee().Key.ID(), f.next.beacon, namespaces)
+	if err != nil {
+		return err
+	}
+	if err := f.append(commit); err != nil {
 		return err
 	}
 	checkpoint := batch.CheckpointAt(f.next.genesis.ChainID, f.next.log)

@@ -18,12 +18,20 @@ type batch struct {
 	committee    *CommitteeInfo
 	checkpoint   commitreveal.Checkpoint
 	transactions []*commitreveal.BundleTransaction
-	bytes        int // that they hold
+	bytes        int              // that they hold
+	before       commitreveal.Log // without its commit entry
+	raw          []byte           // the commit entry
+	height       *finding         // what is wrong with its height, and with its order; to be proved when it is certified
+	order        *finding
+	ids          []threshold.ID // if its order is wrong
+	namespaces   *finding       // what is wrong with the namespaces' root
+	bodies       []Bytes        // the ciphertexts, if that is wrong
 
 	asCommitted bool // the transactions are those of the commit entry's root
 	opened      bool // all of them with openings
 	outcomes    commitreveal.Hash
 	voids       uint32
+	voidsRoot   [32]byte  // over the void entries that its reveal brings
 	untrue      bool      // some opening, plaintext or void is not true
 	wrong       []Finding // which; they wait for the reveal
 }
@@ -39,6 +47,7 @@ func (a *auditor) closeBatch() {
 		b.asCommitted = true
 		a.checkHeaders(b, cts, ids)
 		a.checkOrder(b, ids)
+		a.checkNamespaces(b, cts, ids)
 		checked := a.checkProofs(b, cts)
 		a.openBatch(b, ids, checked)
 		a.receipts.ordered(b, cts)
@@ -46,6 +55,9 @@ func (a *auditor) closeBatch() {
 		a.bodiesMissing = true
 	}
 	b.transactions = nil
+	if b.order == nil && b.namespaces == nil {
+		b.before, b.raw = commitreveal.Log{}, nil
+	}
 	a.pending = append(a.pending, b)
 }
 
@@ -98,13 +110,12 @@ func (a *auditor) checkHeaders(b *batch, cts []*threshold.Ciphertext, ids []thre
 
 // checkOrder recomputes the order from the set of ids.
 func (a *auditor) checkOrder(b *batch, ids []threshold.ID) {
-	sorted := slices.Clone(ids)
-	slices.SortFunc(sorted, func(x, y threshold.ID) int { return bytes.Compare(x[:], y[:]) })
-	if len(slices.Compact(slices.Clone(sorted))) != len(sorted) {
+	sorted, distinct := sortedIDs(ids)
+	if !distinct {
 		return // a duplicate, which has been found; the rule is for distinct ids
 	}
 	if !slices.Equal(a.checks.Order(b.entry.Height, b.entry.Beacon, sorted), ids) {
-		a.found(b.index, CodeOrder, b.entry.Height, "the ciphertexts are not in the order that the rule gives them")
+		a.wrongOrder(b, a.found(b.index, CodeOrder, b.entry.Height, "the ciphertexts are not in the order that the rule gives them"), ids)
 	}
 }
 
@@ -137,6 +148,7 @@ func (a *auditor) openBatch(b *batch, ids []threshold.ID, checked []*threshold.C
 		outcomes[i] = commitreveal.Outcome{ID: ids[i], Opening: *t.Opening, Void: t.Void, Plaintext: t.Plaintext}
 		if t.Void {
 			b.voids++
+			b.voidsRoot = nextVoid(b.voidsRoot, commitreveal.VoidEntry{Height: b.entry.Height, Position: uint32(i), ID: ids[i], Opening: *t.Opening})
 		}
 	}
 	if closed == len(ids) {

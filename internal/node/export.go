@@ -72,23 +72,38 @@ func exportEntry(ctx context.Context, store *pg.Store, bundle *commitreveal.Bund
 	if err := bundle.Entry(e.Index, e.Entry); err != nil {
 		return err
 	}
-	commit, ok := entry.(commitreveal.CommitEntry)
-	if !ok {
-		return nil
+	switch entry := entry.(type) {
+	case commitreveal.CommitteeEntry:
+		certificate, err := store.Certificate(ctx, entry.Certificate)
+		if err != nil {
+			return err
+		}
+		return bundle.Certificate(certificate)
+	case commitreveal.CommitEntry:
+		return exportBatch(ctx, store, bundle, height, entry.Height)
 	}
-	txs, err := store.BatchTransactions(ctx, commit.Height)
+	return nil
+}
+
+// exportBatch writes the batch of a height as of the height now.
+func exportBatch(ctx context.Context, store *pg.Store, bundle *commitreveal.BundleWriter, now, height uint64) error {
+	txs, err := store.BatchTransactions(ctx, height)
 	if err != nil {
 		return err
 	}
 	for i := range txs {
-		t := &txs[i]
-		line := commitreveal.BundleTransaction{Height: t.Height, Position: t.Position, Ciphertext: t.Ciphertext}
-		if t.Revealed && t.RevealHeight <= height {
-			line.Opening, line.Void, line.Plaintext = &t.Opening, t.Void, t.Plaintext
-		}
-		if err := bundle.Transaction(line); err != nil {
+		if err := bundle.Transaction(bundleLine(&txs[i], now)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// bundleLine is a transaction as of a height.
+func bundleLine(t *pg.Transaction, now uint64) commitreveal.BundleTransaction {
+	line := commitreveal.BundleTransaction{Height: t.Height, Position: t.Position, Ciphertext: t.Ciphertext}
+	if t.Revealed && t.RevealHeight <= now {
+		line.Opening, line.Void, line.Plaintext = &t.Opening, t.Void, t.Plaintext
+	}
+	return line
 }

@@ -69,6 +69,7 @@ type running struct {
 	chain    consensus // comet
 	opener   *opener
 	intake   *intake
+	publish  *publisher
 	metrics  *metrics
 }
 
@@ -126,6 +127,8 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	n := &running{cfg: cfg, log: log, self: self, card: cardName(cfg), store: store, verifier: ordering.NewVerifier(verifierMemory), metrics: newMetrics(registry)}
 	n.opener = n.newOpener(g, secret)
 	n.opener.committed(state)
+	n.publish = n.newPublisher(g, secret)
+	n.publish.begin(state)
 	keeper, err := n.newKeeper(secret, wrap)
 	if err != nil {
 		return err
@@ -141,12 +144,12 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	defer stopWriting()
 	eng := &engine{ctx: writing, store: store, chain: chain, opener: n.opener, log: log}
 	eng.persisted = n.metrics.persist
-	eng.onCommitted = append(eng.onCommitted, n.metricsOf, cer.poke)
+	eng.onCommitted = append(eng.onCommitted, n.metricsOf, cer.poke, n.publish.committed)
 	n.comet, err = abci.New(n.cometConfig(genesis, secret, state, eng))
 	if err != nil {
 		return err
 	}
-	n.chain, n.opener.net = n.comet, n.comet
+	n.chain, n.opener.net, n.publish.net = n.comet, n.comet, n.comet
 	shareHeld(registry, n.holdsShare)
 	cer.submit = func(tx []byte) error { return n.comet.Submit(tx, nil) }
 	n.intake = n.newIntake(g, secret)
@@ -265,7 +268,7 @@ func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *or
 		MempoolSize: n.cfg.Mempool.Size,
 		MaxMessage:  1 + commitreveal.MaxShareMessageSize(int(s.Genesis().Params.MaxBatch)),
 		Validator:   secret.Validator(), Node: secret.Node(),
-		State: s, Verifier: n.verifier, Engine: e, Peer: n.opener, Metrics: true, Log: n.log.With("part", "cometbft"),
+		State: s, Verifier: n.verifier, Engine: e, Peer: channel{n.opener, n.publish}, Metrics: true, Log: n.log.With("part", "cometbft"),
 	}
 }
 
@@ -286,6 +289,10 @@ func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.R
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { n.opener.run(ctx); return nil })
 	group.Go(func() error { n.intake.run(ctx); return nil })
+	group.Go(func() error { n.publish.run(ctx); return nil })
+	for _, w := range n.witnesses() {
+		group.Go(func() error { w.run(ctx); return nil })
+	}
 	group.Go(func() error { n.afterSync(ctx); return nil })
 	group.Go(func() error { return cer.run(ctx, n.state, n.comet.CatchingUp) })
 	group.Go(func() error {
@@ -334,6 +341,7 @@ func (n *running) afterSync(ctx context.Context) {
 	}
 	n.log.Info("caught up with the other members", "height", n.state().Height())
 	n.opener.setActive(true)
+	n.publish.setActive()
 	if s := n.state(); s.Office() != nil && n.place(s).Member == 0 {
 		n.log.Info("this member is not in the committee in office: the node follows the chain and takes no transactions", "epoch", n.place(s).Epoch)
 	}
