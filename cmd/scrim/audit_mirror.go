@@ -160,7 +160,7 @@ Exit code: 0 verified, 1 violated (also: two nodes show two logs), 2 cannot tell
 			if err != nil {
 				return err
 			}
-			report, err := follow(cmd, w, every, rounds, asJSON)
+			report, err := followNodes(cmd, w, every, rounds, asJSON)
 			if err != nil {
 				return cannotTell(err)
 			}
@@ -210,8 +210,8 @@ func newWatcher(dir string, urls []string, o audit.Options) (*mirror.Watcher, er
 	return mirror.NewWatcher(m, clients, o)
 }
 
-// follow looks again and again, and says what changed.
-func follow(cmd *cobra.Command, w *mirror.Watcher, every time.Duration, rounds int, quiet bool) (*audit.Report, error) {
+// followNodes looks again and again, and says what changed.
+func followNodes(cmd *cobra.Command, w *mirror.Watcher, every time.Duration, rounds int, quiet bool) (*audit.Report, error) {
 	ctx := cmd.Context()
 	last := map[string]string{}
 	for n := 1; ; n++ {
