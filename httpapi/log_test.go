@@ -75,7 +75,7 @@ func (f *fake) EvidenceList(_ context.Context, after uint64, limit int) (v1.Evid
 	page := v1.EvidenceList{}
 	if after == 0 {
 		next := uint64(7)
-		page.Evidence = []v1.EvidenceSummary{{Number: 7, Kind: "bad_point", Member: 2, Height: 9, Size: 8, Hash: repeat(3, 32)}}
+		page.Evidence = []v1.EvidenceSummary{{Number: 7, Kind: "bad_point", Epoch: 1, Member: 2, Height: 9, Size: 8, Hash: repeat(3, 32)}}
 		page.Next = &next
 	}
 	return page, f.err

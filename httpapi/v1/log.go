@@ -28,7 +28,8 @@ type EvidenceList struct {
 type EvidenceSummary struct {
 	Number uint64 `json:"number"`
 	Kind   string `json:"kind"`
-	Member uint32 `json:"member"` // the accused
+	Epoch  uint64 `json:"epoch"`  // of the committee
+	Member uint32 `json:"member"` // the accused, counted from 1 in the committee of the epoch
 	Height uint64 `json:"height"` // of the batch or block in question
 	Size   uint64 `json:"size"`   // of the body in bytes
 	Hash   Hex    `json:"hash"`   // as in a misbehaviour entry of the log

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	messageCosignature = 3 // of the members' channel; body: cosignatureSize bytes, see docs/spec/log.md
+	messageCosignature = 8 // of the members' channel; body: cosignatureSize bytes, see docs/spec/log.md
 	cosignatureVersion = 1
 	cosignatureSize    = 1 + 8 + commitreveal.HashSize + 8 + ed25519.SignatureSize
 
@@ -50,6 +50,7 @@ type logStore interface {
 	LogHashes(ctx context.Context, indexes []int64) ([]commitreveal.Hash, error)
 	Batch(ctx context.Context, height uint64) (*pg.BatchInfo, error)
 	Certificates(ctx context.Context) ([][]byte, error)
+	AddEvidence(ctx context.Context, e pg.Evidence) error
 }
 
 // publisher signs the heads of the log, cosigns them for the other members and gathers their cosignatures. It signs only
@@ -59,16 +60,16 @@ type publisher struct {
 	identity ed25519.PrivateKey
 	store    logStore
 	net      network
-	// keep stores evidence against the member with the identity key, about the log of a height.
-	keep func(ctx context.Context, identity ed25519.PublicKey, height uint64, body []byte) error
-	log  *slog.Logger
-	now  func() time.Time
+	log      *slog.Logger
+	now      func() time.Time
 
 	mu      sync.Mutex
 	active  bool                            // false while catching up: nothing is sent
 	greet   bool                            // the newest head is to be sent
 	last    []byte                          // the message about it, once it has left
 	size    uint64                          // of the newest head, durable
+	epoch   uint64                          // of the committee in office: its members cosign
+	members []keygen.Member                 // of it
 	heads   []head                          // to be cosigned, oldest first
 	inbox   []received                      // to be checked
 	divided bool                            // see errDivided
@@ -89,6 +90,8 @@ type received struct {
 	identity  ed25519.PublicKey
 	signature note.Signature
 	at        time.Time
+	epoch     uint64 // in which the member is, and its number there: set when it is looked at
+	member    uint32
 }
 
 func newPublisher() *publisher {
@@ -98,10 +101,6 @@ func newPublisher() *publisher {
 func (n *running) newPublisher(g *ordering.Genesis, secret *keygen.MemberSecret) *publisher {
 	p := newPublisher()
 	p.chainID, p.identity = g.ChainID, secret.Identity()
-	p.keep = func(ctx context.Context, identity ed25519.PublicKey, height uint64, body []byte) error {
-		i := slices.IndexFunc(g.Terms.Members, func(m keygen.Member) bool { return m.Identity.Equal(identity) })
-		return n.store.AddEvidence(ctx, evidenceSplitView, uint32(i+1), height, body)
-	}
 	p.store, p.log = n.store, n.log.With("part", "log")
 	return p
 }
@@ -113,22 +112,19 @@ type channel struct {
 }
 
 // PeerUp greets a member that has just connected.
-func (c channel) PeerUp(member uint32) {
+func (c channel) PeerUp(identity ed25519.PublicKey) {
 	if m := c.publish.newest(); m != nil {
-		c.publish.net.Send(member, m)
+		c.publish.net.Send(identity, m)
 	}
-	c.opener.PeerUp(member)
+	c.opener.PeerUp(identity)
 }
 
 // Receive hands a message on to whom it is for.
-func (c channel) Receive(member uint32, message []byte) error {
+func (c channel) Receive(identity ed25519.PublicKey, message []byte) error {
 	if len(message) == 0 || message[0] != messageCosignature {
-		return c.opener.Receive(member, message)
+		return c.opener.Receive(identity, message)
 	}
-	if member < 1 || int(member) > len(c.identities) {
-		return errPeerSender
-	}
-	return c.publish.receive(c.identities[member-1], message[1:])
+	return c.publish.receive(identity, message[1:])
 }
 
 func (p *publisher) wake() {
@@ -158,19 +154,23 @@ func (p *publisher) newest() []byte {
 // committed takes over a durable block's log. It returns at once.
 func (p *publisher) committed(next *ordering.State, r *ordering.Result) {
 	if len(r.Records) > 0 {
-		p.take(next.Log())
+		p.take(next)
 	}
 }
 
 // begin takes over the log with which the node starts, so that the database is held to it from the first.
 func (p *publisher) begin(s *ordering.State) {
 	if s.Log().Size() > 0 {
-		p.take(s.Log())
+		p.take(s)
 	}
 }
 
-func (p *publisher) take(l commitreveal.Log) {
+func (p *publisher) take(s *ordering.State) {
+	l := s.Log()
 	p.mu.Lock()
+	if office := s.Office(); office != nil {
+		p.epoch, p.members = office.Epoch(), office.Terms().Members
+	}
 	p.size = l.Size()
 	p.heads = append(p.heads, head{l.Size(), l.Root()})
 	if n := len(p.heads) - maxHeads; n > 0 {
@@ -230,6 +230,7 @@ func (p *publisher) run(ctx context.Context) {
 func (p *publisher) once(ctx context.Context) error {
 	p.mu.Lock()
 	heads, inbox, active, greet := p.heads, p.inbox, p.active, p.greet
+	member := indexOf(p.members, p.identity.Public().(ed25519.PublicKey)) > 0
 	p.heads, p.inbox, p.greet = nil, nil, false
 	p.mu.Unlock()
 	if greet && len(heads) == 0 {
@@ -245,7 +246,7 @@ func (p *publisher) once(ctx context.Context) error {
 	if !active && len(heads) > 1 {
 		heads = heads[len(heads)-1:] // while catching up, the others are further
 	}
-	err := p.cosign(ctx, heads, active)
+	err := p.cosign(ctx, heads, member, active)
 	if err != nil && !errors.Is(err, errDivided) {
 		p.mu.Lock()
 		p.heads = append(heads, p.heads...)
@@ -254,8 +255,9 @@ func (p *publisher) once(ctx context.Context) error {
 	return errors.Join(err, p.gather(ctx, inbox))
 }
 
-// cosign makes this member's cosignatures durable, and then sends them.
-func (p *publisher) cosign(ctx context.Context, heads []head, send bool) error {
+// cosign makes this member's cosignatures durable, and then sends them. A node that is not in the committee in office only
+// holds the database to its heads.
+func (p *publisher) cosign(ctx context.Context, heads []head, member, send bool) error {
 	var fresh, all []pg.LogSignature
 	for _, h := range heads {
 		row, err := p.store.LogCheckpoint(ctx, h.size)
@@ -267,6 +269,9 @@ func (p *publisher) cosign(ctx context.Context, heads []head, send bool) error {
 			p.divided = true
 			p.mu.Unlock()
 			return errDivided
+		}
+		if !member {
+			continue
 		}
 		s := pg.LogSignature{Size: h.size, Signature: note.Cosign(p.identity, p.chainID, p.text(h), uint64(p.now().Unix()))}
 		switch before, err := p.store.LogSignatureFrom(ctx, h.size, s.Name, s.KeyID); {
@@ -322,6 +327,12 @@ func (p *publisher) gather(ctx context.Context, inbox []received) error {
 			p.log.Warn("a member's cosignature does not verify", "key", r.signature.Name, "size", r.size)
 			continue
 		}
+		p.mu.Lock()
+		r.epoch, r.member = p.epoch, indexOf(p.members, r.identity)
+		p.mu.Unlock()
+		if r.member == 0 {
+			continue // it has left, or is not in office yet
+		}
 		if r.root != row.Root {
 			p.log.Error("a member cosigned another log than this node's", "key", r.signature.Name, "size", r.size, "root", r.root, "ours", row.Root)
 			if _, known := p.strange[string(r.identity)]; !known {
@@ -360,7 +371,7 @@ func (p *publisher) splitViews(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := p.keep(ctx, r.identity, row.Height, body); err != nil {
+		if err := p.store.AddEvidence(ctx, pg.Evidence{Kind: evidenceSplitView, Epoch: r.epoch, Member: r.member, Height: row.Height, Body: body}); err != nil {
 			return err
 		}
 		delete(p.strange, key)
@@ -657,7 +668,7 @@ func (b backend) EvidenceList(ctx context.Context, after uint64, limit int) (v1.
 		}
 		hash := commitreveal.EvidenceHash(e.Body)
 		out.Evidence = append(out.Evidence, v1.EvidenceSummary{
-			Number: e.Number, Kind: e.Kind, Member: e.Member, Height: e.Height, Size: uint64(len(e.Body)), Hash: v1.HexOf(hash[:]),
+			Number: e.Number, Kind: e.Kind, Epoch: e.Epoch, Member: e.Member, Height: e.Height, Size: uint64(len(e.Body)), Hash: v1.HexOf(hash[:]),
 		})
 	}
 	return out, nil

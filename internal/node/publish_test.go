@@ -40,14 +40,10 @@ func newPublishing(t *testing.T) *publishing {
 	for i, o := range p.openers {
 		pub := newPublisher()
 		pub.chainID, pub.identity = sim.ChainID, o.identity
-		pub.keep = func(ctx context.Context, identity ed25519.PublicKey, height uint64, body []byte) error {
-			at := slices.IndexFunc(o.identities, func(k ed25519.PublicKey) bool { return k.Equal(identity) })
-			return p.stores[i].AddEvidence(ctx, evidenceSplitView, uint32(at+1), height, body)
-		}
 		pub.store, pub.net, pub.log = p.stores[i], publishingPort{p, uint32(i + 1)}, slog.New(slog.DiscardHandler)
 		pub.setActive()
 		p.publishers = append(p.publishers, pub)
-		p.identities = o.identities
+		p.identities = append(p.identities, p.identity(uint32(i+1)))
 	}
 	return p
 }
@@ -64,16 +60,22 @@ func (p publishingPort) Broadcast(m []byte) {
 	p.bus.mu.Unlock()
 	for to := range p.publishers {
 		if uint32(to+1) != p.member {
-			p.Send(uint32(to+1), m)
+			p.Send(p.identity(uint32(to+1)), m)
 		}
 	}
 }
 
-func (p publishingPort) Send(to uint32, m []byte) bool {
-	if err := p.channel(to).Receive(p.member, m); err != nil {
-		p.t.Errorf("member %d refuses a message of member %d: %v", to, p.member, err)
+func (p publishingPort) Send(to ed25519.PublicKey, m []byte) bool {
+	for i := range p.publishers {
+		if !p.identity(uint32(i + 1)).Equal(to) {
+			continue
+		}
+		if err := p.channel(uint32(i+1)).Receive(p.identity(p.member), m); err != nil {
+			p.t.Errorf("member %d refuses a message of member %d: %v", i+1, p.member, err)
+		}
+		return true
 	}
-	return true
+	return false
 }
 
 func (p *publishing) channel(member uint32) channel {
@@ -285,7 +287,7 @@ func TestCosignatureAfterARestart(t *testing.T) {
 		t.Errorf("%d messages, want one before and one after", n)
 	}
 	p.publishers[1].inbox = nil
-	channel{p.openers[0], again}.PeerUp(2)
+	channel{p.openers[0], again}.PeerUp(p.identities[1])
 	if got := p.publishers[1].inbox; len(got) != 1 || !bytes.HasSuffix(first, got[0].signature.Data) {
 		t.Errorf("a member that connects gets %d cosignatures", len(got))
 	}
@@ -368,19 +370,17 @@ func TestCosignaturesFromOutside(t *testing.T) {
 	good := make([]byte, cosignatureSize)
 	good[0], good[8] = cosignatureVersion, 1
 	for name, tt := range map[string]struct {
-		member uint32
-		body   []byte
-		want   error
+		body []byte
+		want error
 	}{
-		"empty":     {2, nil, errPeerMessage},
-		"short":     {2, good[:len(good)-1], errPeerMessage},
-		"long":      {2, append(bytes.Clone(good), 0), errPeerMessage},
-		"version":   {2, append([]byte{9}, good[1:]...), errPeerMessage},
-		"size 0":    {2, append([]byte{cosignatureVersion}, make([]byte, cosignatureSize-1)...), errPeerMessage},
-		"size huge": {2, append([]byte{cosignatureVersion, 255}, good[2:]...), errPeerMessage},
-		"nobody":    {9, good, errPeerSender},
+		"empty":     {nil, errPeerMessage},
+		"short":     {good[:len(good)-1], errPeerMessage},
+		"long":      {append(bytes.Clone(good), 0), errPeerMessage},
+		"version":   {append([]byte{9}, good[1:]...), errPeerMessage},
+		"size 0":    {append([]byte{cosignatureVersion}, make([]byte, cosignatureSize-1)...), errPeerMessage},
+		"size huge": {append([]byte{cosignatureVersion, 255}, good[2:]...), errPeerMessage},
 	} {
-		if err := p.channel(1).Receive(tt.member, append([]byte{messageCosignature}, tt.body...)); !errors.Is(err, tt.want) {
+		if err := p.channel(1).Receive(p.identities[1], append([]byte{messageCosignature}, tt.body...)); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -220,8 +220,8 @@ func (s *Store) Certificate(ctx context.Context, hash commitreveal.Hash) ([]byte
 // OneEvidence gives the evidence of a number; ErrNotFound if there is none.
 func (s *Store) OneEvidence(ctx context.Context, number uint64) (*Evidence, error) {
 	e := new(Evidence)
-	err := s.read.QueryRow(ctx, `SELECT number, kind, member, height, body FROM evidence WHERE number = $1`, number).
-		Scan(&e.Number, &e.Kind, &e.Member, &e.Height, &e.Body)
+	err := s.read.QueryRow(ctx, `SELECT number, kind, epoch, member, height, body FROM evidence WHERE number = $1`, number).
+		Scan(&e.Number, &e.Kind, &e.Epoch, &e.Member, &e.Height, &e.Body)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("evidence %d: %w", number, ErrNotFound)
 	}

@@ -245,7 +245,7 @@ func TestLogSignatures(t *testing.T) {
 
 func TestOneEvidence(t *testing.T) {
 	s, _ := newStore(t)
-	if err := s.AddEvidence(t.Context(), "bad_point", 2, 7, []byte("body")); err != nil {
+	if err := s.AddEvidence(t.Context(), pg.Evidence{Kind: "bad_point", Epoch: 1, Member: 2, Height: 7, Body: []byte("body")}); err != nil {
 		t.Fatal(err)
 	}
 	list, err := s.Evidence(t.Context(), 0, 0)
