@@ -139,7 +139,7 @@ func (f *fake) reveal(id threshold.ID, height uint64, position uint32, plaintext
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	tx := f.txs[id]
-	tx.Status, tx.Height, tx.Position, tx.RevealHeight = v1.StatusRevealed, &height, &position, ptr(height+1)
+	tx.Status, tx.Height, tx.Position, tx.Place, tx.RevealHeight = v1.StatusRevealed, &height, &position, &position, ptr(height+1)
 	tx.Opening, tx.Plaintext = repeat(6, 48), v1.HexOf(plaintext)
 	f.txs[id] = tx
 	f.stream = append(f.stream, tx)
@@ -198,8 +198,8 @@ func (f *fake) Stream(_ context.Context, namespace string, after v1.Cursor, limi
 	defer f.mu.Unlock()
 	page := v1.StreamPage{Namespace: namespace, Next: after}
 	for _, tx := range f.stream {
-		at := v1.Cursor{Height: *tx.Height, Position: *tx.Position}
-		if tx.Namespace != namespace || at.Height < after.Height || at.Height == after.Height && at.Position <= after.Position {
+		at := v1.Cursor{Height: *tx.Height, Place: *tx.Place}
+		if tx.Namespace != namespace || at.Height < after.Height || at.Height == after.Height && at.Place <= after.Place {
 			continue
 		}
 		if len(page.Transactions) == limit {

@@ -224,11 +224,11 @@ func trimPage(p *v1.StreamPage) {
 			continue
 		}
 		last := p.Transactions[i-1]
-		if last.Height == nil || last.Position == nil {
+		if last.Height == nil || last.Place == nil {
 			return
 		}
 		p.Transactions = p.Transactions[:i]
-		p.Next = v1.Cursor{Height: *last.Height, Position: *last.Position}
+		p.Next = v1.Cursor{Height: *last.Height, Place: *last.Place}
 		p.More = true
 		return
 	}

@@ -114,7 +114,7 @@ func TestDishonestCommittee(t *testing.T) {
 		}, []string{"duplicate 6 " + committeeOf}},
 		"twice in one batch": {func(n *network) {
 			n.lyingBlock(5, lies{cts: func(cts []*threshold.Ciphertext) []*threshold.Ciphertext { return append(cts, cts[0]) }}, n.seal("x"))
-		}, []string{"duplicate 5 " + committeeOf}},
+		}, []string{"duplicate 5 " + committeeOf, "order 5 " + committeeOf}},
 		"ordered too late": {func(n *network) {
 			n.block(5, n.seal("x", validUntil(4)))
 		}, []string{"expired 5 " + committeeOf}},
@@ -141,14 +141,21 @@ func TestDishonestCommittee(t *testing.T) {
 		"another order": {func(n *network) {
 			n.lyingBlock(5, lies{cts: swap}, n.seal("x"), n.seal("y"))
 		}, []string{"order 5 " + committeeOf}},
-		"another beacon": {func(n *network) {
-			n.commit(5, [32]byte{1}, lies{}, []*threshold.Ciphertext{n.seal("x")})
-		}, []string{"beacon 5 " + committeeOf}},
-		"the beacon before": {func(n *network) {
-			before := n.beacon
-			n.reveal(0)
-			n.commit(5, before, lies{}, []*threshold.Ciphertext{n.seal("x")})
-		}, []string{"beacon 5 " + committeeOf}},
+		"other rounds": {func(n *network) {
+			n.lyingBlock(5, lies{commit: func(e *commitreveal.CommitEntry) { e.Rounds[0]++ }}, n.seal("x"))
+		}, []string{"order 5 " + committeeOf}},
+		"another order of execution": {func(n *network) {
+			n.lyingBlock(5, lies{reveal: func(e *commitreveal.RevealEntry) { e.Order[0]++ }}, n.seal("x"), n.seal("y"))
+		}, []string{"order 5 " + committeeOf}},
+		"a round that was not said": {func(n *network) {
+			n.block(5, n.seal("x"))
+			n.lines = append(n.lines, &commitreveal.BundleRound{Height: 6, Section: []byte("s")})
+			n.block(7, n.seal("y"))
+		}, []string{"order 7 " + committeeOf}},
+		"a round that does not hold": {func(n *network) {
+			n.round(5, "bad")
+			n.block(6, n.seal("y"))
+		}, []string{"order 5 bundle"}},
 		"another epoch": {func(n *network) {
 			n.lyingBlock(5, lies{commit: func(e *commitreveal.CommitEntry) { e.Epoch = 2 }}, n.seal("x"))
 		}, []string{"epoch 5 " + committeeOf}},
@@ -192,7 +199,6 @@ func TestDishonestCommittee(t *testing.T) {
 		"reveals twice": {func(n *network) {
 			n.block(5, n.seal("x"))
 			n.append(commitreveal.RevealEntry{Height: 4})
-			n.beacon = commitreveal.Beacon(threshold.Signature{})
 			n.block(7, n.seal("y"))
 		}, []string{"reveal 4 " + committeeOf}},
 		"certificate for something else": {func(n *network) {
@@ -282,9 +288,12 @@ func TestAlteredBundle(t *testing.T) {
 		"batch root": {func(n *network) {
 			entry(n, 7, commit(func(e *commitreveal.CommitEntry) { e.Root[0]++ }))
 		}, []string{"batch_root 4 bundle", "reveal 4 bundle", "certificate 4 bundle"}},
-		"beacon": {func(n *network) {
-			entry(n, 15, commit(func(e *commitreveal.CommitEntry) { e.Beacon[0]++ }))
-		}, []string{"beacon 10 bundle"}},
+		"rounds": {func(n *network) {
+			entry(n, 15, commit(func(e *commitreveal.CommitEntry) { e.Rounds[0]++ }))
+		}, []string{"order 10 bundle"}},
+		"order": {func(n *network) {
+			entry(n, 14, reveal(func(e *commitreveal.RevealEntry) { e.Order[0]++ }))
+		}, []string{"order 9 bundle"}},
 		"key id": {func(n *network) {
 			entry(n, 15, commit(func(e *commitreveal.CommitEntry) { e.KeyID[0]++ }))
 		}, []string{"key_id 10 bundle"}},
@@ -302,12 +311,12 @@ func TestAlteredBundle(t *testing.T) {
 		}, []string{"outcomes 9 bundle"}},
 		"certificate": {func(n *network) {
 			entry(n, 14, reveal(func(e *commitreveal.RevealEntry) { e.Certificate[9]++ }))
-		}, []string{"certificate 9 bundle", "beacon 10 bundle"}},
+		}, []string{"certificate 9 bundle"}},
 		"certificate of another batch": {func(n *network) {
 			entry(n, 10, reveal(func(e *commitreveal.RevealEntry) {
 				e.Certificate = n.sign(commitreveal.Checkpoint{ChainID: chainID, Height: 1, LogSize: 1})
 			}))
-		}, []string{"certificate 4 bundle", "beacon 9 bundle"}},
+		}, []string{"certificate 4 bundle"}},
 		"committee certificate": {func(n *network) {
 			entry(n, 1, func(e commitreveal.Entry) commitreveal.Entry {
 				c := e.(commitreveal.CommitteeEntry)

@@ -23,6 +23,7 @@ type ReceiptResult struct {
 	Status   string            `json:"status"`
 	Height   uint64            `json:"height"`   // at which it was ordered; 0 if it was not
 	Position uint32            `json:"position"` // in the batch of that height, from 0
+	Place    *uint32           `json:"place"`    // in the order of execution of that batch, from 0; null if not known
 }
 
 // receipts are those of the user, with where their ciphertexts were ordered.
@@ -37,6 +38,7 @@ type place struct {
 	entry      uint64
 	height     uint64
 	position   uint32
+	place      *uint32
 	validUntil uint64
 }
 
@@ -55,7 +57,17 @@ func (r *receipts) ordered(b *batch, cts []*threshold.Ciphertext) {
 	}
 	for i, ct := range cts {
 		if p := r.where[ct.ID()]; p != nil && !p.found {
-			*p = place{true, b.index, b.entry.Height, uint32(i), ct.Header().ValidUntil}
+			*p = place{true, b.index, b.entry.Height, uint32(i), nil, ct.Header().ValidUntil}
+		}
+	}
+}
+
+// executed notes where they stand in the order of execution.
+func (r *receipts) executed(ids []threshold.ID) {
+	for i, id := range ids {
+		if p := r.where[id]; p != nil {
+			at := uint32(i)
+			p.place = &at
 		}
 	}
 }
@@ -101,7 +113,7 @@ func (a *auditor) checkReceipt(r *commitreveal.Receipt, p *place, who string, re
 		a.add(&finding{entry: -1, Finding: Finding{Code: code, Height: height, Who: who, What: what + " (" + result.ID.String() + ")"}})
 	}
 	if p.found {
-		result.Height, result.Position = p.height, p.position
+		result.Height, result.Position, result.Place = p.height, p.position, p.place
 		switch {
 		case p.entry >= a.certified:
 			result.Status = ReceiptPending

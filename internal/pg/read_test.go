@@ -116,9 +116,9 @@ func TestStream(t *testing.T) {
 	all := func(namespace string, page int) (ids []threshold.ID) {
 		t.Helper()
 		var height uint64
-		var position uint32
+		var place uint32
 		for {
-			txs, err := s.Stream(ctx, namespace, height, position, page)
+			txs, err := s.Stream(ctx, namespace, height, place, page)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,13 +133,13 @@ func TestStream(t *testing.T) {
 					t.Fatalf("in the stream: %+v", tx)
 				}
 				ids = append(ids, tx.ID)
-				height, position = tx.Height, tx.Position
+				height, place = tx.Height, tx.Place
 			}
 		}
 	}
 	want := func(namespace string, blocks ...*ordering.Result) (ids []threshold.ID) {
 		for _, b := range blocks {
-			for _, ct := range b.Batch.Ciphertexts {
+			for _, ct := range slices.Backward(b.Batch.Ciphertexts) { // the fixture's order of execution
 				if ct.Header().Namespace == namespace {
 					ids = append(ids, ct.ID())
 				}
