@@ -70,8 +70,8 @@ func (r *Replay) Round(round Round) error {
 // Batch takes a batch with its ciphertexts, ascending by id; rounds is what its commit entry has. The function that it gives
 // puts the ids into the order of execution, see FinalOrder. Proofs of ciphertexts that do not hold are errors.
 func (r *Replay) Batch(height uint64, rounds [32]byte, cts []*threshold.Ciphertext) (order func(beacon [32]byte) []threshold.ID, err error) {
-	if r.s.committee == nil || height == 0 {
-		return nil, fmt.Errorf("%w: a batch without a committee", ErrReplay)
+	if r.s.committee == nil || height == 0 || len(cts) == 0 {
+		return nil, fmt.Errorf("%w: a batch without a committee or ciphertexts", ErrReplay)
 	}
 	if err := r.advance(height - 1); err != nil {
 		return nil, err

@@ -381,7 +381,7 @@ func (a *announcer) fittingLocked(s *ordering.State) (out []fair.Announcement) {
 }
 
 // wholeLocked says whether waiting is of no use: nothing is on its way into this member's log, and what is in it
-// is in the announcements of all members whose last one is not too old for the block.
+// is in the announcements of all members whose last one is not too old for the block, of which there are enough.
 func (a *announcer) wholeLocked(s *ordering.State, found []fair.Announcement) bool {
 	if a.writing > 0 {
 		return false
@@ -403,6 +403,9 @@ func (a *announcer) wholeLocked(s *ordering.State, found []fair.Announcement) bo
 		for _, id := range found[i].IDs {
 			said[st.Member][id] = true
 		}
+	}
+	if len(said) < logs.Params().Quorum() {
+		return false
 	}
 	for member, ids := range said {
 		for _, id := range logs.Waiting(member) {

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"crypto/ed25519"
+
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/fair"
@@ -86,6 +88,14 @@ func (c *Chain) Bodies(ids []threshold.ID) (out [][]byte) {
 		if body := c.bodies[id]; body != nil {
 			out = append(out, body)
 		}
+	}
+	return out
+}
+
+// Identities are the members' identity keys.
+func (c *Chain) Identities() (out []ed25519.PublicKey) {
+	for _, m := range c.Genesis.Terms.Members {
+		out = append(out, m.Identity)
 	}
 	return out
 }
