@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 )
@@ -14,7 +15,7 @@ import (
 //
 //	r, err := ordering.NewReplay(chainID, params)
 //	err = r.Committee(height, committee, identities)       // comes into office
-//	err = r.Round(round)                                   // of the next height that has one
+//	parts, err := r.Round(round)                                   // of the next height that has one
 //	order, err := r.Batch(height, rounds, ciphertexts)     // of the same height or of one without a round
 //
 // Heights must grow. After an error nothing further can be replayed.
@@ -22,7 +23,8 @@ type Replay struct {
 	s          *State
 	v          *Verifier
 	identities []ed25519.PublicKey
-	round      *Round // of the next height, waits for its batch
+	round      *Round       // of the next height that has one, waits for its batch
+	chunks     []fair.Chunk // of its section
 }
 
 // ErrReplay: the blocks did not do what the receive logs decide, or what is replayed is not what they said.
@@ -55,16 +57,40 @@ func (r *Replay) Committee(height uint64, c *threshold.Committee, identities []e
 	return nil
 }
 
-// Round takes what a block said for the order.
-func (r *Replay) Round(round Round) error {
+// LogPart is what a section adds to a member's committed receive log.
+type LogPart struct {
+	Member uint32            // 1..n, of the committee in office
+	After  uint64            // sequence number before it
+	Head   commitreveal.Hash // head before it
+	IDs    []threshold.ID
+}
+
+// Round takes what a block said for the order, and gives what members say in it. Their signatures are checked.
+func (r *Replay) Round(round Round) ([]LogPart, error) {
 	if r.s.committee == nil || round.Height == 0 {
-		return fmt.Errorf("%w: a round of height %d without a committee", ErrReplay, round.Height)
+		return nil, fmt.Errorf("%w: a round of height %d without a committee", ErrReplay, round.Height)
 	}
 	if err := r.advance(round.Height - 1); err != nil {
-		return err
+		return nil, err
 	}
 	r.round = &round
-	return nil
+	if round.Section == nil {
+		return nil, nil
+	}
+	chunks, err := r.s.parseSection(round.Section, r.identities)
+	if err != nil {
+		return nil, fmt.Errorf("%w: height %d: section: %w", ErrReplay, round.Height, err)
+	}
+	parts := make([]LogPart, 0, len(chunks))
+	for _, c := range chunks {
+		after, head, _, err := r.s.agenda.logs.Log(c.Member)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, LogPart{Member: c.Member, After: after, Head: head, IDs: c.IDs})
+	}
+	r.chunks = chunks
+	return parts, nil
 }
 
 // Batch takes a batch with its ciphertexts, ascending by id; rounds is what its commit entry has. The function that it gives
@@ -153,10 +179,7 @@ func (r *Replay) order(next *State, round *Round, cts []*threshold.Ciphertext) (
 	}
 	var chunks []fair.Chunk
 	if round.Section != nil {
-		var err error
-		if chunks, err = r.s.parseSection(round.Section, r.identities); err != nil {
-			return nil, fmt.Errorf("%w: height %d: section: %w", ErrReplay, round.Height, err)
-		}
+		chunks, r.chunks = r.chunks, nil
 	}
 	logs, queue, _, err := r.s.agenda.decide(r.s, chunks)
 	if err != nil {

@@ -47,11 +47,20 @@ type Checks struct {
 type Rule interface {
 	// Committee comes into office with the block of a height.
 	Committee(height uint64, c *threshold.Committee, identities []ed25519.PublicKey) error
-	// Round is what the block of a height said for the order.
-	Round(r *commitreveal.BundleRound) error
+	// Round is what the block of a height said for the order. It gives what members of the committee in office say in it about their
+	// receive logs, with signatures that hold.
+	Round(r *commitreveal.BundleRound) ([]LogPart, error)
 	// Batch is what the block of the same or a later height ordered. Rounds is the commit entry's. The function puts the ids into
 	// the order of execution.
 	Batch(height uint64, rounds [32]byte, cts []*threshold.Ciphertext) (order func(beacon [32]byte) []threshold.ID, err error)
+}
+
+// LogPart is the next part of a member's receive log, as the member signed it.
+type LogPart struct {
+	Member uint32            // 1..n
+	After  uint64            // positions before it
+	Head   commitreveal.Hash // head before it
+	IDs    []threshold.ID
 }
 
 // CommitteeInfo is what a certificate proves.
@@ -188,8 +197,13 @@ func (a *auditor) round(l *commitreveal.BundleRound) {
 	if a.rule == nil {
 		return
 	}
-	if err := a.rule.Round(l); err != nil {
+	parts, err := a.rule.Round(l)
+	if err != nil {
 		a.unruly(-1, l.Height, err)
+		return
+	}
+	for _, p := range parts {
+		a.receipts.said(a.current, l.Height, p)
 	}
 }
 

@@ -449,6 +449,33 @@ func TestViolationOutweighsMissing(t *testing.T) {
 	}
 }
 
+// A receipt and a receive log that the same member signed, and that exclude each other, are the member's doing; a receipt that the
+// log confirms is not.
+func TestReceiptsAgainstTheCommittedLog(t *testing.T) {
+	n := newNetwork(t)
+	a := n.seal("a")
+	id := a.ID()
+	n.round(2, "bob has "+string(id[:]))
+	n.block(3, a)
+	n.block(4, n.seal("b"))
+	before := commitreveal.NextHead(commitreveal.Hash{}, threshold.ID{1})
+	for name, tt := range map[string]struct {
+		receipt commitreveal.Receipt
+		want    []string
+	}{
+		"as signed":         {receipt(t, 2, a, 8, before), []string{}},
+		"another head":      {receipt(t, 2, a, 8, commitreveal.Hash{5}), []string{"receipt_log 2 member 2 (bob)"}},
+		"another id there":  {receipt(t, 2, a, 7, commitreveal.Hash{}), []string{"receipt_log 2 member 2 (bob)"}},
+		"outside the part":  {receipt(t, 2, a, 9, commitreveal.Hash{5}), []string{}},
+		"of another member": {receipt(t, 3, a, 8, commitreveal.Hash{5}), []string{}},
+	} {
+		r := run(t, n.bundle(), Options{Receipts: []commitreveal.Receipt{tt.receipt}})
+		if diff := cmp.Diff(tt.want, short(r)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+	}
+}
+
 func TestReceipts(t *testing.T) {
 	n := newNetwork(t)
 	a, late, lost, wide, tail := n.seal("a", validUntil(8)), n.seal("late", validUntil(4)), n.seal("lost", validUntil(4)), n.seal("wide"), n.seal("tail")

@@ -52,12 +52,15 @@ func newTestRule(chain string, limits []byte) (Rule, error) {
 
 func (r *testRule) Committee(uint64, *threshold.Committee, []ed25519.PublicKey) error { return nil }
 
-func (r *testRule) Round(l *commitreveal.BundleRound) error {
+func (r *testRule) Round(l *commitreveal.BundleRound) ([]LogPart, error) {
 	if string(l.Section) == "bad" {
-		return errors.New("a section that no member signed")
+		return nil, errors.New("a section that no member signed")
 	}
 	r.rounds = nextRounds(r.rounds, l)
-	return nil
+	if id, ok := strings.CutPrefix(string(l.Section), "bob has "); ok {
+		return []LogPart{{Member: 2, After: 6, IDs: []threshold.ID{{1}, threshold.ID([]byte(id))}}}, nil
+	}
+	return nil, nil
 }
 
 func nextRounds(before [32]byte, l *commitreveal.BundleRound) [32]byte {

@@ -28,8 +28,10 @@ type ReceiptResult struct {
 
 // receipts are those of the user, with where their ciphertexts were ordered.
 type receipts struct {
-	all   []commitreveal.Receipt
-	where map[threshold.ID]*place // of all ids that a receipt names
+	all    []commitreveal.Receipt
+	where  map[threshold.ID]*place // of all ids that a receipt names
+	of     map[uint32][]int        // by member, as indexes of all
+	denied map[int]uint64          // by index in all: height at which the member signed another log
 }
 
 // place is where a ciphertext was first ordered. entry is that of the commit.
@@ -43,9 +45,10 @@ type place struct {
 }
 
 func newReceipts(all []commitreveal.Receipt) *receipts {
-	r := &receipts{all: all, where: make(map[threshold.ID]*place, len(all))}
+	r := &receipts{of: make(map[uint32][]int), denied: make(map[int]uint64), all: all, where: make(map[threshold.ID]*place, len(all))}
 	for i := range all {
 		r.where[all[i].ID] = new(place)
+		r.of[all[i].Member] = append(r.of[all[i].Member], i)
 	}
 	return r
 }
@@ -58,6 +61,26 @@ func (r *receipts) ordered(b *batch, cts []*threshold.Ciphertext) {
 	for i, ct := range cts {
 		if p := r.where[ct.ID()]; p != nil && !p.found {
 			*p = place{true, b.index, b.entry.Height, uint32(i), nil, ct.Header().ValidUntil}
+		}
+	}
+}
+
+// said compares receipts with a part of their member's receive log.
+func (r *receipts) said(committee *CommitteeInfo, height uint64, p LogPart) {
+	if committee == nil || int(p.Member) > len(committee.Identities) {
+		return
+	}
+	for _, i := range r.of[p.Member] {
+		receipt := &r.all[i]
+		if receipt.Position <= p.After || receipt.Position-p.After > uint64(len(p.IDs)) {
+			continue
+		}
+		head := p.Head
+		for _, id := range p.IDs[:receipt.Position-p.After] {
+			head = commitreveal.NextHead(head, id)
+		}
+		if head != receipt.Head && commitreveal.VerifyReceipt(committee.Identities[p.Member-1], receipt) == nil {
+			r.denied[i] = height
 		}
 	}
 }
@@ -84,6 +107,11 @@ func (a *auditor) checkReceipts() {
 		} else {
 			valid = append(valid, r)
 			a.checkReceipt(r, a.receipts.where[r.ID], who.member(r.Member), &result)
+			if height, denied := a.receipts.denied[i]; denied {
+				result.Status = ReceiptBroken
+				a.add(&finding{entry: -1, Finding: Finding{Code: CodeLog, Height: height, Who: who.member(r.Member),
+					What: "it signed a receive log that does not have what its receipt says at this position (" + result.ID.String() + ")"}})
+			}
 		}
 		a.report.Receipts = append(a.report.Receipts, result)
 	}

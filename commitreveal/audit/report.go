@@ -50,6 +50,7 @@ const (
 	CodeReveal        = "reveal"           // out of order, of no batch, or of another root
 	CodeCertificate   = "certificate"      // the committee's signature does not fit the checkpoint
 	CodeReceipt       = "receipt"          // a member's promise that was not kept
+	CodeLog           = "receipt_log"      // a receipt and a signed receive log of one member that exclude each other
 	CodeContradiction = "receipt_conflict" // receipts of one member that exclude each other
 )
 

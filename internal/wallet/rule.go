@@ -38,8 +38,13 @@ func (r rule) Committee(height uint64, c *threshold.Committee, identities []ed25
 	return r.replay.Committee(height, c, identities)
 }
 
-func (r rule) Round(l *commitreveal.BundleRound) error {
-	return r.replay.Round(ordering.Round{Height: l.Height, Section: l.Section, Aside: l.Aside})
+func (r rule) Round(l *commitreveal.BundleRound) ([]audit.LogPart, error) {
+	parts, err := r.replay.Round(ordering.Round{Height: l.Height, Section: l.Section, Aside: l.Aside})
+	out := make([]audit.LogPart, len(parts))
+	for i, p := range parts {
+		out[i] = audit.LogPart(p)
+	}
+	return out, err
 }
 
 func (r rule) Batch(height uint64, rounds [32]byte, cts []*threshold.Ciphertext) (func(beacon [32]byte) []threshold.ID, error) {
