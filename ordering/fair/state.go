@@ -264,16 +264,10 @@ func (s *State) counts() []int {
 // decide finds what the height orders and forgets, and gives what is left of the ids.
 func (s *State) decide(d *Decision) (left bitset) {
 	left = newBitset(len(s.ids))
-	var vertices []int // V, as indexes of s.ids
-	index := make([]int, len(s.ids))
 	for x := range s.ids {
 		left.set(x)
-		index[x] = -1
-		if s.ids[x].nonblank != 0 {
-			index[x] = len(vertices)
-			vertices = append(vertices, x)
-		}
 	}
+	vertices, index := s.nonblank()
 	take := func(set bitset, forced bool) {
 		d.Frames = append(d.Frames, s.frame(set, vertices, index, forced))
 		set.each(func(v int) { left[vertices[v]>>6] &^= 1 << (vertices[v] & 63) })
@@ -298,6 +292,19 @@ func (s *State) decide(d *Decision) (left bitset) {
 		}
 	}
 	return left
+}
+
+// nonblank gives V as indexes of s.ids, and the place of each id in it, -1 for the others.
+func (s *State) nonblank() (vertices, index []int) {
+	index = make([]int, len(s.ids))
+	for x := range s.ids {
+		index[x] = -1
+		if s.ids[x].nonblank != 0 {
+			index[x] = len(vertices)
+			vertices = append(vertices, x)
+		}
+	}
+	return vertices, index
 }
 
 // restrict gives the logs without the ids whose index is -1, the others by their index.
