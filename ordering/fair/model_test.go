@@ -159,10 +159,13 @@ func (h *headCache) chunk(member int, log []int) Chunk {
 	return c
 }
 
-// runs is how many random cases a property test makes; SCRIM_FAIR_RUNS asks for more.
+// runs is how many random cases a property test makes; SCRIM_FAIR_RUNS asks for more, the long suite for 100,000.
 func runs(t *testing.T, usual int) int {
 	if n, err := strconv.Atoi(os.Getenv("SCRIM_FAIR_RUNS")); err == nil {
 		return n
+	}
+	if long() {
+		return 100_000
 	}
 	if testing.Short() {
 		return usual / 10

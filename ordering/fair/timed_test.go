@@ -257,7 +257,12 @@ func newTimedSchedule(seed uint64) *timedSchedule {
 func (s *timedSchedule) next() map[int]part {
 	s.now += uint64(s.rng.IntN(8))
 	parts := map[int]part{}
-	for m, ids := range s.schedule.next() {
+	chunks := s.schedule.next()
+	for m := range s.p.Members {
+		ids, included := chunks[m]
+		if !included {
+			continue
+		}
 		p := part{}
 		from := s.given[m] - len(ids)
 		for i, x := range ids {
