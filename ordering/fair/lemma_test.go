@@ -226,43 +226,6 @@ func checkPromise(t *testing.T, p Params, d Decision, logs [4][]int) (pairs int)
 	return pairs
 }
 
-// The promise for all logs of up to four ids at n = 4, up to the names of ids and members, whoever of the four lies: 239,525
-// cases. A sample of them in the short suite.
-func TestPromiseForAllLogsOfFourIDs(t *testing.T) {
-	p := DefaultParams(4)
-	logs := partialPermutations(4)
-	heads := newHeadCache()
-	cases, pairs, number := 0, 0, 0
-	for k := range 5 {
-		first := []int{0, 1, 2, 3}[:k]
-		for a, la := range logs {
-			for b, lb := range logs[:a+1] {
-				for _, lc := range logs[:b+1] {
-					if number++; testing.Short() && number%29 != 0 {
-						continue
-					}
-					cases++
-					all := [4][]int{first, la, lb, lc}
-					s, _ := New(p, 0)
-					chunks := make([]Chunk, 4)
-					for i, log := range all {
-						chunks[i] = heads.chunk(i, log)
-					}
-					_, d, err := Step(s, 1, chunks, nil)
-					if err != nil {
-						t.Fatal(err)
-					}
-					pairs += checkPromise(t, p, d, all)
-				}
-			}
-		}
-	}
-	t.Logf("%d cases, %d pairs kept", cases, pairs)
-	if !testing.Short() && cases != 239_525 || pairs == 0 {
-		t.Errorf("%d cases, %d pairs", cases, pairs)
-	}
-}
-
 // All logs of up to three ids at n = 4, each cut in two at every place: the first parts at one height, the rest at the
 // next, then two heights with nothing, so that what waits is forced. Against the brute force. 208,250 cases up to the names of ids and members; the
 // short suite takes some of them.
