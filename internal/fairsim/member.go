@@ -125,8 +125,10 @@ func (m *member) hear(from int, a *announcement) {
 			m.w.accuse(from, e)
 		}
 	}
-	list := append(m.held[from], a)
-	m.held[from] = list[max(0, len(list)-kept):]
+	m.held[from] = append(m.held[from], a)
+	if list := m.held[from]; len(list) > kept {
+		m.held[from] = list[1:]
+	}
 }
 
 // fresh is what of its log the chain does not have yet, as the member wants it, and the first entry that has to wait.
