@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/scrimlabs/scrim/ordering/fair"
+	"github.com/scrimlabs/scrim/threshold"
 )
 
 // OrderParams are the parameters of the fair order (docs/spec/fair-order.md) for a committee of any size: with n
@@ -12,7 +13,7 @@ import (
 type OrderParams struct {
 	SolidSlack     uint8  `json:"solid_slack"`
 	AgreementSlack uint8  `json:"agreement_slack"`
-	Wait           uint32 `json:"wait"`      // W: heights after which a solid id waits no longer
+	Wait           uint32 `json:"wait"`      // W: heights after which a solid id waits no longer; f+1 if that is more
 	Stale          uint8  `json:"stale"`     // D: how many heights before the newest one a head statement may be
 	MaxChunk       uint32 `json:"max_chunk"` // new ids of one member in one block; half of it for more than 30 members
 	MaxLive        uint32 `json:"max_live"`  // ids of one log that are not done; a log that is full stops
@@ -52,12 +53,15 @@ func (p Params) Fair(n int) fair.Params {
 	}
 	return fair.Params{
 		Members: n, Faulty: f, Solid: s, Agreement: agreement,
-		Wait: uint64(p.Order.Wait), Stale: uint64(p.Order.Stale), MaxChunk: chunk, MaxLive: int(p.Order.MaxLive),
+		Wait: uint64(max(int(p.Order.Wait), f+1)), Stale: uint64(p.Order.Stale), MaxChunk: chunk, MaxLive: int(p.Order.MaxLive),
 		// What is forgotten has expired.
-		Horizon: max(p.MaxValidity, uint64(p.Order.Wait)+1),
+		Horizon: max(p.MaxValidity, uint64(max(int(p.Order.Wait), f+1))+1),
 	}
 }
 
 // grace is how long after its valid-until a ciphertext may still be decided: it was logged before, and is forgotten by the
 // horizon, or forced after the wait.
-func (p Params) grace() uint64 { return p.Fair(1).Horizon + uint64(p.Order.Wait) }
+func (p Params) grace() uint64 {
+	worst := p.Fair(threshold.MaxMembers)
+	return worst.Horizon + worst.Wait
+}

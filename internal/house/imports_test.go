@@ -45,6 +45,7 @@ var rooms = map[string][]string{
 	// For tests, demo and local networks only.
 	"threshold/thresholdtest": {"threshold"},
 	"internal/sim":            {"ordering", "ordering/fair", "commitreveal", "keygen", "threshold"},
+	"internal/fairsim":        {"ordering/fair", "commitreveal", "threshold"},
 	"internal/child":          {},
 	"internal/pgcluster":      {"internal/child"},
 	"internal/pg/pgtest":      {"internal/pg", "internal/pgcluster", "migrations"},
@@ -58,7 +59,7 @@ var rooms = map[string][]string{
 	"internal/e2e/byzantine": {"internal/node", "internal/devnet", "ordering", "ordering/abci", "commitreveal", "keygen", "keygen/sharefile", "threshold"},
 	"internal/house":         {}, // tests only
 
-	"cmd/scrimd": {"internal/node", "internal/home", "internal/version", "internal/devnet", "internal/devnet/demo", "internal/devnet/load", "internal/wallet", "httpapi/client", "keygen", "keygen/sharefile", "ordering"},
+	"cmd/scrimd": {"internal/node", "internal/home", "internal/version", "internal/devnet", "internal/devnet/demo", "internal/devnet/load", "internal/fairsim", "internal/wallet", "httpapi/client", "keygen", "keygen/sharefile", "ordering"},
 	// ordering is pure: the auditor recomputes the order with the node's own function (docs/decisions/0003).
 	"cmd/scrim": {"internal/wallet", "internal/home", "internal/member", "internal/version", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "keygen", "keygen/sharefile",
 		"ordering", "threshold"},

@@ -27,21 +27,25 @@ func (f *Frame) Cut(p Params, fits func(first []threshold.ID) bool, inside bool)
 	if fits(f.IDs) {
 		return f, nil
 	}
-	var taken []threshold.ID
-	for _, c := range f.CutOrder(p) {
-		next := append(taken[:len(taken):len(taken)], c...)
-		if fits(next) {
-			taken = next
+	order := f.CutOrder(p)
+	ids := make([]threshold.ID, 0, len(f.IDs))
+	for _, c := range order {
+		ids = append(ids, c...)
+	}
+	taken := 0
+	for _, c := range order {
+		if fits(ids[:taken+len(c)]) {
+			taken += len(c)
 			continue
 		}
-		if inside && len(taken) == 0 {
-			for len(taken) < len(c) && fits(c[:len(taken)+1]) {
-				taken = c[:len(taken)+1]
+		if inside && taken == 0 {
+			for taken < len(c) && fits(ids[:taken+1]) {
+				taken++
 			}
 		}
 		break
 	}
-	return f.split(taken)
+	return f.split(ids[:taken])
 }
 
 // split gives the part of the frame with the taken ids, and the part with the others.
