@@ -155,6 +155,23 @@ func (f *fake) Transaction(_ context.Context, id threshold.ID) (v1.Transaction, 
 	return tx, f.err
 }
 
+func (f *fake) Order(_ context.Context, id threshold.ID, other *threshold.ID) (v1.Order, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	tx, ok := f.txs[id]
+	if !ok {
+		return v1.Order{}, Errorf(v1.CodeNotFound, "this node knows nothing of the transaction")
+	}
+	o := v1.Order{ID: id[:], State: v1.OrderStated, Logs: []v1.LogPlace{{Member: 1, Place: ptr(uint32(1))}, {Member: 2}}, Wait: &v1.OrderWait{Held: 1, Solid: 3, ForgottenAt: ptr(uint64(9))}}
+	if tx.Height != nil {
+		o.State, o.Height, o.Place, o.Wait = v1.OrderOrdered, tx.Height, tx.Place, nil
+	}
+	if other != nil {
+		o.Other = &v1.OrderBetween{First: id[:], Second: other[:], Reason: "beacon", Forward: 2, Backward: 2, Won: id[:], Lost: other[:]}
+	}
+	return o, f.err
+}
+
 func batchSummary(height uint64) v1.BatchSummary {
 	b := v1.BatchSummary{Height: height, Epoch: 1, Phase: "sharing", Count: 1, Root: repeat(1, 32), Checkpoint: &v1.Checkpoint{
 		ChainID: "scrim-test", Height: height, Epoch: 1, BatchRoot: repeat(1, 32), LogSize: height, LogRoot: repeat(2, 32), Message: v1.Hex{9}}}

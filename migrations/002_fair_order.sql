@@ -24,6 +24,13 @@ CREATE TABLE dropped (
 CREATE INDEX dropped_valid_until ON dropped (valid_until);
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON dropped FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+-- What the receive logs said about the ciphertexts of a batch.
+CREATE TABLE frames (
+    height bigint PRIMARY KEY,
+    frames bytea  NOT NULL
+);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON frames FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- Where the receive log goes on after it was lost: the chain has committed it up to here.
 CREATE TABLE receive_base (
     position bigint PRIMARY KEY CHECK (position > 0),

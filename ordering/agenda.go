@@ -306,6 +306,30 @@ func appendFrames(b []byte, frames []*fair.Frame) ([]byte, error) {
 	return b, nil
 }
 
+// MarshalFrames encodes the frames of a batch: number of frames (4), then for each: number of logs (2), frame (4 + n).
+func MarshalFrames(frames []*fair.Frame) ([]byte, error) { return appendFrames(nil, frames) }
+
+// ParseFrames is the inverse of [MarshalFrames] for a chain with these parameters.
+func ParseFrames(p Params, b []byte) ([]*fair.Frame, error) {
+	r := reader{b: b}
+	frames, err := r.frames(p)
+	if err != nil {
+		return nil, fmt.Errorf("parse frames: %w", err)
+	}
+	if r.bad || len(r.b) > 0 {
+		return nil, errors.New("parse frames: length")
+	}
+	return frames, nil
+}
+
+// IsQueued reports whether an id is decided and waits for a block with room.
+func (s *State) IsQueued(id threshold.ID) bool {
+	return slices.ContainsFunc(s.agenda.queue, func(f *fair.Frame) bool {
+		_, found := slices.BinarySearchFunc(f.IDs, id, compareIDs)
+		return found
+	})
+}
+
 func (r *reader) frames(p Params) ([]*fair.Frame, error) {
 	var out []*fair.Frame
 	for range r.uint(4) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -65,4 +66,22 @@ func TestExecutedAsReceived(t *testing.T) {
 	}
 	n.audited(0)
 	n.audited(2)
+
+	// The node says why, and it is the same order.
+	a, b := order[0], order[1]
+	why, err := n.Nodes[1].Client.Order(n.ctx, v1.HexOf(b[:]), v1.HexOf(a[:]))
+	n.must(err)
+	if why.State != v1.OrderOrdered || why.Place == nil || len(why.Logs) != 4 || why.Other == nil || why.Other.First.String() != v1.HexOf(a[:]).String() {
+		t.Errorf("%+v", why)
+	}
+	for _, tx := range n.sent[13:] { // two of the burst: in one frame or not, the reason must agree with the places
+		x, y := n.sent[12].sealed.ID(), tx.sealed.ID()
+		why, err := n.Nodes[0].Client.Order(n.ctx, v1.HexOf(x[:]), v1.HexOf(y[:]))
+		n.must(err)
+		p, q := n.final(0, x), n.final(0, y)
+		before := *p.Height < *q.Height || *p.Height == *q.Height && *p.Place < *q.Place
+		if (why.Other.First.String() == p.ID.String()) != before {
+			t.Errorf("%s says %+v, executed at %d/%d and %d/%d", why.Other.Reason, why.Other, *p.Height, *p.Place, *q.Height, *q.Place)
+		}
+	}
 }

@@ -95,6 +95,7 @@ const maxHeight = math.MaxInt64
 type block struct {
 	*ordering.Result
 	checkpoint []byte   // of the batch
+	frames     []byte   // of the batch
 	ids        [][]byte // that are ordered
 	ordered    [][]any
 	openings   [][]any
@@ -132,6 +133,9 @@ func (b *block) addBatch() (err error) {
 		return fmt.Errorf("its batch has %d ids and %d ciphertexts", len(batch.IDs), len(b.Batch.Ciphertexts))
 	}
 	if b.checkpoint, err = batch.Checkpoint.MarshalBinary(); err != nil {
+		return err
+	}
+	if b.frames, err = ordering.MarshalFrames(b.Batch.Frames); err != nil {
 		return err
 	}
 	for i, ct := range b.Batch.Ciphertexts {

@@ -14,6 +14,9 @@ import (
 
 // writeRound queues what the block said and decided for the order.
 func (b *block) writeRound(q *pgx.Batch) {
+	if b.frames != nil {
+		q.Queue(`INSERT INTO frames (height, frames) VALUES ($1, $2)`, b.Height, b.frames)
+	}
 	if r := b.Round; r != nil {
 		aside := make([][]byte, len(r.Aside))
 		copy(aside, r.Aside)
@@ -54,6 +57,18 @@ SELECT height, section, aside FROM (
 		return nil, fmt.Errorf("read rounds: %w", err)
 	}
 	return all, nil
+}
+
+// Frames gives what the receive logs said about the batch of that height; ErrNotFound if the block ordered nothing.
+func (s *Store) Frames(ctx context.Context, height uint64) (frames []byte, err error) {
+	err = s.read.QueryRow(ctx, `SELECT frames FROM frames WHERE height = $1`, height).Scan(&frames)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("frames of batch %d: %w", height, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read frames: %w", err)
+	}
+	return frames, nil
 }
 
 // ReceivedAfter gives the entries of the receive log after a position, in order, without their ciphertexts. limit: see

@@ -7,6 +7,7 @@ import (
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -49,6 +50,27 @@ func TestRounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "bodies that wait", bodies, [][]byte{cts[2].Ciphertext().Bytes()})
+}
+
+// What the logs said about a batch comes back.
+func TestFrames(t *testing.T) {
+	s, _ := newStore(t)
+	c := &chain{t: t}
+	r := c.order(seal(t, 1, 1, "a", 9))
+	r.Batch.Frames = []*fair.Frame{{IDs: r.Batch.Batch.IDs, Logs: [][]uint32{{0}}}}
+	commit(t, s, r)
+	b, err := s.Frames(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ordering.ParseFrames(ordering.DefaultParams(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "frames", got, r.Batch.Frames)
+	if _, err := s.Frames(t.Context(), 2); !errors.Is(err, pg.ErrNotFound) {
+		t.Error(err)
+	}
 }
 
 // A body is kept while its id may still be decided, and no longer.
