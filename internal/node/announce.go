@@ -19,8 +19,10 @@ import (
 const (
 	// announceEvery is the shortest time between two announcements: what is received within it goes out together.
 	announceEvery = 10 * time.Millisecond
-	// gatherFor is how long a proposer waits for the announcements of members that are there.
-	gatherFor = 40 * time.Millisecond
+	// gatherAll is how long a proposer waits for the announcements of all members that are there, gatherFor how long for those
+	// without which nothing new is ordered.
+	gatherAll = 25 * time.Millisecond
+	gatherFor = 100 * time.Millisecond
 	// keptAnnouncements of each member: its newest, and what else may fit a state that is behind or a statement that conflicts.
 	keptAnnouncements = 16
 	tailPage          = 1000
@@ -49,7 +51,8 @@ type announcer struct {
 	own     []logEntry // of this member's log, after the committed part
 	last    logEntry   // the newest of it all, also when own is empty
 	broken  string     // why nothing is signed; "" mostly
-	writing int        // ciphertexts that are on their way into the log
+	begun   uint64     // ciphertexts that went on their way into the log
+	written uint64     // those of them that have arrived, or never will
 	heard   map[uint32]*heard
 	changed chan struct{} // closed, and replaced, when something in here has changed
 	proven  []*fair.Equivocation
@@ -141,14 +144,14 @@ func (a *announcer) appendLocked(r *pg.Received) {
 func (a *announcer) begin(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.writing += n
+	a.begun += uint64(n)
 }
 
 // appended takes rows of the log that are durable now, also some that were before.
 func (a *announcer) appended(n int, rows []pg.Received) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.writing -= n
+	a.written += uint64(n)
 	for i := range rows {
 		a.appendLocked(&rows[i])
 	}
@@ -161,7 +164,7 @@ func (a *announcer) room() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	_, _, live := a.committedLocked()
-	return a.broken == "" && live+len(a.own)+a.writing < int(a.state.Genesis().Params.Order.MaxLive)
+	return a.broken == "" && live+len(a.own)+int(a.begun-a.written) < int(a.state.Genesis().Params.Order.MaxLive)
 }
 
 // trouble says why this member's log is not announced; "" if it is.
@@ -338,25 +341,46 @@ func (a *announcer) keepProven(ctx context.Context) {
 	}
 }
 
-// gather gives the announcements that fit the block after s. It waits a bounded moment, until every member that was there lately has
-// announced all that this one's log has.
+// gather gives the announcements that fit the block after s. It waits a bounded moment: until what is on its way into this
+// member's log has arrived there, and every member that was there lately has announced all that was in it then; for longer only
+// while too few have.
 func (a *announcer) gather(s *ordering.State) []fair.Announcement {
-	timeout := time.NewTimer(gatherFor)
+	all, timeout := time.NewTimer(gatherAll), time.NewTimer(gatherFor)
+	defer all.Stop()
 	defer timeout.Stop()
-	for {
+	a.mu.Lock()
+	begun := a.begun
+	a.mu.Unlock()
+	var target []threshold.ID
+	for arrived, patient := false, true; ; {
 		a.mu.Lock()
-		found := a.fittingLocked(s)
-		whole, changed := a.wholeLocked(s, found), a.changed
+		if !arrived && a.written >= begun {
+			arrived, target = true, a.undecidedLocked(s)
+		}
+		found, changed := a.fittingLocked(s), a.changed
 		a.mu.Unlock()
-		if whole {
+		if arrived && announced(s, found, target, patient) {
 			return found
 		}
 		select {
 		case <-changed:
+		case <-all.C:
+			patient = false
 		case <-timeout.C:
 			return found
 		}
 	}
+}
+
+// undecidedLocked gives what is in this member's log, not committed, and still to be decided.
+func (a *announcer) undecidedLocked(s *ordering.State) (ids []threshold.ID) {
+	most := int(s.Genesis().Params.Order.MaxChunk)
+	for _, e := range a.own[:min(len(a.own), most)] {
+		if !s.WasOrdered(e.id) && !s.IsQueued(e.id) {
+			ids = append(ids, e.id)
+		}
+	}
+	return ids
 }
 
 // fittingLocked gives, of each member, the announcements without what s has committed already.
@@ -380,41 +404,42 @@ func (a *announcer) fittingLocked(s *ordering.State) (out []fair.Announcement) {
 	return out
 }
 
-// wholeLocked says whether waiting is of no use: nothing is on its way into this member's log, and what is in it
-// is in the announcements of all members whose last one is not too old for the block, of which there are enough.
-func (a *announcer) wholeLocked(s *ordering.State, found []fair.Announcement) bool {
-	if a.writing > 0 {
-		return false
-	}
+// announced says whether the ids are in the logs, as far as they are committed or announced: of all members whose last
+// announcement is not too old for the block, or, if not all are to be waited for, of so many that the ids are solid.
+func announced(s *ordering.State, found []fair.Announcement, ids []threshold.ID, all bool) bool {
 	logs, ok := s.ReceiveLogs()
-	if !ok || len(a.own) == 0 {
+	if !ok || len(ids) == 0 {
 		return true
 	}
-	own := a.own[:min(len(a.own), logs.Params().MaxChunk)]
-	said := make(map[uint32]map[threshold.ID]bool)
+	held := make(map[uint32]map[threshold.ID]bool)
 	for i := range found {
 		st := &found[i].Statement
 		if st.Height+logs.Params().Stale < s.Height() {
 			continue
 		}
-		if said[st.Member] == nil {
-			said[st.Member] = make(map[threshold.ID]bool)
+		if held[st.Member] == nil {
+			held[st.Member] = make(map[threshold.ID]bool)
+			for _, id := range logs.Waiting(st.Member) {
+				held[st.Member][id] = true
+			}
 		}
 		for _, id := range found[i].IDs {
-			said[st.Member][id] = true
+			held[st.Member][id] = true
 		}
 	}
-	if len(said) < logs.Params().Quorum() {
-		return false
+	need := logs.Params().Solid
+	if all {
+		need = max(need, len(held))
 	}
-	for member, ids := range said {
-		for _, id := range logs.Waiting(member) {
-			ids[id] = true
-		}
-		for _, e := range own {
-			if !ids[e.id] {
-				return false
+	for _, id := range ids {
+		n := 0
+		for _, log := range held {
+			if log[id] {
+				n++
 			}
+		}
+		if n < need {
+			return false
 		}
 	}
 	return true

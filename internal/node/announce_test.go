@@ -82,7 +82,6 @@ func (d *disk) write(txs ...[]byte) []pg.Received {
 type wire struct {
 	member uint32
 	all    *[]*announcer
-	errs   []error
 }
 
 func (w *wire) Broadcast(message []byte) {
