@@ -51,7 +51,7 @@ func ExampleSignReceipt() {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	id := threshold.ID{1}
 	r := commitreveal.Receipt{
-		ChainID: "scrim-example", ID: id, Member: 1, ValidUntil: 100,
+		ChainID: "scrim-example", ID: id, Epoch: 1, Member: 1, ValidUntil: 100,
 		Time: 1700000000123, Position: 1, Head: commitreveal.NextHead(commitreveal.Hash{}, id),
 	}
 	if err := commitreveal.SignReceipt(key, &r); err != nil {

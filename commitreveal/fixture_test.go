@@ -103,7 +103,7 @@ func certificate(t testing.TB, cp Checkpoint) threshold.Signature {
 func testReceipt(t testing.TB) Receipt {
 	t.Helper()
 	r := Receipt{
-		ChainID: chainID, ID: id("a"), Member: 2, ValidUntil: 100, Time: 1700000000123,
+		ChainID: chainID, ID: id("a"), Epoch: 1, Member: 2, ValidUntil: 100, Time: 1700000000123,
 		Position: 1, Head: NextHead(Hash{}, id("a")),
 	}
 	if err := SignReceipt(identity(2), &r); err != nil {

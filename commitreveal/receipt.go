@@ -14,17 +14,23 @@ import (
 )
 
 const (
-	domainReceipt    = "scrim/receipt/v1"
+	domainReceipt    = "scrim/receipt/v2"
 	domainReceiveLog = "scrim/receive-log/v1"
 )
 
+// receiptVersion is the version byte of a receipt: 2 since it names the epoch.
+const receiptVersion = 2
+
 // Receipt is a member's signed promise about a ciphertext that it accepted: it
 // stands at this position of the member's receive log, and it will be ordered
-// at a height not above ValidUntil. Its JSON form is what wallets keep.
+// at a height not above ValidUntil. Its JSON form is what wallets keep. The
+// receive log is the identity's: it goes on when the committee changes, and
+// receipts of two epochs are compared like those of one.
 type Receipt struct {
 	ChainID    string
 	ID         threshold.ID
-	Member     uint32 // 1..n in the committee's terms
+	Epoch      uint64 // of the committee in whose terms Member counts
+	Member     uint32 // 1..n in that committee's terms
 	ValidUntil uint64 // as in the ciphertext's header
 	Time       int64  // when the member received it, Unix milliseconds, year 1970 to 9999
 	Position   uint64 // in the member's receive log, from 1
@@ -61,7 +67,7 @@ func VerifyReceipt(key ed25519.PublicKey, r *Receipt) error {
 }
 
 // Contradicts reports whether no honest receive log could give both receipts,
-// which must be of one member: one position with two ids or heads, one id at two
+// which must be of one identity: one position with two ids or heads, one id at two
 // positions, or neighbours that do not chain. Signatures are not checked here.
 func (r *Receipt) Contradicts(other *Receipt) bool {
 	a, b := r, other
@@ -103,8 +109,8 @@ func (r *Receipt) validate() error {
 
 // body is the receipt without its signature.
 func (r *Receipt) body() []byte {
-	b := appendChainID([]byte{version}, r.ChainID)
-	b = appendUint32(append(b, r.ID[:]...), r.Member)
+	b := appendChainID([]byte{receiptVersion}, r.ChainID)
+	b = appendUint32(appendUint64(append(b, r.ID[:]...), r.Epoch), r.Member)
 	b = appendUint64(appendUint64(b, r.ValidUntil), uint64(r.Time))
 	return append(appendUint64(b, r.Position), r.Head[:]...)
 }
@@ -123,9 +129,10 @@ func (r *Receipt) MarshalBinary() ([]byte, error) {
 // checked.
 func ParseReceipt(b []byte) (*Receipt, error) {
 	d := &decoder{b: b}
-	d.version()
+	d.versionOf(receiptVersion)
 	r := &Receipt{ChainID: d.chainID()}
 	d.into(r.ID[:])
+	r.Epoch = d.uint64()
 	r.Member = d.member()
 	r.ValidUntil = d.uint64()
 	r.Time = int64(d.uint64())
@@ -144,14 +151,15 @@ func ParseReceipt(b []byte) (*Receipt, error) {
 // receiptJSON is the JSON form: bytes as 0x-hex, the time in RFC 3339, UTC,
 // with milliseconds.
 type receiptJSON struct {
-	ChainID    string `json:"chain_id"`
-	ID         string `json:"id"`
-	Member     uint32 `json:"member"`
-	ValidUntil uint64 `json:"valid_until"`
-	Time       string `json:"time"`
-	Position   uint64 `json:"position"`
-	Head       Hash   `json:"head"`
-	Signature  string `json:"signature"`
+	ChainID    string  `json:"chain_id"`
+	ID         string  `json:"id"`
+	Epoch      *uint64 `json:"epoch"` // a pointer, because 0 is an epoch and no mark of absence
+	Member     uint32  `json:"member"`
+	ValidUntil uint64  `json:"valid_until"`
+	Time       string  `json:"time"`
+	Position   uint64  `json:"position"`
+	Head       Hash    `json:"head"`
+	Signature  string  `json:"signature"`
 }
 
 const timeLayout = "2006-01-02T15:04:05.000Z"
@@ -162,7 +170,7 @@ func (r Receipt) MarshalJSON() ([]byte, error) {
 		return nil, fmt.Errorf("marshal receipt: %w", err)
 	}
 	return json.Marshal(receiptJSON{
-		ChainID: r.ChainID, ID: hexText(r.ID[:]), Member: r.Member, ValidUntil: r.ValidUntil,
+		ChainID: r.ChainID, ID: hexText(r.ID[:]), Epoch: &r.Epoch, Member: r.Member, ValidUntil: r.ValidUntil,
 		Time: time.UnixMilli(r.Time).UTC().Format(timeLayout), Position: r.Position, Head: r.Head,
 		Signature: hexText(r.Signature[:]),
 	})
@@ -175,7 +183,10 @@ func (r *Receipt) UnmarshalJSON(b []byte) error {
 	if err := decodeStrict(b, &j); err != nil {
 		return fmt.Errorf("parse receipt: %w", err)
 	}
-	out := Receipt{ChainID: j.ChainID, Member: j.Member, ValidUntil: j.ValidUntil, Position: j.Position, Head: j.Head}
+	if j.Epoch == nil {
+		return fmt.Errorf("parse receipt: %w: no epoch", ErrEncoding)
+	}
+	out := Receipt{ChainID: j.ChainID, Epoch: *j.Epoch, Member: j.Member, ValidUntil: j.ValidUntil, Position: j.Position, Head: j.Head}
 	at, err := time.Parse(timeLayout, j.Time)
 	if err != nil || at.UTC().Format(timeLayout) != j.Time {
 		return fmt.Errorf("parse receipt: %w: time %q, want RFC 3339 in UTC with milliseconds", ErrEncoding, j.Time)

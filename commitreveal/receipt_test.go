@@ -23,6 +23,7 @@ func TestReceiptSignature(t *testing.T) {
 	changes := map[string]func(r *Receipt){
 		"chain id":    func(r *Receipt) { r.ChainID = "scrim-tesu" },
 		"id":          func(r *Receipt) { r.ID[0]++ },
+		"epoch":       func(r *Receipt) { r.Epoch++ },
 		"member":      func(r *Receipt) { r.Member = 3 },
 		"valid until": func(r *Receipt) { r.ValidUntil++ },
 		"time":        func(r *Receipt) { r.Time++ },
@@ -90,6 +91,7 @@ func TestReceiptJSON(t *testing.T) {
 	for name, bad := range map[string]string{
 		"unknown field":   replace(`{`, `{"extra":1,`),
 		"missing member":  replace(`"member":2,`, ``),
+		"missing epoch":   replace(`"epoch":1,`, ``),
 		"missing id":      replace(`"id":"`+hexText(r.ID[:])+`",`, ``),
 		"missing time":    replace(`"time":"2023-11-14T22:13:20.123Z",`, ``),
 		"time zone":       replace(`20.123Z`, `20.123+00:00`),

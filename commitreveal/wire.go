@@ -18,7 +18,7 @@ var (
 	ErrInvalid = errors.New("commitreveal: invalid value")
 )
 
-// version is the version byte of every format of this package.
+// version is the version byte of every format of this package but the receipt.
 const version = 1
 
 // MaxBatch is the most ciphertexts a batch can hold. A chain's own limit is
@@ -125,9 +125,11 @@ func (d *decoder) literal(s string) {
 	}
 }
 
-func (d *decoder) version() {
-	if v := d.byte(); d.err == nil && v != version {
-		d.fail("version %d, want %d", v, version)
+func (d *decoder) version() { d.versionOf(version) }
+
+func (d *decoder) versionOf(want byte) {
+	if v := d.byte(); d.err == nil && v != want {
+		d.fail("version %d, want %d", v, want)
 	}
 }
 

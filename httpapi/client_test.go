@@ -48,6 +48,16 @@ func TestClient(t *testing.T) {
 	got5, err := c.Ceremonies(ctx)
 	all, _ := d.Ceremonies(ctx)
 	same("ceremonies", got5, err, all)
+	got10, err := c.Committees(ctx, 2, 1)
+	history, _ := d.Committees(ctx, 2, 1)
+	same("committees", got10, err, history)
+	transcript, err := c.Transcript(ctx, ceremonies()[0].ID)
+	if err != nil || !bytes.Equal(transcript, []byte{1, 2, 3}) {
+		t.Errorf("transcript: %x %v", transcript, err)
+	}
+	if _, err := c.Transcript(ctx, ceremonies()[1].ID); problemCode(err) != v1.CodeNotFound {
+		t.Errorf("a forgotten transcript: %v", err)
+	}
 	ceremony := ceremonies()[2]
 	ceremony.Status, ceremony.Waiting, ceremony.Aborting = []v1.CeremonyMember{}, []uint32{}, []uint32{}
 	got6, err := c.Ceremony(ctx, ceremony.ID)
@@ -76,7 +86,7 @@ func TestClient(t *testing.T) {
 		t.Errorf("export: %v, %s", err, &bundle)
 	}
 
-	d.fake.ready = v1.Readiness{Height: 3, Reasons: []v1.Reason{{Code: "no_peers", Detail: "alone"}}}
+	d.fake.ready = v1.Readiness{Height: 3, Epoch: 2, InOffice: true, Reasons: []v1.Reason{{Code: "no_peers", Detail: "alone"}}}
 	got9, err := c.Ready(ctx)
 	same("ready", got9, err, d.fake.ready)
 
@@ -85,4 +95,12 @@ func TestClient(t *testing.T) {
 	if !errors.As(err, &p) || p.Code != v1.CodeExpired || p.Status != 422 || p.Detail != "the reason" || p.RequestID == "" {
 		t.Errorf("%v", err)
 	}
+}
+
+func problemCode(err error) string {
+	var p *client.Problem
+	if errors.As(err, &p) {
+		return p.Code
+	}
+	return ""
 }

@@ -55,7 +55,7 @@ func FuzzDecodeSubmit(f *testing.F) {
 
 // The receipt of the API is, byte for byte, the receipt that wallets keep and auditors read.
 func TestReceiptIsTheLogs(t *testing.T) {
-	want := commitreveal.Receipt{ChainID: "scrim-test", ID: [32]byte{1}, Member: 2, ValidUntil: 100, Time: 1_700_000_000_001,
+	want := commitreveal.Receipt{ChainID: "scrim-test", ID: [32]byte{1}, Epoch: 3, Member: 2, ValidUntil: 100, Time: 1_700_000_000_001,
 		Position: 7, Head: commitreveal.Hash{3}, Signature: [64]byte{4}}
 	b, err := json.Marshal(want)
 	if err != nil {

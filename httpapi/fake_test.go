@@ -16,19 +16,21 @@ import (
 // fake is a small node in memory. A ciphertext is any bytes here; the namespace
 // decides what becomes of it.
 type fake struct {
-	mu     sync.Mutex
-	txs    map[threshold.ID]v1.Transaction
-	stream []v1.Transaction // revealed, in order
-	ready  v1.Readiness
-	err    error // what every method gives, if set
-	export func(ctx context.Context, w io.Writer) error
-	block  chan struct{} // Submit waits for it, if set
+	mu      sync.Mutex
+	txs     map[threshold.ID]v1.Transaction
+	stream  []v1.Transaction // revealed, in order
+	ready   v1.Readiness
+	err     error // what every method gives, if set
+	export  func(ctx context.Context, w io.Writer) error
+	block   chan struct{} // Submit waits for it, if set
+	reads   chan struct{} // Transcript says here that it began, if set, and waits for release
+	release chan struct{}
 }
 
 func newFake() *fake {
 	f := &fake{
 		txs:   make(map[threshold.ID]v1.Transaction),
-		ready: v1.Readiness{Ready: true, Height: 40, Epoch: 1, Peers: 3},
+		ready: v1.Readiness{Ready: true, Height: 40, Epoch: 1, InOffice: true, Peers: 3},
 	}
 	return f
 }
@@ -58,18 +60,51 @@ func (f *fake) EncryptionKeys(context.Context) (v1.EncryptionKeys, error) {
 }
 
 func (f *fake) Committee(context.Context) (v1.Committee, error) {
-	return v1.Committee{ChainID: "scrim-test", Epoch: 1, Threshold: 3, TermsHash: repeat(7, 32), Terms: v1.Hex{1}, Certificate: v1.Hex{2}, Committee: v1.Hex{3},
+	return v1.Committee{ChainID: "scrim-test", Epoch: 1, Change: v1.ChangeFirst, Since: 5, Threshold: 3, TermsHash: repeat(7, 32), Terms: v1.Hex{1}, Certificate: v1.Hex{2}, Committee: v1.Hex{3},
 		Members: []v1.CommitteeMember{{Index: 1, Name: "alice", Identity: repeat(1, 32), Key: repeat(2, 96), Certified: true}}}, f.err
+}
+
+// Committees: the fake has had those of epochs 1 to 3.
+func (f *fake) Committees(_ context.Context, from uint64, limit int) (v1.Committees, error) {
+	out := v1.Committees{ChainID: "scrim-test", Height: 40}
+	for e := max(from, 1); e <= 3; e++ {
+		if len(out.Committees) == limit {
+			out.Next = &e
+			break
+		}
+		c := v1.CommitteeRecord{Epoch: e, Change: v1.ChangeReshare, Threshold: 3, Members: 4, Since: 10 * e, KeyID: repeat(1, 32), TermsHash: repeat(byte(e), 32), Certificate: v1.Hex{byte(e)}, LogIndex: 7 * e}
+		if e == 1 {
+			c.Change = v1.ChangeFirst
+		}
+		if e < 3 {
+			c.Until = ptr(10 * (e + 1))
+		}
+		out.Committees = append(out.Committees, c)
+	}
+	return out, f.err
+}
+
+// Transcript: the fake keeps what was said in the newest ceremony only.
+func (f *fake) Transcript(_ context.Context, id string) ([]byte, error) {
+	if f.reads != nil {
+		f.reads <- struct{}{}
+		<-f.release
+	}
+	if id != repeat(9, 32).String() {
+		return nil, Errorf(v1.CodeNotFound, "what was said in the ceremony is forgotten")
+	}
+	return []byte{1, 2, 3}, f.err
 }
 
 func ceremonies() []v1.Ceremony {
 	return []v1.Ceremony{
-		{CeremonySummary: v1.CeremonySummary{ID: repeat(9, 32), Epoch: 2, Attempt: 1, Threshold: 3, Members: 4, Outcome: v1.CeremonyRunning,
+		{CeremonySummary: v1.CeremonySummary{ID: repeat(9, 32), Epoch: 2, Attempt: 1, Threshold: 3, Members: 4, Change: v1.ChangeRotate, PreviousEpoch: ptr(uint64(1)), Overlap: 20, Outcome: v1.CeremonyRunning,
 			Phase: "dealing", StartHeight: 30, Deadline: ptr(uint64(50))}, ChainID: "scrim-test", Waiting: []uint32{2, 4}, Aborting: []uint32{1}, Terms: v1.Hex{1},
-			Status: []v1.CeremonyMember{{Index: 1, Name: "alice", Identity: repeat(1, 32), Deal: "sent", Response: "-", Justification: "-", Certification: "-", Consent: "-", Stored: "-"}}},
-		{CeremonySummary: v1.CeremonySummary{ID: repeat(8, 32), Epoch: 1, Attempt: 2, Threshold: 3, Members: 4, Outcome: v1.CeremonySucceeded,
+			Status: []v1.CeremonyMember{{Index: 1, Role: v1.RoleMember, Name: "alice", Identity: repeat(1, 32), Deal: "sent", Response: "-", Justification: "-", Certification: "-", Consent: "-", Stored: "-"},
+				{Index: 5, Role: v1.RolePrevious, Name: "bob", Identity: repeat(2, 32), Deal: "-", Response: "-", Justification: "-", Certification: "-", Consent: "sent", Stored: "-"}}},
+		{CeremonySummary: v1.CeremonySummary{ID: repeat(8, 32), Epoch: 1, Attempt: 2, Threshold: 3, Members: 4, Change: v1.ChangeFirst, Outcome: v1.CeremonySucceeded,
 			Phase: "active", StartHeight: 1}, ChainID: "scrim-test", Terms: v1.Hex{1}, Certificate: v1.Hex{2}},
-		{CeremonySummary: v1.CeremonySummary{ID: repeat(7, 32), Epoch: 1, Attempt: 1, Threshold: 3, Members: 4, Outcome: v1.CeremonyFailed,
+		{CeremonySummary: v1.CeremonySummary{ID: repeat(7, 32), Epoch: 1, Attempt: 1, Threshold: 3, Members: 4, Change: v1.ChangeFirst, Outcome: v1.CeremonyFailed,
 			Phase: "failed", StartHeight: 1}, ChainID: "scrim-test", Terms: v1.Hex{1}, EndedIn: ptr("dealing"), Evidence: []v1.Hex{{1, 2}},
 			Blame: []v1.Fault{{Member: 3, Phase: "dealing", Height: 9, Reason: "carol sent nothing before the deadline"}}},
 	}
@@ -128,7 +163,7 @@ func (f *fake) Submit(ctx context.Context, namespace string, ciphertext []byte) 
 		return tx, nil
 	}
 	tx := v1.Transaction{ID: id[:], Namespace: namespace, Status: v1.StatusReceived, ValidUntil: 100, Receipt: &v1.Receipt{
-		ChainID: "scrim-test", ID: id[:], Member: 1, ValidUntil: 100, Time: v1.UnixMilli(1_700_000_000_000),
+		ChainID: "scrim-test", ID: id[:], Epoch: 1, Member: 1, ValidUntil: 100, Time: v1.UnixMilli(1_700_000_000_000),
 		Position: uint64(len(f.txs) + 1), Head: repeat(3, 32), Signature: repeat(4, 64)}}
 	f.txs[id] = tx
 	return tx, nil

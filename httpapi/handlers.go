@@ -37,7 +37,7 @@ func (a *api) ready(r *http.Request) (answer, error) {
 		return answer{body: s}, nil
 	}
 	return answer{}, (&Error{Code: v1.CodeNotReady}).
-		With("reasons", s.Reasons).With("height", s.Height).With("epoch", s.Epoch).With("peers", s.Peers)
+		With("reasons", s.Reasons).With("height", s.Height).With("epoch", s.Epoch).With("in_office", s.InOffice).With("peers", s.Peers)
 }
 
 func (a *api) encryptionKeys(r *http.Request) (answer, error) {
@@ -50,6 +50,26 @@ func (a *api) committee(r *http.Request) (answer, error) {
 	c, err := a.backend.Committee(r.Context())
 	c.Members = orEmpty(c.Members)
 	return answer{body: c}, err
+}
+
+func (a *api) committees(r *http.Request) (answer, error) {
+	q, err := query(r, "from", "limit")
+	if err != nil {
+		return answer{}, err
+	}
+	limit, err := pageLimit(q)
+	if err != nil {
+		return answer{}, err
+	}
+	var from uint64
+	if q.Has("from") {
+		if from, err = v1.ParseInteger(q.Get("from"), v1.MaxInteger); err != nil {
+			return answer{}, &Error{Code: v1.CodeInvalidEpoch}
+		}
+	}
+	page, err := a.backend.Committees(r.Context(), from, limit)
+	page.Committees = orEmpty(page.Committees)
+	return answer{body: page}, err
 }
 
 func (a *api) ceremonies(r *http.Request) (answer, error) {
@@ -73,6 +93,35 @@ func (a *api) ceremony(r *http.Request) (answer, error) {
 		return answer{body: c, cache: cacheForever}, nil
 	}
 	return answer{body: c}, nil
+}
+
+// transcript gives bytes: what was said in a ceremony, for those who check or recover
+// a share with it.
+func (a *api) transcript(w http.ResponseWriter, r *http.Request) {
+	select {
+	case a.transcripts <- struct{}{}:
+		defer func() { <-a.transcripts }()
+	default:
+		a.fail(w, r, Errorf(v1.CodeBusy, "%d transcripts are being sent", MaxTranscripts).With("max", MaxTranscripts))
+		return
+	}
+	state, err := a.readTranscript(r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	writeBody(w, r, http.StatusOK, "application/octet-stream", cacheNever, state)
+}
+
+func (a *api) readTranscript(r *http.Request) ([]byte, error) {
+	if _, err := query(r); err != nil {
+		return nil, err
+	}
+	id, err := pathID(r)
+	if err != nil {
+		return nil, err
+	}
+	return a.backend.Transcript(r.Context(), v1.Hex(id[:]).String())
 }
 
 // submit answers a repeated submission as it did the first: the answer states

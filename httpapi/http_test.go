@@ -96,7 +96,22 @@ func TestAnswers(t *testing.T) {
 		{"/v1/limits", "/v1/limits", 200, `"rate_per_minute":1000,"max_page_size":200`},
 		{"/v1/encryption-key", "/v1/encryption-key", 200, `"suite":"scrim/tdh2-bls12381g1/v1"`},
 		{"/v1/committee", "/v1/committee", 200, `"certified":true`},
+		{"/v1/committees", "/v1/committees", 200, `"change":"reshare"`},
+		{"/v1/committees", "/v1/committees?from=2&limit=1", 200, `"next":3`},
+		{"/v1/committees", "/v1/committees?from=3", 200, `"until":null`},
+		{"/v1/committees", "/v1/committees?from=0", 200, `"change":"first"`},
+		{"/v1/committees", "/v1/committees?from=4", 200, `"committees":[],"next":null`},
+		{"/v1/committees", "/v1/committees?from=01", 400, `invalid_epoch`},
+		{"/v1/committees", "/v1/committees?from=9007199254740992", 400, `invalid_epoch`},
+		{"/v1/committees", "/v1/committees?limit=201", 400, `invalid_limit`},
+		{"/v1/committees", "/v1/committees?epoch=1", 400, `unknown_parameter`},
 		{"/v1/ceremonies", "/v1/ceremonies", 200, `"outcome":"running"`},
+		{"/v1/ceremonies", "/v1/ceremonies", 200, `"change":"rotate","previous_epoch":1,"overlap":20`},
+		{"/v1/ceremonies/{id}", "/v1/ceremonies/" + repeat(9, 32).String(), 200, `"index":5,"role":"previous"`},
+		{"/v1/ceremonies/{id}/transcript", "/v1/ceremonies/" + repeat(9, 32).String() + "/transcript", 200, "\x01\x02\x03"},
+		{"/v1/ceremonies/{id}/transcript", "/v1/ceremonies/" + repeat(8, 32).String() + "/transcript", 404, `is forgotten`},
+		{"/v1/ceremonies/{id}/transcript", "/v1/ceremonies/9/transcript", 400, `invalid_id`},
+		{"/v1/ceremonies/{id}/transcript", "/v1/ceremonies/" + repeat(9, 32).String() + "/transcript?x=1", 400, `unknown_parameter`},
 		{"/v1/ceremonies/{id}", "/v1/ceremonies/" + repeat(9, 32).String(), 200, `"waiting":[2,4]`},
 		{"/v1/ceremonies/{id}", "/v1/ceremonies/" + repeat(7, 32).String(), 200, `carol sent nothing`},
 		{"/v1/ceremonies/{id}", "/v1/ceremonies/" + repeat(1, 32).String(), 404, `not_found`},
@@ -712,6 +727,30 @@ func TestExport(t *testing.T) {
 			<-done
 		}
 	})
+}
+
+// Few transcripts are served at once: each is large.
+func TestTranscriptsBusy(t *testing.T) {
+	d := newDoor(t, Options{})
+	d.reads, d.release = make(chan struct{}, MaxTranscripts), make(chan struct{})
+	target, done := "/v1/ceremonies/"+repeat(9, 32).String()+"/transcript", make(chan int)
+	for range MaxTranscripts {
+		go func() {
+			rec := httptest.NewRecorder()
+			d.handler.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, target, nil))
+			done <- rec.Code
+		}()
+		<-d.reads
+	}
+	if rec := d.get(t, "/v1/ceremonies/{id}/transcript", target); rec.Code != 503 || code(t, rec) != v1.CodeBusy {
+		t.Errorf("status %d: %s", rec.Code, rec.Body)
+	}
+	close(d.release)
+	for range MaxTranscripts {
+		if status := <-done; status != 200 {
+			t.Errorf("status %d", status)
+		}
+	}
 }
 
 // A caller that sends nothing, or slowly, does not hold a connection for long.

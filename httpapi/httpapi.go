@@ -45,10 +45,16 @@ type Backend interface {
 	EncryptionKeys(ctx context.Context) (v1.EncryptionKeys, error)
 	// Committee gives the active committee; code no_committee if there is none yet.
 	Committee(ctx context.Context) (v1.Committee, error)
-	// Ceremonies gives all ceremonies, newest first.
+	// Committees gives at most limit committees of the chain from the epoch on, oldest
+	// first. A page may be shorter; Next then leads on.
+	Committees(ctx context.Context, from uint64, limit int) (v1.Committees, error)
+	// Ceremonies gives all ceremonies that the node knows, newest first.
 	Ceremonies(ctx context.Context) (v1.Ceremonies, error)
 	// Ceremony gives one; id is "0x" and 64 digits. Code not_found if unknown.
 	Ceremony(ctx context.Context, id string) (v1.Ceremony, error)
+	// Transcript gives a ceremony's canonical state, with all that was said in it. Code
+	// not_found if the node does not know the ceremony, or has forgotten what was said.
+	Transcript(ctx context.Context, id string) ([]byte, error)
 	// Relay offers a signed ceremony message to the ordered log. id names the
 	// ceremony that it is said in; of a proposal, the one that it follows. Codes
 	// malformed_message, not_admitted, and not_found if the ceremony is unknown.
@@ -108,6 +114,9 @@ const (
 	DefaultPage = 100
 	MaxPage     = 200 // items; a page also ends near maxPageBytes
 	MaxExports  = 2   // at once
+
+	// MaxTranscripts bounds the transcripts served at once: each is some megabytes.
+	MaxTranscripts = 4
 )
 
 // New gives the handler of the API. It panics only if its metrics clash with
@@ -132,6 +141,8 @@ func New(backend Backend, opts Options) http.Handler {
 		metrics:  newMetrics(opts.Registerer),
 		inFlight: make(chan struct{}, opts.MaxInFlight),
 		exports:  make(chan struct{}, MaxExports),
+
+		transcripts: make(chan struct{}, MaxTranscripts),
 	}
 	return a.router()
 }
@@ -144,4 +155,6 @@ type api struct {
 	metrics  metrics
 	inFlight chan struct{}
 	exports  chan struct{}
+
+	transcripts chan struct{}
 }

@@ -83,6 +83,10 @@ var problemTypes = []ProblemType{
 		Meaning: "A height is not a decimal number from 1 to 2^53-1 without leading zeros.",
 		Mend:    "Give the height of a block that ordered something, see GET /v1/batches.",
 	}, {
+		Code: v1.CodeInvalidEpoch, Status: http.StatusBadRequest, Title: "Not an epoch",
+		Meaning: "The parameter from is not a decimal number from 0 to 2^53-1 without leading zeros.",
+		Mend:    "Give next of an earlier page or the epoch of a committee, or leave from out to begin at the first.",
+	}, {
 		Code: v1.CodeInvalidCursor, Status: http.StatusBadRequest, Title: "Not a cursor",
 		Meaning: "The parameter after is not the next of an earlier page.",
 		Mend:    "Give next of an earlier page unchanged, or leave after out to begin at the beginning.",
@@ -121,6 +125,16 @@ var problemTypes = []ProblemType{
 		Code: v1.CodeWrongKey, Status: http.StatusUnprocessableEntity, Title: "Sealed to a key that is not active",
 		Meaning: "The ciphertext names an encryption key that the committee does not open any more, or not yet.",
 		Mend:    "Fetch GET /v1/encryption-key and seal again.",
+		Members: "key_ids: the active keys",
+	}, {
+		Code: v1.CodeKeyRetired, Status: http.StatusUnprocessableEntity, Title: "Sealed to a key that is retired",
+		Meaning: "The committee has rotated its key, and the time in which ciphertexts sealed to the old one were still ordered is over.",
+		Mend:    "Fetch GET /v1/encryption-key, check the new committee's certificate, and seal again.",
+		Members: "key_ids: the active keys",
+	}, {
+		Code: v1.CodeKeyRetiring, Status: http.StatusUnprocessableEntity, Title: "Sealed to a key that retires too soon",
+		Meaning: "The committee has rotated its key. The old one is still taken, but not up to the ciphertext's valid_until, so the promise of a receipt could not be kept.",
+		Mend:    "Seal again to the newest key of GET /v1/encryption-key, or with a valid_until that is not above the old key's.",
 		Members: "key_ids: the active keys",
 	}, {
 		Code: v1.CodeInvalidProof, Status: http.StatusUnprocessableEntity, Title: "The proof does not hold",
@@ -189,6 +203,11 @@ var problemTypes = []ProblemType{
 		Mend:    "Watch GET /v1/ceremonies, and try again.",
 		Members: "", RetryAfter: 2 * time.Second,
 	}, {
+		Code: v1.CodeNotInOffice, Status: http.StatusServiceUnavailable, Title: "The node is not in the committee",
+		Meaning: "The node follows the chain, but its operator is not a member of the committee in office: it could give no receipt that binds anyone.",
+		Mend:    "Submit through a member of the committee; GET /v1/committee lists them.",
+		Members: "epoch: of the committee in office", RetryAfter: 30 * time.Second,
+	}, {
 		Code: v1.CodeNotSynced, Status: http.StatusServiceUnavailable, Title: "The node is catching up",
 		Meaning: "The node is behind the chain, so it can't judge submissions or answer for the present.",
 		Mend:    "Use another member, or try again after Retry-After seconds.",
@@ -197,7 +216,7 @@ var problemTypes = []ProblemType{
 		Code: v1.CodeNotReady, Status: http.StatusServiceUnavailable, Title: "The node is not ready",
 		Meaning: "The answer of GET /readyz while anything is missing that the node needs to serve.",
 		Mend:    "The members reasons say what is missing; those who run the node find each in its log.",
-		Members: "reasons: a list of {code, detail}; height; epoch; peers", RetryAfter: 5 * time.Second,
+		Members: "reasons: a list of {code, detail}; height; epoch; in_office; peers", RetryAfter: 5 * time.Second,
 	}, {
 		Code: v1.CodeBusy, Status: http.StatusServiceUnavailable, Title: "The node is busy",
 		Meaning: "As many requests (or exports) are being served as the node serves at once.",

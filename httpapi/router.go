@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	_ "embed"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/scrimlabs/scrim/httpapi/explorer"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 )
 
@@ -52,8 +54,10 @@ func (a *api) router() chi.Router {
 			r.Use(a.hurry)
 			r.Get("/v1/encryption-key", a.get(a.encryptionKeys))
 			r.Get("/v1/committee", a.get(a.committee))
+			r.Get("/v1/committees", a.getQuery(a.committees))
 			r.Get("/v1/ceremonies", a.get(a.ceremonies))
 			r.Get("/v1/ceremonies/{id}", a.get(a.ceremony))
+			r.Get("/v1/ceremonies/{id}/transcript", a.transcript)
 			limited := r.With(a.rateLimit()) // both count together
 			limited.Post("/v1/transactions", a.submit)
 			limited.Post("/v1/ceremonies/{id}/messages", a.relay)
@@ -62,9 +66,23 @@ func (a *api) router() chi.Router {
 			r.Get("/v1/batches", a.getQuery(a.batches))
 			r.Get("/v1/batches/{height}", a.get(a.batch))
 			r.Get("/v1/namespaces/{namespace}/transactions", a.getQuery(a.stream))
+			r.Mount("/explorer", a.explorer())
 		})
 	})
 	return r
+}
+
+// explorer is the pages for people. They are no part of the contract.
+func (a *api) explorer() http.Handler {
+	return explorer.New(a.backend, explorer.Options{
+		NotFound: func(err error) bool {
+			var problem *Error
+			return errors.As(err, &problem) && problem.Code == v1.CodeNotFound
+		},
+		Failed: func(r *http.Request, err error) {
+			a.log.Error("page not made", "route", route(r), "err", err)
+		},
+	})
 }
 
 // methodNotAllowed says which methods are.

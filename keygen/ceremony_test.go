@@ -25,9 +25,11 @@ import (
 // finished plays a ceremony without incident.
 func finished(t testing.TB, terms *Terms) *stage {
 	st := newStage(t, terms)
+	st.plain = true
 	for _, phase := range []string{"deal", "respond", "certify", "store"} {
 		st.command([]string{phase, "all"})
 	}
+	st.plain = false
 	if st.state.Phase() != PhaseActive {
 		t.Fatalf("the ceremony is %s: %v", st.state.Phase(), st.printed)
 	}
@@ -56,7 +58,7 @@ func TestAdmitAllPairs(t *testing.T) {
 		}
 	}
 	for phase := PhaseProposed; phase <= PhaseAborted; phase++ {
-		for kind := Kind(0); kind <= KindReshareDeal+1; kind++ {
+		for kind := Kind(0); kind <= KindProposal+1; kind++ {
 			s := base.clone()
 			s.phase = phase
 			// Member 1 dealt, member 2 complained, member 1 certified all the same.
@@ -119,7 +121,7 @@ func TestMovesAreDocumented(t *testing.T) {
 func TestAdmitRefuses(t *testing.T) {
 	terms := testTerms(4, 3)
 	s := must(New(terms))(t)
-	good := must(must(NewParticipant(testSecret(1), terms, testSeed(1)))(t).Next(s))(t)
+	good := one(t, must(must(NewParticipant(testSecret(1), terms, testSeed(1)))(t).Next(s))(t))
 	for name, test := range map[string]struct {
 		change func(m *Message)
 		want   error
@@ -292,14 +294,14 @@ var badness = map[Kind][]string{
 
 func (c *chaos) run() {
 	for ; !c.state.Done(); c.height++ {
-		if c.height > 30 {
+		if c.height > 50 {
 			c.t.Fatalf("still %s at height %d", c.state.Phase(), c.height)
 		}
 		block := c.block()
 		for _, m := range append(block, nil) {
 			err := c.step(m)
 			for i, s := range c.observers {
-				if c.heads(30) { // an observer restarts
+				if c.heads(10) { // an observer restarts
 					s = must(ParseState(must(s.MarshalBinary())(c.t)))(c.t)
 				}
 				next, _, again := Step(s, Event{c.height, m})
@@ -344,7 +346,8 @@ func (c *chaos) says(j uint32) *Message {
 		actor = c.actors[j-1]
 	}
 	if c.heads(c.unrest) {
-		m := must(Vote(c.secrets[j-1], c.terms, KindAbort))(c.t)
+		words := must(Votes(c.secrets[j-1], c.terms, KindAbort))(c.t)
+		m := words[slices.IndexFunc(words, func(m *Message) bool { return m.Member == j })]
 		c.last[KindAbort] = append(c.last[KindAbort], m)
 		return m
 	}
@@ -352,19 +355,28 @@ func (c *chaos) says(j uint32) *Message {
 		actor.ConfirmStored(own)
 		actor.ConfirmReadBack(own)
 	}
-	m, err := actor.Next(c.state)
+	owed, err := actor.Next(c.state)
 	if errors.Is(err, ErrShareLost) {
 		return nil
 	}
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if m == nil {
+	owed = slices.DeleteFunc(owed, func(m *Message) bool { return m.Member != j })
+	if len(owed) == 0 {
 		return nil
 	}
+	m := one(c.t, owed)
 	if c.cheats[j] && c.heads(80) {
 		how := badness[m.Kind][c.IntN(len(badness[m.Kind]))]
-		m = c.spoil(m, fmt.Sprintf("%s:%d", how, 1+c.IntN(c.terms.N())))
+		about := 1 + c.IntN(c.terms.N())
+		if first, dealers := c.terms.dealers(); m.Kind == KindResponse {
+			about = int(first) + c.IntN(dealers)
+		}
+		if m.Kind == KindDeal && c.terms.Change == ChangeReshare && c.heads(30) {
+			how = "constant"
+		}
+		m = c.spoil(m, fmt.Sprintf("%s:%d", how, about))
 	}
 	c.last[m.Kind] = append(c.last[m.Kind], m)
 	return m
@@ -383,7 +395,7 @@ func (c *chaos) check() {
 	if err := VerifyCertificate(cert, c.terms); err != nil {
 		c.t.Error(err)
 	}
-	for i, secret := range c.secrets {
+	for i, secret := range c.secrets[:c.terms.N()] {
 		own, err := RecoverShare(secret, c.state)
 		if errors.Is(err, ErrShareLost) && c.loss > 0 {
 			continue // it was away when there was time to complain
@@ -420,7 +432,7 @@ func TestAgreesWithKyberDKG(t *testing.T) {
 		// kyber draws the constant term from the reader and the others from the suite.
 		constant := g1.Secret.Scalar().Pick(random.New(seed(i + 1)))
 		poly := share.NewPriPoly(g1.Secret, threshold, constant, coefficients(i+1))
-		body := must(st.actors[i].dealBody(poly))(t)
+		body := must(st.actors[i].dealBody(uint32(i+1), poly))(t)
 		st.send(newMessage(st.secrets[i].Identity(), terms, terms.Hash(), KindDeal, uint32(i+1), body))
 
 		var err error
@@ -490,7 +502,7 @@ func TestParticipantRepeatsItself(t *testing.T) {
 	s := must(New(terms))(t)
 	next := func(secret *MemberSecret, terms *Terms, seed [32]byte) []byte {
 		s := must(New(terms))(t)
-		return must(must(must(NewParticipant(secret, terms, seed))(t).Next(s))(t).MarshalBinary())(t)
+		return must(one(t, must(must(NewParticipant(secret, terms, seed))(t).Next(s))(t)).MarshalBinary())(t)
 	}
 	first := next(testSecret(1), terms, testSeed(1))
 	if !bytes.Equal(first, next(testSecret(1), terms, testSeed(1))) {
@@ -547,7 +559,7 @@ func TestCertifyNeedsTheStoredShare(t *testing.T) {
 	if err := p.ConfirmStored(must(p.Share(st.state))(t)); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := p.Next(st.state); err != nil || m.Kind != KindCertification {
+	if m, err := p.Next(st.state); err != nil || one(t, m).Kind != KindCertification {
 		t.Errorf("with the right share: %v, %v", m, err)
 	}
 
@@ -567,7 +579,7 @@ func TestCertifyNeedsTheStoredShare(t *testing.T) {
 	if err := p.ConfirmReadBack(must(p.Share(st.state))(t)); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := p.Next(st.state); err != nil || m.Kind != KindStored {
+	if m, err := p.Next(st.state); err != nil || one(t, m).Kind != KindStored {
 		t.Errorf("with the right share read back: %v, %v", m, err)
 	}
 	if st.state.Certificate() != nil {

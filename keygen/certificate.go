@@ -17,34 +17,74 @@ import (
 const (
 	domainTranscript  = "scrim/transcript/v1"
 	domainCertificate = "scrim/certificate/v1"
-	domainStored      = "scrim/stored-certificate/v1"
+	domainStored      = "scrim/stored-certificate/v2"
+
+	certificateVersion = 2
 )
 
 // outcome is what the deals, complaints and answers came to.
 type outcome struct {
 	qualified  []uint32
-	commits    []*g1.Point // of the committee's polynomial: the sum over the qualified
+	weights    []*g1.Scalar // of the qualified dealers' polynomials in the committee's; nil if all are 1
+	commits    []*g1.Point  // of the committee's polynomial
 	transcript [32]byte
 	message    []byte // what every member signs with its share
 }
 
-func newOutcome(s *State) *outcome {
-	o := &outcome{commits: make([]*g1.Point, s.terms.Threshold)}
-	for k := range o.commits {
-		o.commits[k] = g1.Public.Point().(*g1.Point)
+func newOutcome(s *State, qualified []uint32) *outcome {
+	o := &outcome{qualified: qualified, commits: make([]*g1.Point, s.terms.Threshold)}
+	if s.terms.Change == ChangeReshare {
+		o.weights = lagrangeAtZero(s.terms, qualified)
 	}
-	for j := uint32(1); int(j) <= s.terms.N(); j++ {
-		if !s.qualifies(j) {
-			continue
+	for k := range o.commits {
+		column := make([]*g1.Point, len(qualified))
+		for i, j := range qualified {
+			column[i] = s.deal(j).commits[k]
 		}
-		o.qualified = append(o.qualified, j)
-		for k, c := range s.deal(j).commits {
-			o.commits[k].Add(o.commits[k], c)
-		}
+		o.commits[k] = o.sum(column)
 	}
 	o.transcript = s.transcript(o)
 	o.message = certifiedMessage(s.terms.ChainID, s.ceremony, o.transcript, o.commits[0].Bytes())
 	return o
+}
+
+// sum combines one point of each qualified dealer.
+func (o *outcome) sum(points []*g1.Point) *g1.Point {
+	if o.weights != nil {
+		return g1.Combine(points, o.weights)
+	}
+	sum := g1.Public.Point().(*g1.Point)
+	for _, p := range points {
+		sum.Add(sum, p)
+	}
+	return sum
+}
+
+// hasKey reports whether the outcome's key is this one.
+func (o *outcome) hasKey(key *threshold.PublicKey) bool {
+	y := o.commits[0].Bytes()
+	return bytes.Equal(y[:], key.Bytes()[:pointSize])
+}
+
+// lagrangeAtZero gives the coefficients by which the dealers' shares of the previous
+// committee's secret add up to it: prod_{k != j} x_k / (x_k - x_j), with x the
+// indexes in the previous committee.
+func lagrangeAtZero(t *Terms, dealers []uint32) []*g1.Scalar {
+	at := func(j uint32) *g1.Scalar {
+		return g1.Public.Scalar().SetInt64(int64(t.previousIndex(j))).(*g1.Scalar)
+	}
+	out := make([]*g1.Scalar, len(dealers))
+	for i, j := range dealers {
+		above, below := g1.Public.Scalar().One(), g1.Public.Scalar().One()
+		for _, k := range dealers {
+			if k != j {
+				above.Mul(above, at(k))
+				below.Mul(below, g1.Public.Scalar().Sub(at(k), at(j)))
+			}
+		}
+		out[i] = above.Div(above, below).(*g1.Scalar)
+	}
+	return out
 }
 
 func (o *outcome) poly() *share.PubPoly { return pubPoly(o.commits) }
@@ -56,7 +96,7 @@ func (o *outcome) fits(member uint32, v kyber.Scalar) bool {
 
 // transcript is the hash of all that was said until certifying, and of what it came to:
 //
-//	domain | 32 ceremony | for deal, response, justification, for each member: 0, or 1 | 32 SHA-256(body) | 64 signature
+//	domain | 32 ceremony | for deal, response, justification, for each speaker: 0, or 1 | 32 SHA-256(body) | 64 signature
 //	| 2 number of qualified | 4 each | 48 each commitment of the committee's polynomial
 func (s *State) transcript(o *outcome) [32]byte {
 	h := sha256.New()
@@ -157,9 +197,24 @@ func (s *State) certifications() (out []Certification) {
 type Certificate struct {
 	Terms          *Terms
 	Transcript     [32]byte
-	Qualified      []uint32 // members whose deals count, ascending
+	Qualified      []uint32 // dealers whose deals count, as speakers, ascending
 	Committee      *threshold.Committee
+	Approvals      []Approval      // of the previous committee, at least its threshold, ascending; none if there was none
 	Certifications []Certification // at least the threshold, ascending by member
+}
+
+// Approval is a previous member's consent to the terms: the signature of its message.
+type Approval struct {
+	Member    uint32 // as which it speaks, n+1 to n+m
+	Signature [64]byte
+}
+
+// approvals lists those that count.
+func (s *State) approvals() (out []Approval) {
+	for _, j := range s.approving() {
+		out = append(out, Approval{j, s.entry(KindConsent, j).Signature})
+	}
+	return out
 }
 
 // ErrCertificate says that a certificate does not prove what it claims.
@@ -187,7 +242,7 @@ func newCertificate(s *State, valid []Certification) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Certificate{s.terms, s.outcome.transcript, s.outcome.qualified, committee, valid}, nil
+	return &Certificate{s.terms, s.outcome.transcript, s.outcome.qualified, committee, s.approvals(), valid}, nil
 }
 
 // VerifyCertificate checks a certificate from anywhere: that the committee is
@@ -217,14 +272,18 @@ func VerifyCertificate(c *Certificate, terms *Terms) error {
 	if _, err := threshold.NewCommittee(k.Epoch, k.Threshold, k.Key, k.Members); err != nil {
 		return bad("committee: %w", err)
 	}
-	if err := ascending(c.Qualified, n, t); err != nil {
+	if err := c.verifySuccessor(ceremony); err != nil {
+		return bad("%w", err)
+	}
+	first, dealers := c.Terms.dealers()
+	if err := ascending(c.Qualified, first, dealers, c.Terms.dealsNeeded()); err != nil {
 		return bad("qualified dealers: %w", err)
 	}
 	certified := make([]uint32, len(c.Certifications))
 	for i, one := range c.Certifications {
 		certified[i] = one.Member
 	}
-	if err := ascending(certified, n, t); err != nil {
+	if err := ascending(certified, 1, n, t); err != nil {
 		return bad("certifications: %w", err)
 	}
 	message := certifiedMessage(c.Terms.ChainID, ceremony, c.Transcript, [pointSize]byte(k.Key.Bytes()))
@@ -232,6 +291,52 @@ func VerifyCertificate(c *Certificate, terms *Terms) error {
 		if err := c.verifyOne(ceremony, message, one); err != nil {
 			return bad("%s: %w", c.Terms.name(one.Member), err)
 		}
+	}
+	return nil
+}
+
+// verifySuccessor checks the previous members' approvals, and that the key stays
+// or changes as the terms say.
+func (c *Certificate) verifySuccessor(ceremony [32]byte) error {
+	approving := make([]uint32, len(c.Approvals))
+	for i, a := range c.Approvals {
+		approving[i] = a.Member
+	}
+	t := c.Terms
+	if err := ascending(approving, uint32(t.N())+1, t.handsOver(), t.approvalsNeeded()); err != nil {
+		return fmt.Errorf("approvals: %w", err)
+	}
+	nothing := sha256.Sum256(nil)
+	for _, a := range c.Approvals {
+		if err := t.verifySigned(ceremony, KindConsent, a.Member, nothing, a.Signature); err != nil {
+			return err
+		}
+	}
+	if t.Previous == nil {
+		return nil
+	}
+	if same := bytes.Equal(c.Committee.Key.Bytes(), t.Previous.Committee.Key.Bytes()); same != (t.Change == ChangeReshare) {
+		return fmt.Errorf("a %s with the wrong key: a resharing keeps the previous committee's, a rotation does not", t.Change)
+	}
+	return nil
+}
+
+// VerifySuccession checks that the committee of next follows that of prev: that
+// next's terms name exactly prev as the committee that hands over, and the next
+// epoch of the same chain. Both must have been verified by VerifyCertificate.
+// Errors wrap ErrCertificate.
+func VerifySuccession(next, prev *Certificate) error {
+	if next == nil || next.Terms == nil {
+		return fmt.Errorf("%w: terms are missing", ErrCertificate)
+	}
+	office, err := PreviousOf(prev)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrCertificate, err)
+	case next.Terms.ChainID != prev.Terms.ChainID:
+		return fmt.Errorf("%w: chain %s does not follow chain %s", ErrCertificate, next.Terms.ChainID, prev.Terms.ChainID)
+	case next.Terms.Previous == nil || next.Terms.Epoch != prev.Terms.Epoch+1 || !next.Terms.Previous.Equal(office):
+		return fmt.Errorf("%w: epoch %d does not follow this certificate of epoch %d", ErrCertificate, next.Terms.Epoch, prev.Terms.Epoch)
 	}
 	return nil
 }
@@ -251,11 +356,11 @@ func (c *Certificate) verifyOne(ceremony [32]byte, message []byte, one Certifica
 	return threshold.VerifySignatureShareKey(key, message, one.Share)
 }
 
-// ascending checks a set of members: each once, 1 to n, at least t.
-func ascending(members []uint32, n, t int) error {
-	last := uint32(0)
+// ascending checks a set of speakers: each once, of the count from first on, at least t.
+func ascending(members []uint32, first uint32, count, t int) error {
+	last := first - 1
 	for _, j := range members {
-		if j <= last || int64(j) > int64(n) {
+		if j <= last || uint64(j) >= uint64(first)+uint64(count) {
 			return fmt.Errorf("member %d is out of order or does not exist", j)
 		}
 		last = j
@@ -269,6 +374,7 @@ func ascending(members []uint32, n, t int) error {
 // MarshalBinary is:
 //
 //	1 version | 4 length | terms | 32 transcript | 2 number of qualified | 4 each | 4 length | committee
+//	| 2 number of approvals | each: 4 speaker | 64 signature
 //	| 2 number of certifications | each: 4 member | 96 key | 48 signature share | 64 signature
 func (c *Certificate) MarshalBinary() ([]byte, error) {
 	terms, err := c.Terms.MarshalBinary()
@@ -279,9 +385,13 @@ func (c *Certificate) MarshalBinary() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := appendBlock([]byte{wireVersion}, terms)
+	b := appendBlock([]byte{certificateVersion}, terms)
 	b = appendMembers(append(b, c.Transcript[:]...), c.Qualified)
 	b = appendBlock(b, committee)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(c.Approvals)))
+	for _, a := range c.Approvals {
+		b = append(binary.BigEndian.AppendUint32(b, a.Member), a.Signature[:]...)
+	}
 	b = binary.BigEndian.AppendUint16(b, uint16(len(c.Certifications)))
 	for _, one := range c.Certifications {
 		if len(one.Key) != keySize || one.Share.Member != one.Member {
@@ -294,7 +404,7 @@ func (c *Certificate) MarshalBinary() ([]byte, error) {
 }
 
 // Hash is what a member signs when it has read its share back:
-// SHA-256("scrim/stored-certificate/v1" || MarshalBinary).
+// SHA-256("scrim/stored-certificate/v2" || MarshalBinary).
 func (c *Certificate) Hash() ([32]byte, error) {
 	b, err := c.MarshalBinary()
 	if err != nil {
@@ -307,7 +417,7 @@ func (c *Certificate) Hash() ([32]byte, error) {
 // call VerifyCertificate before believing it.
 func ParseCertificate(b []byte) (*Certificate, error) {
 	r := reader{b: b}
-	r.version()
+	r.versionIs(certificateVersion)
 	terms := r.block()
 	var c Certificate
 	r.fill(c.Transcript[:])
@@ -316,6 +426,11 @@ func ParseCertificate(b []byte) (*Certificate, error) {
 		c.Qualified[i] = r.u32()
 	}
 	committee := r.block()
+	for range r.count(4 + 64) {
+		a := Approval{Member: r.u32()}
+		r.fill(a.Signature[:])
+		c.Approvals = append(c.Approvals, a)
+	}
 	c.Certifications = make([]Certification, r.count(4+keySize+pointSize+64))
 	for i := range c.Certifications {
 		one := &c.Certifications[i]

@@ -8,7 +8,7 @@ import (
 	"github.com/scrimlabs/scrim/keygen/internal/g1"
 )
 
-// verdict is what a response says about one dealer: one byte for each member.
+// verdict is what a response says about one dealer: one byte.
 type verdict uint8
 
 const (
@@ -17,16 +17,17 @@ const (
 	complaint verdict = 2
 )
 
-// readResponse takes n bytes, one for each dealer, that speak about exactly
-// the valid deals.
+// readResponse takes one byte for each dealer, which speak about exactly the
+// valid deals.
 func readResponse(s *State, body []byte) ([]verdict, FaultKind) {
-	if len(body) != s.terms.N() {
+	first, count := s.terms.dealers()
+	if len(body) != count {
 		return nil, FaultEncoding
 	}
 	out := make([]verdict, len(body))
 	for i, b := range body {
 		out[i] = verdict(b)
-		dealt := s.deal(uint32(i+1)) != nil
+		dealt := s.deal(first+uint32(i)) != nil
 		if out[i] > complaint || dealt != (out[i] != noDeal) {
 			return nil, FaultEncoding
 		}

@@ -67,10 +67,19 @@ func SignConsent(t *Terms, s *MemberSecret) (Consent, error) {
 	return c, nil
 }
 
-// IndexOf is the index of the member whose secret it is, 1 to n. ErrNotMember if
+// IndexOf is the index, among the members of the committee that is to come, of the member whose secret it is, 1 to n. ErrNotMember if
 // the terms do not name it, or name it with a key that is not its own: a right
 // identity beside another's encryption key is what an unfaithful drafter would try.
-func (t *Terms) IndexOf(s *MemberSecret) (uint32, error) { return findMember(s, t) }
+func (t *Terms) IndexOf(s *MemberSecret) (uint32, error) {
+	roles, err := t.Roles(s)
+	if err != nil {
+		return 0, err
+	}
+	if t.isPrevious(roles[0]) {
+		return 0, ErrNotMember
+	}
+	return roles[0], nil
+}
 
 // ConsentError says whose consent is missing, and whose does not hold.
 type ConsentError struct {

@@ -13,6 +13,7 @@ import (
 	"go.dedis.ch/kyber/v3/share"
 
 	"github.com/scrimlabs/scrim/keygen/internal/g1"
+	"github.com/scrimlabs/scrim/threshold"
 )
 
 const (
@@ -85,8 +86,25 @@ func readDeal(t *Terms, ceremony [32]byte, dealer uint32, body []byte) (*deal, F
 	if !d.proof.holds(t, ceremony, dealer, d.commits[0]) {
 		return nil, FaultPossession
 	}
+	if t.Change == ChangeReshare {
+		if key := t.handedOver(dealer); key == nil || !key.MatchesG1(commits[0]) {
+			return nil, FaultReshare
+		}
+	}
 	d.binding = sha256.Sum256(body[2 : 2+len(commits)*pointSize])
 	return d, 0
+}
+
+// handedOver is the key of the share that a dealer of a resharing deals; nil if
+// the terms, which evidence may bring along, have none.
+func (t *Terms) handedOver(dealer uint32) *threshold.MemberKey {
+	if t.Previous == nil || t.Previous.Committee == nil {
+		return nil
+	}
+	if j := t.previousIndex(dealer); j >= 1 && uint64(j) <= uint64(t.Previous.Committee.N()) {
+		return t.Previous.Committee.Members[j-1]
+	}
+	return nil
 }
 
 // poly is the public polynomial, for kyber to evaluate.

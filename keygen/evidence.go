@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/scrimlabs/scrim/threshold"
 )
@@ -72,7 +73,7 @@ func (s *State) statements(f Fault) []Statement {
 		return nil
 	}
 	switch f.Kind {
-	case FaultEncoding, FaultCommitments, FaultShareCount, FaultPossession:
+	case FaultEncoding, FaultCommitments, FaultShareCount, FaultPossession, FaultReshare:
 		return []Statement{e.statement()}
 	case FaultJustification:
 		return []Statement{s.entry(KindDeal, f.Member).statement(), e.statement()}
@@ -102,7 +103,10 @@ func (e Evidence) Verify(t *Terms) error {
 // shows reports whether the statements, which were signed, amount to the fault.
 func (e Evidence) shows(t *Terms) bool {
 	st := e.Statements
+	unasked := func(st Statement) bool { return !t.speaks(st.Kind, e.Member) }
 	switch {
+	case slices.ContainsFunc(st, unasked):
+		return false
 	case e.Fault == FaultEquivocation:
 		return len(st) == 2 && st[0].Kind == st[1].Kind && st[0].Digest != st[1].Digest && st[0].Body == nil && st[1].Body == nil
 	case e.Fault == FaultJustification:
@@ -122,7 +126,8 @@ func (e Evidence) shows(t *Terms) bool {
 func malformed(t *Terms, k Kind, body []byte) bool {
 	switch k {
 	case KindResponse:
-		return len(body) != t.N() || bytes.ContainsFunc(body, func(r rune) bool { return r > rune(complaint) })
+		_, dealers := t.dealers()
+		return len(body) != dealers || bytes.ContainsFunc(body, func(r rune) bool { return r > rune(complaint) })
 	case KindJustification:
 		_, err := parseAnswers(body)
 		return err != nil

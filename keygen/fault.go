@@ -25,6 +25,7 @@ const (
 	FaultShare         FaultKind = 12 // certified with a signature that its key does not verify
 	FaultZeroKey       FaultKind = 13 // nobody's: the keys add up to a degenerate one
 	FaultCertificate   FaultKind = 14 // confirmed its share of another certificate
+	FaultReshare       FaultKind = 15 // dealt something else than its share of the key
 )
 
 var faultWords = map[FaultKind]string{
@@ -42,6 +43,7 @@ var faultWords = map[FaultKind]string{
 	FaultShare:         "certified with a signature that does not verify",
 	FaultZeroKey:       "the dealt keys cancel out",
 	FaultCertificate:   "confirmed its share of another certificate",
+	FaultReshare:       "did not deal its share of the key",
 }
 
 func (k FaultKind) String() string {
@@ -55,7 +57,7 @@ func (k FaultKind) String() string {
 // where there is one; an absence is proved by the log alone. What it proves to
 // whom: [State.Evidence].
 type Fault struct {
-	Member    uint32 // 1 to n; 0 if nobody in particular is to blame
+	Member    uint32 // a speaker; 0 if nobody in particular is to blame
 	Kind      FaultKind
 	Phase     Phase  // in which it was found
 	Other     uint32 // the other party of a complaint, else 0
@@ -103,9 +105,9 @@ func (f Fault) Verify(t *Terms) error {
 
 // plausible checks the form of what was read.
 func (f Fault) plausible(t *Terms) bool {
-	n := int64(t.N())
-	return f.Kind >= FaultAbsent && f.Kind <= FaultCertificate && int64(f.Member) <= n && int64(f.Other) <= n && f.Message <= kinds &&
-		(f.Kind != FaultEquivocation || f.Message != 0)
+	n := int64(t.Speakers())
+	return f.Kind >= FaultAbsent && f.Kind <= FaultReshare && int64(f.Member) <= n && int64(f.Other) <= n &&
+		(f.Message == 0 && f.Kind != FaultEquivocation || t.speaks(f.Message, f.Member))
 }
 
 func (f Fault) String() string { return f.describe((*Terms)(nil)) }

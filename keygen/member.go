@@ -5,10 +5,12 @@ import (
 	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 )
 
 const domainMemberSecret = "scrim/member-secret/v1" //nolint:gosec // G101: a domain, nothing secret
@@ -143,12 +145,28 @@ func validX25519(b []byte) bool {
 	return err == nil
 }
 
+// keys lists the four keys.
+func (m *Member) keys() []string {
+	return []string{string(m.Identity), string(m.Validator), string(m.Node), string(m.Encryption[:])}
+}
+
+func (m *Member) sameKeys(o *Member) bool { return slices.Equal(m.keys(), o.keys()) }
+
 func (m Member) append(b []byte) []byte {
 	b = appendText(b, m.Name)
 	b = append(b, m.Identity...)
 	b = append(b, m.Validator...)
 	b = append(b, m.Node...)
 	return append(b, m.Encryption[:]...)
+}
+
+// appendMemberList adds: 2 number of members | members
+func appendMemberList(b []byte, members []Member) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(len(members)))
+	for _, m := range members {
+		b = m.append(b)
+	}
+	return b
 }
 
 func (r *reader) member() Member {

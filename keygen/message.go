@@ -25,10 +25,7 @@ const (
 	KindAbort         Kind = 7 // asks to end the ceremony without a key
 	KindStored        Kind = 8 // has read its share back from where it is stored
 
-	// KindReshareDeal is named for the ceremonies to come; no move takes it yet.
-	KindReshareDeal Kind = 9
-
-	// KindProposal proposes the terms of a new attempt: it begins a ceremony, see BeginRetry.
+	// KindProposal proposes terms: it begins a ceremony, see BeginRetry and BeginSuccession.
 	KindProposal Kind = 10
 )
 
@@ -36,7 +33,7 @@ const kinds = 8 // that a state holds: KindDeal to KindStored
 
 var kindNames = map[Kind]string{
 	KindDeal: "deal", KindResponse: "response", KindJustification: "justification", KindCertification: "certification",
-	KindConsent: "consent", KindRejection: "rejection", KindAbort: "abort", KindStored: "stored", KindReshareDeal: "reshare-deal", KindProposal: "proposal",
+	KindConsent: "consent", KindRejection: "rejection", KindAbort: "abort", KindStored: "stored", KindProposal: "proposal",
 }
 
 func (k Kind) String() string {
@@ -47,11 +44,24 @@ func (k Kind) String() string {
 }
 
 const (
-	// MaxMessageSize bounds an encoded message in bytes; the largest is a deal among 256 members.
-	MaxMessageSize = 36 << 10
-	messageHeader  = 1 + 32 + 1 + 4 + 4
-	maxBody        = MaxMessageSize - messageHeader - ed25519.SignatureSize
+	// MaxMessageSize bounds an encoded message in bytes; the largest is a proposal
+	// in which 256 members hand over to 256 others.
+	MaxMessageSize = 112 << 10
+	// maxInCeremony bounds every other kind; the largest is a deal among 256 members.
+	maxInCeremony = 36 << 10
+
+	messageHeader = 1 + 32 + 1 + 4 + 4
+	maxProposal   = MaxMessageSize - messageHeader - ed25519.SignatureSize
+	maxBody       = maxInCeremony - messageHeader - ed25519.SignatureSize
 )
+
+// maxBody bounds the body of a kind in bytes.
+func (k Kind) maxBody() int {
+	if k == KindProposal {
+		return maxProposal
+	}
+	return maxBody
+}
 
 // ErrSignature says that a signature is not its member's.
 var ErrSignature = errors.New("keygen: signature does not verify")
@@ -61,7 +71,7 @@ var ErrSignature = errors.New("keygen: signature does not verify")
 type Message struct {
 	Ceremony  [32]byte // hash of the terms, which cover chain, epoch and attempt
 	Kind      Kind
-	Member    uint32 // who speaks, 1 to n
+	Member    uint32 // who speaks: see Terms.Speakers
 	Body      []byte
 	Signature [64]byte // by the member's identity, over signedBytes
 }
@@ -70,8 +80,8 @@ type Message struct {
 //
 //	1 version | 32 ceremony | 1 kind | 4 member | 4 length | body | 64 signature
 func (m *Message) MarshalBinary() ([]byte, error) {
-	if len(m.Body) > maxBody {
-		return nil, fmt.Errorf("keygen: a body of %d bytes; at most %d", len(m.Body), maxBody)
+	if most := m.Kind.maxBody(); len(m.Body) > most {
+		return nil, fmt.Errorf("keygen: a %s with a body of %d bytes; at most %d", m.Kind, len(m.Body), most)
 	}
 	b := make([]byte, 0, messageHeader+len(m.Body)+len(m.Signature))
 	b = append(append(b, wireVersion), m.Ceremony[:]...)
@@ -92,6 +102,9 @@ func ParseMessage(b []byte) (*Message, error) {
 	m.Kind, m.Member = Kind(r.u8()), r.u32()
 	m.Body = append([]byte(nil), r.block()...)
 	r.fill(m.Signature[:])
+	if len(m.Body) > m.Kind.maxBody() {
+		r.fail("a %s with a body of %d bytes", m.Kind, len(m.Body))
+	}
 	if err := r.end(); err != nil {
 		return nil, fmt.Errorf("message: %w", err)
 	}
@@ -111,12 +124,13 @@ func signedBytes(chainID string, ceremony [32]byte, k Kind, member uint32, diges
 	return append(b, digest[:]...)
 }
 
-// verifySigned checks that member said something whose body has the digest.
+// verifySigned checks that a speaker said something whose body has the digest.
 func (t *Terms) verifySigned(ceremony [32]byte, k Kind, member uint32, digest [32]byte, sig [64]byte) error {
-	if member < 1 || int(member) > len(t.Members) {
+	m := t.Speaker(member)
+	if m == nil {
 		return fmt.Errorf("%w: there is no member %d", ErrSignature, member)
 	}
-	if !ed25519.Verify(t.member(member).Identity, signedBytes(t.ChainID, ceremony, k, member, digest), sig[:]) {
+	if len(m.Identity) != ed25519.PublicKeySize || !ed25519.Verify(m.Identity, signedBytes(t.ChainID, ceremony, k, member, digest), sig[:]) {
 		return fmt.Errorf("%w: %s by %s", ErrSignature, k, t.name(member))
 	}
 	return nil

@@ -49,7 +49,7 @@ func (p Phase) runs() bool { return p >= PhaseProposed && p <= PhaseStoring && !
 
 // moves is the whole table of what may be said when: a message of a kind is
 // taken in its phases and in no other. The first move of a phase is the one that
-// the phase waits for. The place of a resharing's deals: {PhaseDealing, KindReshareDeal}.
+// the phase waits for.
 var moves = []struct {
 	phase Phase
 	kind  Kind

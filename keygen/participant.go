@@ -1,6 +1,7 @@
 package keygen
 
 import (
+	"bytes"
 	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/sha256"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 
 	"go.dedis.ch/kyber/v3"
 	"go.dedis.ch/kyber/v3/share"
@@ -33,6 +35,8 @@ var (
 	ErrShareLost = errors.New("keygen: a dealer's share for this member does not fit, and the time to complain is over")
 	// ErrWrongShare says that the stored share is not the one of this ceremony.
 	ErrWrongShare = errors.New("keygen: the stored share is not the one of this ceremony")
+	// ErrNoOldShare asks for UseShare.
+	ErrNoOldShare = errors.New("keygen: give the share of the committee in office, to deal it anew")
 )
 
 // Participant is the private half of a ceremony: what one member knows. All of
@@ -42,8 +46,10 @@ type Participant struct {
 	secret   *MemberSecret
 	terms    *Terms
 	ceremony [32]byte
-	index    uint32
+	roles    []uint32          // the new one first
+	index    uint32            // the new role; 0 if there is none
 	root     []byte            // of all private values of this ceremony
+	old      *[scalarSize]byte // of UseShare
 	stored   *[scalarSize]byte // of ConfirmStored
 	readBack *[scalarSize]byte // of ConfirmReadBack
 }
@@ -55,7 +61,7 @@ func NewParticipant(secret *MemberSecret, terms *Terms, seed [32]byte) (*Partici
 	if err := terms.Validate(); err != nil {
 		return nil, err
 	}
-	index, err := findMember(secret, terms)
+	roles, err := terms.Roles(secret)
 	if err != nil {
 		return nil, err
 	}
@@ -65,32 +71,40 @@ func NewParticipant(secret *MemberSecret, terms *Terms, seed [32]byte) (*Partici
 	if err != nil {
 		return nil, fmt.Errorf("keygen: participant: %w", err)
 	}
-	return &Participant{secret: secret, terms: terms, ceremony: terms.Hash(), index: index, root: root}, nil
-}
-
-// findMember tells which member the secret belongs to. Its public keys must be
-// the ones in the terms, all four.
-func findMember(secret *MemberSecret, terms *Terms) (uint32, error) {
-	for i, m := range terms.Members {
-		own := secret.Member(m.Name)
-		if !own.Identity.Equal(m.Identity) {
-			continue
-		}
-		if !own.Validator.Equal(m.Validator) || !own.Node.Equal(m.Node) || own.Encryption != m.Encryption {
-			return 0, fmt.Errorf("%w: %s has this identity but other keys", ErrNotMember, terms.name(uint32(i+1)))
-		}
-		return uint32(i + 1), nil
+	p := &Participant{secret: secret, terms: terms, ceremony: terms.Hash(), roles: roles, root: root}
+	if terms.isNew(roles[0]) {
+		p.index = roles[0]
 	}
-	return 0, ErrNotMember
+	return p, nil
 }
 
-// Index is the member's number, 1 to n.
+// Index is the member's number in the committee that is to come, 1 to n; 0 if it
+// is a member of the previous one only.
 func (p *Participant) Index() uint32 { return p.index }
+
+// Roles lists the speakers as which the member speaks, the new role first.
+func (p *Participant) Roles() []uint32 { return slices.Clone(p.roles) }
+
+// UseShare gives a previous member's participant the share that it deals anew in
+// a resharing. ErrWrongShare if it is not this member's share of the committee in
+// office.
+func (p *Participant) UseShare(old *threshold.SecretShare) error {
+	role := p.roles[len(p.roles)-1]
+	if p.terms.Change != ChangeReshare || p.terms.isNew(role) {
+		return fmt.Errorf("%w: %s has no share to hand over in a %s", ErrWrongShare, p.terms.name(role), p.terms.Change)
+	}
+	if old.Member() != p.terms.previousIndex(role) || !bytes.Equal(old.MemberKey().Bytes(), p.terms.handedOver(role).Bytes()) {
+		return fmt.Errorf("%w: it is not that of %s in the committee of epoch %d", ErrWrongShare, p.terms.name(role), p.terms.Previous.Committee.Epoch)
+	}
+	secret := old.ExposeSecretBytes()
+	p.old = &secret
+	return nil
+}
 
 // Wipe overwrites what the participant knows. The member's secret stays.
 func (p *Participant) Wipe() {
 	clear(p.root)
-	for _, secret := range []*[scalarSize]byte{p.stored, p.readBack} {
+	for _, secret := range []*[scalarSize]byte{p.old, p.stored, p.readBack} {
 		if secret != nil {
 			clear(secret[:])
 		}
@@ -103,36 +117,49 @@ func (*Participant) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[par
 // LogValue hides the participant from slog.
 func (*Participant) LogValue() slog.Value { return slog.StringValue("[participant]") }
 
-// Next gives the message that this member owes in the state's phase, nil if it
-// owes none. Send it until it is in the state. Call it with states of the
+// Next gives the messages that this member owes in the state's phase, in all its
+// roles; none if it owes none. Send them until they are in the state. Call it with states of the
 // committed log only: what it gives is signed. In certifying it wants the
 // share stored first (ErrNotStored, see ConfirmStored); ErrShareLost then says
 // that this member will not have one, and the others go on without it. In storing
-// it wants it read back once more (ErrNotReadBack, see ConfirmReadBack). To
-// proposed terms it owes nothing: see Vote.
-func (p *Participant) Next(s *State) (*Message, error) {
+// it wants it read back once more (ErrNotReadBack, see ConfirmReadBack). A
+// previous member deals a resharing only with its share (ErrNoOldShare, see
+// UseShare). What its other roles owe comes along with an error. To proposed
+// terms it owes nothing: see Votes.
+func (p *Participant) Next(s *State) (owed []*Message, err error) {
 	if s.ceremony != p.ceremony {
 		return nil, ErrOtherCeremony
 	}
 	k := s.phase.kind()
-	if k == 0 || k == KindConsent || !s.asks(k, p.index) || s.entry(k, p.index) != nil {
+	if k == 0 || k == KindConsent {
 		return nil, nil
 	}
-	body, err := p.body(s, k)
-	if err != nil {
-		return nil, fmt.Errorf("%s of %s: %w", k, p.terms.name(p.index), err)
+	for _, role := range p.roles {
+		if !s.awaits(k, role) {
+			continue
+		}
+		body, failed := p.body(s, k, role)
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("%s of %s: %w", k, p.terms.name(role), failed))
+			continue
+		}
+		owed = append(owed, newMessage(p.secret.Identity(), p.terms, p.ceremony, k, role, body))
 	}
-	return newMessage(p.secret.Identity(), p.terms, p.ceremony, k, p.index, body), nil
+	return owed, err
 }
 
-func (p *Participant) body(s *State, k Kind) ([]byte, error) {
+func (p *Participant) body(s *State, k Kind, role uint32) ([]byte, error) {
 	switch k {
 	case KindDeal:
-		return p.dealBody(p.poly())
+		poly, err := p.poly()
+		if err != nil {
+			return nil, err
+		}
+		return p.dealBody(role, poly)
 	case KindResponse:
 		return p.responseBody(s)
 	case KindJustification:
-		return p.justificationBody(s)
+		return p.justificationBody(s, role)
 	case KindCertification:
 		return p.certificationBody(s)
 	default:
@@ -140,21 +167,24 @@ func (p *Participant) body(s *State, k Kind) ([]byte, error) {
 	}
 }
 
-// Vote is a member's word without a body: KindConsent or KindRejection to proposed
-// terms, KindAbort to end the ceremony without a key. It takes no participant, so
-// that a member can say it from anywhere.
-func Vote(secret *MemberSecret, t *Terms, k Kind) (*Message, error) {
+// Votes is a member's word without a body, in each of its roles: KindConsent or
+// KindRejection to proposed terms, KindAbort to end the ceremony without a key. It
+// takes no participant, so that a member can say it from anywhere.
+func Votes(secret *MemberSecret, t *Terms, k Kind) (words []*Message, err error) {
 	if k != KindConsent && k != KindRejection && k != KindAbort {
 		return nil, fmt.Errorf("%w: a %s is not a vote", ErrKind, k)
 	}
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	index, err := findMember(secret, t)
+	roles, err := t.Roles(secret)
 	if err != nil {
 		return nil, err
 	}
-	return newMessage(secret.Identity(), t, t.Hash(), k, index, nil), nil
+	for _, role := range roles {
+		words = append(words, newMessage(secret.Identity(), t, t.Hash(), k, role, nil))
+	}
+	return words, nil
 }
 
 // derive gives private bytes for one purpose and index in this ceremony.
@@ -178,13 +208,24 @@ func (p *Participant) ephemeral(receiver uint32) [32]byte {
 	return [32]byte(p.derive("ephemeral", receiver, 32))
 }
 
-// poly is the secret polynomial of degree t-1.
-func (p *Participant) poly() *share.PriPoly {
+// poly is the secret polynomial of degree t-1. In a resharing its constant is the
+// share that is dealt anew.
+func (p *Participant) poly() (*share.PriPoly, error) {
 	coefficients := make([]kyber.Scalar, p.terms.Threshold)
 	for k := range coefficients {
 		coefficients[k] = p.scalar("coefficient", uint32(k))
 	}
-	return share.CoefficientsToPriPoly(g1.Secret, coefficients)
+	if p.terms.Change == ChangeReshare {
+		if p.old == nil {
+			return nil, ErrNoOldShare
+		}
+		constant, err := parseScalar(p.old[:])
+		if err != nil {
+			return nil, ErrWrongShare
+		}
+		coefficients[0] = constant
+	}
+	return share.CoefficientsToPriPoly(g1.Secret, coefficients), nil
 }
 
 // shareFor is the polynomial's value at a member.
@@ -192,18 +233,18 @@ func shareFor(poly *share.PriPoly, member uint32) *g1.Scalar {
 	return poly.Eval(int(member) - 1).V.(*g1.Scalar)
 }
 
-func (p *Participant) dealBody(poly *share.PriPoly) ([]byte, error) {
+func (p *Participant) dealBody(role uint32, poly *share.PriPoly) ([]byte, error) {
 	_, commits := poly.Commit(g1.Secret.Point().Base()).Info()
 	d := &deal{sealed: make([][sealedSize]byte, p.terms.N())}
 	for _, c := range commits {
 		public := g1.Public.Point().(*g1.Point)
 		d.commits = append(d.commits, public.Set(c).(*g1.Point))
 	}
-	d.proof = provePossession(p.terms, p.ceremony, p.index, poly.Secret(), p.scalar("possession", 0))
+	d.proof = provePossession(p.terms, p.ceremony, role, poly.Secret(), p.scalar("possession", 0))
 	binding := d.digest()
 	for i := range d.sealed {
 		receiver := uint32(i + 1)
-		ctx := sealContext{p.terms, p.ceremony, p.index, receiver, binding}
+		ctx := sealContext{p.terms, p.ceremony, role, receiver, binding}
 		var err error
 		if d.sealed[i], err = ctx.seal(shareFor(poly, receiver), p.ephemeral(receiver)); err != nil {
 			return nil, err
@@ -213,10 +254,11 @@ func (p *Participant) dealBody(poly *share.PriPoly) ([]byte, error) {
 }
 
 func (p *Participant) responseBody(s *State) ([]byte, error) {
-	body := make([]byte, p.terms.N())
+	first, count := p.terms.dealers()
+	body := make([]byte, count)
 	key := p.secret.encryption()
 	for i := range body {
-		dealer := uint32(i + 1)
+		dealer := first + uint32(i)
 		d := s.deal(dealer)
 		if d == nil {
 			continue
@@ -229,10 +271,13 @@ func (p *Participant) responseBody(s *State) ([]byte, error) {
 	return body, nil
 }
 
-func (p *Participant) justificationBody(s *State) ([]byte, error) {
-	poly := p.poly()
+func (p *Participant) justificationBody(s *State, role uint32) ([]byte, error) {
+	poly, err := p.poly()
+	if err != nil {
+		return nil, err
+	}
 	var answers []answer
-	for _, member := range s.complaints(p.index) {
+	for _, member := range s.complaints(role) {
 		answers = append(answers, answer{member, shareFor(poly, member), p.ephemeral(member)})
 	}
 	return appendAnswers(nil, answers), nil
@@ -317,7 +362,7 @@ func (p *Participant) Share(s *State) (*threshold.SecretShare, error) {
 // member. It works without the participant's seed, in certifying and in every
 // later state, as long as somebody has the log.
 func RecoverShare(secret *MemberSecret, s *State) (*threshold.SecretShare, error) {
-	index, err := findMember(secret, s.terms)
+	index, err := s.terms.IndexOf(secret)
 	if err != nil {
 		return nil, err
 	}
@@ -326,12 +371,16 @@ func RecoverShare(secret *MemberSecret, s *State) (*threshold.SecretShare, error
 	}
 	key := secret.encryption()
 	sum := g1.Secret.Scalar().Zero()
-	for _, dealer := range s.outcome.qualified {
+	for i, dealer := range s.outcome.qualified {
 		v, err := settledShare(key, s, dealer, index)
 		if err != nil {
 			return nil, err
 		}
-		sum.Add(sum, v)
+		if weights := s.outcome.weights; weights != nil {
+			sum.Add(sum, g1.Secret.Scalar().Mul(weights[i], v))
+		} else {
+			sum.Add(sum, v)
+		}
 	}
 	if !s.outcome.fits(index, sum) {
 		return nil, fmt.Errorf("%w: dealt by %s", ErrShareLost, s.terms.name(wrongDealer(key, s, index)))

@@ -1,13 +1,14 @@
 package keygen
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 )
 
-// ErrRetry says that a message does not begin a new attempt.
+// ErrRetry says that a message does not begin a new attempt, at the first key or at a succession.
 var ErrRetry = errors.New("keygen: not a new attempt")
 
 // maxLead bounds, in blocks, how long a proposal may wait for its start height.
@@ -17,34 +18,35 @@ const maxLead = 1 << 16
 // and the height at which dealing starts.
 func (t *Terms) Retry(start uint64) *Terms {
 	next := *t
-	next.Members = slices.Clone(t.Members)
+	next.Members, next.Previous = slices.Clone(t.Members), t.Previous.clone()
 	next.Attempt++
 	next.StartHeight = start
 	return &next
 }
 
-// ProposeRetry proposes the terms of a new attempt through the log. It is not a
-// consent: the member that proposes consents too, see Vote.
-func ProposeRetry(secret *MemberSecret, t *Terms) (*Message, error) {
+// ProposeTerms proposes terms through the log: those of another attempt at the
+// first key, or those of the next committee. It is signed in the member's first
+// role. It is not a consent: the member that proposes consents too, see Votes.
+func ProposeTerms(secret *MemberSecret, t *Terms) (*Message, error) {
 	body, err := t.MarshalBinary()
 	if err != nil {
 		return nil, err
 	}
-	index, err := findMember(secret, t)
+	roles, err := t.Roles(secret)
 	if err != nil {
 		return nil, err
 	}
-	return newMessage(secret.Identity(), t, t.Hash(), KindProposal, index, body), nil
+	return newMessage(secret.Identity(), t, t.Hash(), KindProposal, roles[0], body), nil
 }
 
 // ProposeRetry proposes another attempt at a ceremony that came to nothing, with
 // dealing from the start height on.
 func (p *Participant) ProposeRetry(start uint64) (*Message, error) {
-	return ProposeRetry(p.secret, p.terms.Retry(start))
+	return ProposeTerms(p.secret, p.terms.Retry(start))
 }
 
-// BeginRetry begins the ceremony that a member proposes at a height, after the one
-// before has failed or was aborted or rejected. The terms must be those of the one
+// BeginRetry begins the ceremony that a member proposes at a height, after one for the
+// chain's first key has failed or was aborted or rejected. The terms must be those of the one
 // before, with the next attempt and perhaps other phases, and start after the
 // next height. Errors wrap ErrRetry, ErrTerms or ErrSignature.
 func BeginRetry(before *State, height uint64, m *Message) (*State, error) {
@@ -54,6 +56,8 @@ func BeginRetry(before *State, height uint64, m *Message) (*State, error) {
 	switch {
 	case m.Kind != KindProposal:
 		return refuse("a %s does not propose one", m.Kind)
+	case before.terms.Change != ChangeFirst:
+		return refuse("the one before was a %s of a committee in office", before.terms.Change)
 	case !before.Done():
 		return refuse("attempt %d is %s", before.terms.Attempt, before.phase)
 	case before.phase == PhaseActive:
@@ -65,26 +69,80 @@ func BeginRetry(before *State, height uint64, m *Message) (*State, error) {
 	if err := before.terms.verifySigned(m.Ceremony, KindProposal, m.Member, m.digest(), m.Signature); err != nil {
 		return nil, err
 	}
-	t, err := ParseTerms(m.Body)
+	t, _, err := unpackTerms(m.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRetry, err)
 	}
 	want := before.terms.Retry(t.StartHeight)
 	want.Phases = t.Phases
 	switch {
-	case t.Hash() != m.Ceremony:
+	case hashTerms(m.Body) != m.Ceremony:
 		return refuse("the terms are not those that the message names")
-	case t.Hash() != want.Hash():
+	case want.Hash() != m.Ceremony:
 		return refuse("only the attempt, the phases and the start height may differ from attempt %d, and the attempt must be the next", before.terms.Attempt)
 	case t.StartHeight < height+2 || t.StartHeight > height+maxLead:
 		return refuse("start height %d leaves no block for consent, or too many; it is height %d", t.StartHeight, height)
 	}
+	return proposeAt(want, height)
+}
+
+func proposeAt(t *Terms, height uint64) (*State, error) {
 	s, err := Propose(t)
 	if err != nil {
 		return nil, err
 	}
 	s.height = height
 	return s, nil
+}
+
+// BeginSuccession begins the ceremony that a member of the committee in office
+// proposes at a height, to hand its key over or to have another one made. office is
+// that committee's certificate, and attempt the number that the proposal must have:
+// 1, and one more for each attempt at this epoch that came to nothing. Errors wrap
+// ErrRetry, ErrTerms or ErrSignature.
+//
+// A member that only joins cannot propose: else anybody could, under a name made up
+// for it, and keep the others from proposing.
+func BeginSuccession(office *Certificate, attempt uint32, height uint64, m *Message) (*State, error) {
+	refuse := func(format string, args ...any) (*State, error) {
+		return nil, fmt.Errorf("%w: %s", ErrRetry, fmt.Sprintf(format, args...))
+	}
+	if m.Kind != KindProposal {
+		return refuse("a %s does not propose one", m.Kind)
+	}
+	t, committee, err := unpackTerms(m.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRetry, err)
+	}
+	// The bytes may be anybody's: what is cheap is checked first, and the keys of
+	// the previous committee are compared, not parsed.
+	by := t.Speaker(m.Member)
+	if by == nil || !slices.ContainsFunc(office.Terms.Members, func(o Member) bool { return bytes.Equal(o.Identity, by.Identity) }) {
+		return refuse("only members of the committee in office propose, and speaker %d is not one", m.Member)
+	}
+	digest := m.digest()
+	if err := (&Terms{ChainID: office.Terms.ChainID, Members: t.Members, Previous: t.Previous}).verifySigned(m.Ceremony, KindProposal, m.Member, digest, m.Signature); err != nil {
+		return nil, err
+	}
+	switch {
+	case hashTerms(m.Body) != m.Ceremony:
+		return refuse("the terms are not those that the message names")
+	case t.ChainID != office.Terms.ChainID || t.Epoch != office.Terms.Epoch+1:
+		return refuse("it is for epoch %d of chain %q; the next is epoch %d of chain %q", t.Epoch, t.ChainID, office.Terms.Epoch+1, office.Terms.ChainID)
+	case t.Attempt != attempt:
+		return refuse("it is attempt %d; the next is %d", t.Attempt, attempt)
+	case t.StartHeight < height+2 || t.StartHeight > height+maxLead:
+		return refuse("start height %d leaves no block for consent, or too many; it is height %d", t.StartHeight, height)
+	}
+	previous, err := PreviousOf(office)
+	if err != nil {
+		return nil, err
+	}
+	if !previous.is(t.Previous, committee) {
+		return refuse("the committee that is to hand over is not the one in office")
+	}
+	t.Previous = previous
+	return proposeAt(t, height)
 }
 
 // Record is what is kept of a ceremony that came to nothing: how it ended, and who
@@ -153,7 +211,7 @@ func ParseRecord(b []byte) (*Record, error) {
 	for range r.count(4) {
 		out.Aborting = append(out.Aborting, r.u32())
 	}
-	r.keep(ascending(out.Aborting, terms.N(), 0))
+	r.keep(ascending(out.Aborting, 1, terms.Speakers(), 0))
 	out.Blame = r.faults(terms)
 	if err := r.end(); err != nil {
 		return nil, fmt.Errorf("ceremony record: %w", err)

@@ -33,7 +33,7 @@ type State struct {
 	ended    Phase  // in which the ceremony ended, 0 while it runs
 	height   uint64 // of the last event; stands still once the ceremony is over
 	deadline uint64
-	entries  [kinds][]*entry // entries[kind-1][member-1], nil if there is none
+	entries  [kinds][]*entry // entries[kind-1][speaker-1], nil if there is none
 	faults   []Fault
 
 	// What follows is computed from the above.
@@ -42,10 +42,14 @@ type State struct {
 	certificateHash [32]byte
 }
 
-// New begins a ceremony under terms to which the members have consented.
+// New begins a ceremony for a chain's first committee, under terms to which the
+// members have consented elsewhere. Others are proposed: see BeginSuccession.
 func New(t *Terms) (*State, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
+	}
+	if t.Change != ChangeFirst {
+		return nil, fmt.Errorf("%w: a %s begins with a proposal", ErrTerms, t.Change)
 	}
 	s := newState(t)
 	if t.StartHeight == 1 { // no height ends before it
@@ -70,10 +74,10 @@ func Propose(t *Terms) (*State, error) {
 
 func newState(t *Terms) *State {
 	own := *t
-	own.Members = slices.Clone(t.Members)
+	own.Members, own.Previous = slices.Clone(t.Members), t.Previous.clone()
 	s := &State{terms: &own, ceremony: t.Hash(), phase: PhaseAccepted, deadline: t.StartHeight - 1}
 	for k := range s.entries {
-		s.entries[k] = make([]*entry, t.N())
+		s.entries[k] = make([]*entry, t.Speakers())
 	}
 	return s
 }
@@ -81,7 +85,7 @@ func newState(t *Terms) *State {
 // tally counts the valid messages of a kind.
 func (s *State) tally(k Kind) int { return len(s.valid(k)) }
 
-// valid lists the members whose message of a kind is in and good.
+// valid lists the speakers whose message of a kind is in and good.
 func (s *State) valid(k Kind) (members []uint32) {
 	for i, e := range s.entries[k-1] {
 		if e != nil && e.fault == 0 {
@@ -91,7 +95,55 @@ func (s *State) valid(k Kind) (members []uint32) {
 	return members
 }
 
-// Aborting lists the members that asked to abort the ceremony.
+// approving lists the previous members that consented and did not reject.
+func (s *State) approving() []uint32 {
+	return slices.DeleteFunc(s.valid(KindConsent), func(j uint32) bool {
+		return s.terms.isNew(j) || s.said(KindRejection, j)
+	})
+}
+
+// said reports whether a speaker's message of a kind is in and good.
+func (s *State) said(k Kind, speaker uint32) bool {
+	e := s.entry(k, speaker)
+	return e != nil && e.fault == 0
+}
+
+// accepted reports whether all new members consent, and enough of the previous ones.
+func (s *State) accepted() bool {
+	for j := uint32(1); int(j) <= s.terms.N(); j++ {
+		if !s.said(KindConsent, j) {
+			return false
+		}
+	}
+	return len(s.approving()) >= s.terms.approvalsNeeded()
+}
+
+// rejected reports whether a new member rejects, or so many previous ones that too few are left to approve.
+func (s *State) rejected() bool {
+	byPrevious := 0
+	for _, j := range s.valid(KindRejection) {
+		if s.terms.isNew(j) {
+			return true
+		}
+		byPrevious++
+	}
+	return byPrevious > s.terms.handsOver()-s.terms.approvalsNeeded()
+}
+
+// aborted reports whether the threshold of the new members, or that of the previous ones, asks to abort.
+func (s *State) aborted() bool {
+	byNew, byPrevious := 0, 0
+	for _, j := range s.Aborting() {
+		if s.terms.isNew(j) {
+			byNew++
+		} else {
+			byPrevious++
+		}
+	}
+	return byNew >= s.terms.Threshold || s.terms.Previous != nil && byPrevious >= s.terms.approvalsNeeded()
+}
+
+// Aborting lists the speakers that asked to abort the ceremony.
 func (s *State) Aborting() []uint32 { return s.valid(KindAbort) }
 
 // Stored lists the members that have read their share back.
@@ -138,7 +190,7 @@ func (s *State) Certificate() *Certificate {
 	return s.certificate
 }
 
-// Qualified lists the members whose deals count; nil before certifying.
+// Qualified lists the dealers whose deals count; nil before certifying.
 func (s *State) Qualified() []uint32 {
 	if s.outcome == nil {
 		return nil
@@ -146,7 +198,7 @@ func (s *State) Qualified() []uint32 {
 	return slices.Clone(s.outcome.qualified)
 }
 
-// Message is the message of a kind that counted for a member, nil if there is none.
+// Message is the message of a kind that counted for a speaker, nil if there is none.
 func (s *State) Message(k Kind, member uint32) *Message {
 	if e := s.entry(k, member); e != nil {
 		return e.Message
@@ -155,7 +207,7 @@ func (s *State) Message(k Kind, member uint32) *Message {
 }
 
 func (s *State) entry(k Kind, member uint32) *entry {
-	if k < 1 || k > kinds || member < 1 || int(member) > s.terms.N() {
+	if k < 1 || k > kinds || member < 1 || uint64(member) > uint64(s.terms.Speakers()) {
 		return nil
 	}
 	return s.entries[k-1][member-1]
@@ -171,8 +223,9 @@ func (s *State) deal(dealer uint32) *deal {
 
 // complaints lists who complained about a dealer, in the order of members.
 func (s *State) complaints(dealer uint32) (members []uint32) {
+	first, _ := s.terms.dealers()
 	for i, e := range s.entries[KindResponse-1] {
-		if e != nil && e.verdicts != nil && e.verdicts[dealer-1] == complaint {
+		if e != nil && e.verdicts != nil && e.verdicts[dealer-first] == complaint {
 			members = append(members, uint32(i+1))
 		}
 	}
@@ -195,27 +248,43 @@ func (s *State) sealContext(dealer, receiver uint32) sealContext {
 	return sealContext{s.terms, s.ceremony, dealer, receiver, s.deal(dealer).binding}
 }
 
-// asks reports whether the ceremony wants a message of the kind from the member:
-// answers from dealers with complaints, read-backs from who certified.
+// asks reports whether the ceremony takes a message of the kind from the speaker:
+// from whoever has the role for it; answers from dealers with complaints, read-backs
+// from who certified.
 func (s *State) asks(k Kind, member uint32) bool {
-	switch k {
-	case KindJustification:
+	switch {
+	case !s.terms.speaks(k, member):
+		return false
+	case k == KindJustification:
 		return s.deal(member) != nil && len(s.complaints(member)) > 0
-	case KindStored:
+	case k == KindStored:
 		e := s.entry(KindCertification, member)
 		return s.certificate != nil && e != nil && e.certification != nil
 	}
 	return true
 }
 
-// Waiting lists the members from whom the phase still wants a message.
+// awaits reports whether the phase still wants a message of its kind from the
+// speaker. Previous members may approve of a proposal, and are waited for only
+// as long as too few do.
+func (s *State) awaits(k Kind, speaker uint32) bool {
+	if !s.asks(k, speaker) || s.entry(k, speaker) != nil {
+		return false
+	}
+	if k == KindConsent && s.terms.isPrevious(speaker) {
+		return s.entry(KindRejection, speaker) == nil && len(s.approving()) < s.terms.approvalsNeeded()
+	}
+	return true
+}
+
+// Waiting lists the speakers from whom the phase still wants a message.
 func (s *State) Waiting() (members []uint32) {
 	k := s.phase.kind()
 	if k == 0 {
 		return nil
 	}
-	for j := uint32(1); int(j) <= s.terms.N(); j++ {
-		if s.asks(k, j) && s.entry(k, j) == nil {
+	for j := uint32(1); int(j) <= s.terms.Speakers(); j++ {
+		if s.awaits(k, j) {
 			members = append(members, j)
 		}
 	}
@@ -249,7 +318,7 @@ func (s *State) Admit(m *Message) error {
 		return refuse(ErrOtherCeremony)
 	case first == 0:
 		return refuse(ErrKind)
-	case m.Member < 1 || int(m.Member) > s.terms.N():
+	case s.terms.Speaker(m.Member) == nil:
 		return refuse(ErrMember)
 	case s.Done():
 		return refuse(ErrOver)
@@ -259,7 +328,7 @@ func (s *State) Admit(m *Message) error {
 		return refuse(ErrLate)
 	case !s.asks(m.Kind, m.Member):
 		return refuse(ErrUnasked)
-	case len(m.Body) > maxBody:
+	case len(m.Body) > maxBody: // longer ones are proposals only
 		return refuse(ErrEncoding)
 	}
 	digest := m.digest()

@@ -7,18 +7,22 @@ import (
 	"fmt"
 )
 
-const domainState = "scrim/ceremony-state/v1"
+const (
+	domainState = "scrim/ceremony-state/v2"
+
+	stateVersion = 2
+)
 
 // MarshalBinary is the whole state:
 //
 //	1 version | 4 length | terms | 1 phase | 1 phase in which it ended, or 0 | 8 height | 8 deadline
-//	| for each kind from deal to stored, for each member: 0, or 1 | 4 length | body | 64 signature
+//	| for each kind from deal to stored, for each speaker: 0, or 1 | 4 length | body | 64 signature
 //	| 4 number of faults | 115 each, 211 for an equivocation
 func (s *State) MarshalBinary() ([]byte, error) {
 	return s.append(nil, func(b []byte, e *entry) []byte { return appendBlock(b, e.Body) }), nil
 }
 
-// Hash names the state: SHA-256 of "scrim/ceremony-state/v1" and the encoding
+// Hash names the state: SHA-256 of "scrim/ceremony-state/v2" and the encoding
 // with every "4 length | body" replaced by the body's SHA-256 hash. It is
 // cheap also for many members.
 func (s *State) Hash() [32]byte {
@@ -26,7 +30,7 @@ func (s *State) Hash() [32]byte {
 }
 
 func (s *State) append(b []byte, body func([]byte, *entry) []byte) []byte {
-	b = appendBlock(append(b, wireVersion), s.terms.append(nil))
+	b = appendBlock(append(b, stateVersion), s.terms.append(nil))
 	b = append(b, byte(s.phase), byte(s.ended))
 	b = binary.BigEndian.AppendUint64(b, s.height)
 	b = binary.BigEndian.AppendUint64(b, s.deadline)
@@ -45,7 +49,7 @@ func (s *State) append(b []byte, body func([]byte, *entry) []byte) []byte {
 // that a state holds nothing that its members did not sign.
 func ParseState(b []byte) (*State, error) {
 	r := reader{b: b}
-	r.version()
+	r.versionIs(stateVersion)
 	termsBytes := r.block()
 	if r.err != nil {
 		return nil, fmt.Errorf("ceremony state: %w", r.err)
@@ -90,7 +94,7 @@ func (s *State) restoreCertificate() error {
 }
 
 func (s *State) readEntries(r *reader, k Kind) {
-	for j := uint32(1); int(j) <= s.terms.N(); j++ {
+	for j := uint32(1); int(j) <= s.terms.Speakers(); j++ {
 		if !r.bool() {
 			continue
 		}
@@ -133,10 +137,14 @@ func (s *State) checkPhase() error {
 		return wrong("without a qualified set")
 	case s.phase == PhaseActive && (s.ended != PhaseStoring || s.tally(KindStored) < t):
 		return wrong("without enough stored shares")
-	case s.phase == PhaseAborted && s.tally(KindAbort) < t, s.phase != PhaseAborted && s.tally(KindAbort) >= t:
+	case (s.phase == PhaseAborted) != s.aborted():
 		return wrong("although others asked to abort, or too few")
-	case s.phase == PhaseRejected && s.ended != PhaseProposed:
+	case s.phase == PhaseRejected && (s.ended != PhaseProposed || s.accepted() && !s.rejected()):
 		return wrong("after it was accepted")
+	case s.phase != PhaseRejected && s.rejected():
+		return wrong("although it was rejected")
+	case s.terms.Previous != nil && s.reached() > PhaseProposed && !s.accepted():
+		return wrong("without the members' consent")
 	}
 	return nil
 }

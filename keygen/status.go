@@ -5,14 +5,16 @@ import (
 	"slices"
 )
 
-// Status is a ceremony for people: one line for each member, one cell for each
+// Status is a ceremony for people: one line for each speaker, one cell for each
 // phase, whom it waits for, and who did what wrong.
 type Status struct {
 	Ceremony  string         `json:"ceremony"` // terms hash, hex after 0x
 	ChainID   string         `json:"chain_id"`
 	Epoch     uint64         `json:"epoch"`
 	Attempt   uint32         `json:"attempt"`
+	Change    string         `json:"change"` // first, reshare, rotate
 	Threshold int            `json:"threshold"`
+	Approvals int            `json:"approvals"` // of previous members, that the proposal needs; 0 without a previous committee
 	Phase     string         `json:"phase"`
 	EndedIn   string         `json:"ended_in"` // phase in which it ended, "" while it runs
 	Height    uint64         `json:"height"`   // of the last event
@@ -24,11 +26,18 @@ type Status struct {
 	Evidence  []string       `json:"evidence"` // canonical encodings, hex after 0x: proofs for whoever has the terms
 }
 
-// MemberStatus is a member's line. A cell is one of the Cell constants.
+// What a line's role is: a member of the committee that is to come, or of the one that hands over.
+const (
+	RoleMember   = "member"
+	RolePrevious = "previous"
+)
+
+// MemberStatus is a speaker's line. A cell is one of the Cell constants.
 type MemberStatus struct {
-	Index         uint32 `json:"index"`
+	Index         uint32 `json:"index"` // see Terms.Speakers
+	Role          string `json:"role"`  // RoleMember or RolePrevious
 	Name          string `json:"name"`
-	Consent       string `json:"consent"`
+	Consent       string `json:"consent"` // of a previous member: its approval
 	Deal          string `json:"deal"`
 	Response      string `json:"response"`
 	Justification string `json:"justification"`
@@ -56,11 +65,13 @@ func (s *State) Status() Status {
 		ChainID:   s.terms.ChainID,
 		Epoch:     s.terms.Epoch,
 		Attempt:   s.terms.Attempt,
+		Change:    s.terms.Change.String(),
 		Threshold: s.terms.Threshold,
+		Approvals: s.terms.approvalsNeeded(),
 		Phase:     s.phase.String(),
 		Height:    s.height,
 		Deadline:  s.deadline,
-		Members:   make([]MemberStatus, s.terms.N()),
+		Members:   make([]MemberStatus, s.terms.Speakers()),
 		Waiting:   append([]uint32{}, s.Waiting()...),
 		Aborting:  append([]uint32{}, s.Aborting()...),
 		Blame:     make([]string, len(s.faults)),
@@ -71,9 +82,14 @@ func (s *State) Status() Status {
 	}
 	for i := range out.Members {
 		j := uint32(i + 1)
+		role := RoleMember
+		if s.terms.isPrevious(j) {
+			role = RolePrevious
+		}
 		out.Members[i] = MemberStatus{
 			Index:         j,
-			Name:          s.terms.Members[i].Name,
+			Role:          role,
+			Name:          s.terms.Speaker(j).Name,
 			Consent:       s.cell(KindConsent, j),
 			Deal:          s.cell(KindDeal, j),
 			Response:      s.cell(KindResponse, j),
@@ -93,6 +109,12 @@ func (s *State) Status() Status {
 }
 
 func (s *State) cell(k Kind, member uint32) string {
+	if !s.terms.speaks(k, member) {
+		return CellNotNeeded
+	}
+	if k == KindConsent && s.said(KindRejection, member) {
+		return CellRejects
+	}
 	if e := s.entry(k, member); e != nil {
 		switch {
 		case e.fault != 0 || s.equivocated(k, member):
@@ -102,9 +124,6 @@ func (s *State) cell(k Kind, member uint32) string {
 		}
 		return CellDone
 	}
-	if k == KindConsent && s.entry(KindRejection, member) != nil {
-		return CellRejects
-	}
 	absent := slices.ContainsFunc(s.faults, func(f Fault) bool {
 		return f.Member == member && f.Phase.kind() == k && (f.Kind == FaultAbsent || f.Kind == FaultUnanswered)
 	})
@@ -112,7 +131,7 @@ func (s *State) cell(k Kind, member uint32) string {
 	switch {
 	case absent:
 		return CellAbsent
-	case s.phase.kind() == k && s.asks(k, member):
+	case s.phase.kind() == k && s.awaits(k, member):
 		return CellAwaited
 	case !s.Done() && s.phase < first:
 		return CellLater

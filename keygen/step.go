@@ -124,15 +124,15 @@ func (s *State) read(m *Message) *entry {
 }
 
 // advance ends every phase that has nothing left to wait for: all messages are
-// in, or its last height has ended. An abort by t members and a rejection by one
-// end the ceremony at once.
+// in, or its last height has ended. Enough aborts or rejections end the ceremony
+// at once.
 func (s *State) advance(ended bool) {
 	for !s.Done() {
-		if s.tally(KindAbort) >= s.terms.Threshold {
+		if s.aborted() {
 			s.enter(PhaseAborted, s.height)
 			return
 		}
-		if s.tally(KindRejection) > 0 {
+		if s.rejected() {
 			s.enter(PhaseRejected, s.height)
 			return
 		}
@@ -155,11 +155,11 @@ func (s *State) leave() {
 	}
 	switch s.phase {
 	case PhaseProposed:
-		s.enterOr(s.tally(KindConsent) == s.terms.N(), PhaseAccepted, PhaseRejected)
+		s.enterOr(s.accepted(), PhaseAccepted, PhaseRejected)
 	case PhaseAccepted:
 		s.enter(PhaseDealing, s.deadline)
 	case PhaseDealing:
-		s.enterOr(s.countQualified() >= s.terms.Threshold, PhaseResponding, PhaseFailed)
+		s.enterOr(len(s.qualifying()) >= s.terms.dealsNeeded(), PhaseResponding, PhaseFailed)
 	case PhaseResponding:
 		s.enter(PhaseJustifying, s.height) // left at once if nobody is asked
 	case PhaseJustifying:
@@ -201,19 +201,21 @@ func (s *State) enterOr(ok bool, p, otherwise Phase) {
 	s.enter(p, s.height)
 }
 
-func (s *State) countQualified() (n int) {
-	for j := uint32(1); int(j) <= s.terms.N(); j++ {
-		if s.qualifies(j) {
-			n++
+// qualifying lists the dealers that qualify, given what is in so far.
+func (s *State) qualifying() (dealers []uint32) {
+	first, count := s.terms.dealers()
+	for i := range count {
+		if j := first + uint32(i); s.qualifies(j) {
+			dealers = append(dealers, j)
 		}
 	}
-	return n
+	return dealers
 }
 
 // settle fixes who is qualified, the public polynomial and the transcript.
 func (s *State) settle() bool {
 	s.outcome = s.computeOutcome()
-	if s.outcome == nil && s.countQualified() >= s.terms.Threshold {
+	if s.outcome == nil && len(s.qualifying()) >= s.terms.dealsNeeded() {
 		s.blame(Fault{Kind: FaultZeroKey})
 	}
 	return s.outcome != nil
@@ -221,13 +223,15 @@ func (s *State) settle() bool {
 
 // computeOutcome gives nil if too few are qualified or their keys cancel out.
 func (s *State) computeOutcome() *outcome {
-	if s.countQualified() < s.terms.Threshold {
+	qualified := s.qualifying()
+	if len(qualified) < s.terms.dealsNeeded() {
 		return nil
 	}
-	if o := newOutcome(s); !o.commits[0].IsInfinity() {
-		return o
+	o := newOutcome(s, qualified)
+	if o.commits[0].IsInfinity() || s.terms.Change == ChangeReshare && !o.hasKey(s.terms.Previous.Committee.Key) {
+		return nil
 	}
-	return nil
+	return o
 }
 
 // certify makes the certificate out of the valid certifications.

@@ -4,13 +4,19 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/scrimlabs/scrim/threshold"
 )
 
-const domainTerms = "scrim/terms/v1"
+const (
+	domainTerms = "scrim/terms/v2"
+	domainPin   = "scrim/terms-pin/v1"
+
+	termsVersion = 2
+)
 
 // ErrTerms says that terms are not ones under which a ceremony could be held.
 var ErrTerms = errors.New("keygen: terms")
@@ -47,6 +53,12 @@ type Terms struct {
 	Members     []Member `json:"members"`      // Members[j-1] is member j
 	Phases      Phases   `json:"phases"`       // blocks
 	StartHeight uint64   `json:"start_height"` // the first height at which deals are taken
+
+	// Limits is the hash of what else the chain's members agree on, ordering.Params.Hash: every consent binds it. 0x-hex in JSON.
+	Limits   [32]byte  `json:"limits"`
+	Change   Change    `json:"change"`
+	Overlap  uint64    `json:"overlap"`  // rotation: blocks after activation during which what is sealed to the old key is ordered; else 0
+	Previous *Previous `json:"previous"` // the committee that hands over; nil iff Change is ChangeFirst
 }
 
 // DefaultThreshold is n - floor((n-1)/3): 3 of 4, 5 of 7, 34 of 50.
@@ -75,23 +87,60 @@ func (t *Terms) Validate() error {
 			return bad("a phase of %d blocks; it must be 1 to %d", p, maxPhase)
 		}
 	}
-	seen := make(map[string]string, 5*n)
-	for i, m := range t.Members {
-		if err := m.Validate(); err != nil {
-			return fmt.Errorf("%w: member %d: %w", ErrTerms, i+1, err)
-		}
-		for _, key := range []string{"name " + m.Name, string(m.Identity), string(m.Validator), string(m.Node), string(m.Encryption[:])} {
-			if other, ok := seen[key]; ok {
-				return bad("member %s has the name or a key of member %s, or the same key twice", m.Name, other)
+	owners, err := distinct(t.Members)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTerms, err)
+	}
+	if err := t.validateChange(owners); err != nil {
+		return fmt.Errorf("%w: %w", ErrTerms, err)
+	}
+	return nil
+}
+
+// validateChange checks that the change, the overlap and the previous committee go
+// together. owners says whose among the new members a key is.
+func (t *Terms) validateChange(owners map[string]int) error {
+	switch {
+	case !t.Change.valid():
+		return fmt.Errorf("%s is none of first, reshare, rotate", t.Change)
+	case t.Change == ChangeFirst && t.Previous != nil:
+		return errors.New("a first committee has none before it")
+	case t.Change != ChangeFirst && t.Previous == nil:
+		return fmt.Errorf("a %s needs the committee that hands over", t.Change)
+	case t.Change != ChangeRotate && t.Overlap != 0:
+		return fmt.Errorf("an overlap of %d blocks, but only a rotation has one", t.Overlap)
+	case t.Overlap > maxPhase:
+		return fmt.Errorf("an overlap of %d blocks; it must be at most %d", t.Overlap, maxPhase)
+	case t.Previous == nil:
+		return nil
+	}
+	if err := t.Previous.validate(t.Epoch); err != nil {
+		return err
+	}
+	for i := range t.Previous.Members {
+		old := &t.Previous.Members[i]
+		for _, key := range old.keys() {
+			if j, ok := owners[key]; ok && !old.sameKeys(&t.Members[j]) {
+				return fmt.Errorf("member %s has some but not all of the keys that %s has in the previous committee: take all, or none", t.Members[j].Name, old.Name)
 			}
-			seen[key] = m.Name
 		}
 	}
 	return nil
 }
 
-// Hash names the ceremony: SHA-256("scrim/terms/v1" || MarshalBinary).
-func (t *Terms) Hash() [32]byte { return sha256.Sum256(t.append([]byte(domainTerms))) }
+// Pin names the terms but for what a retry may change: SHA-256("scrim/terms-pin/v1" ||
+// MarshalBinary with the attempt, the phases and the start height zero). It is
+// what a wallet pins.
+func (t *Terms) Pin() [32]byte {
+	kept := *t
+	kept.Attempt, kept.Phases, kept.StartHeight = 0, Phases{}, 0
+	return sha256.Sum256(kept.append([]byte(domainPin)))
+}
+
+// Hash names the ceremony: SHA-256("scrim/terms/v2" || MarshalBinary).
+func (t *Terms) Hash() [32]byte { return hashTerms(t.append(nil)) }
+
+func hashTerms(b []byte) [32]byte { return sha256.Sum256(append([]byte(domainTerms), b...)) }
 
 // N is the number of members.
 func (t *Terms) N() int { return len(t.Members) }
@@ -100,7 +149,9 @@ func (t *Terms) N() int { return len(t.Members) }
 //
 //	1 version | 1 length | chain id | 8 epoch | 4 attempt | 2 threshold | 2 n | n members
 //	| 8 deal | 8 respond | 8 justify | 8 certify | 8 store | 8 start height
+//	| 32 limits | 1 change | 8 overlap | unless it is the first committee: previous
 //	member: 1 length | name | 32 identity | 32 validator | 32 node | 32 encryption
+//	previous: 32 certificate hash | 4 length | committee | 2 m | m members
 func (t *Terms) MarshalBinary() ([]byte, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
@@ -109,33 +160,33 @@ func (t *Terms) MarshalBinary() ([]byte, error) {
 }
 
 func (t *Terms) append(b []byte) []byte {
-	b = appendText(append(b, wireVersion), t.ChainID)
+	b = appendText(append(b, termsVersion), t.ChainID)
 	b = binary.BigEndian.AppendUint64(b, t.Epoch)
 	b = binary.BigEndian.AppendUint32(b, t.Attempt)
 	b = binary.BigEndian.AppendUint16(b, uint16(t.Threshold))
-	b = binary.BigEndian.AppendUint16(b, uint16(len(t.Members)))
-	for _, m := range t.Members {
-		b = m.append(b)
-	}
+	b = appendMemberList(b, t.Members)
 	for _, v := range t.Phases.all() {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
-	return binary.BigEndian.AppendUint64(b, t.StartHeight)
+	b = binary.BigEndian.AppendUint64(b, t.StartHeight)
+	b = append(append(b, t.Limits[:]...), byte(t.Change))
+	b = binary.BigEndian.AppendUint64(b, t.Overlap)
+	if t.Previous != nil {
+		b = t.Previous.append(b)
+	}
+	return b
 }
 
 // ParseTerms is the inverse of MarshalBinary; what it gives is valid.
 func ParseTerms(b []byte) (*Terms, error) {
-	r := reader{b: b}
-	r.version()
-	t := &Terms{ChainID: r.text(), Epoch: r.u64(), Attempt: r.u32(), Threshold: int(r.u16())}
-	n := r.count(memberMinLen - 1)
-	for range n {
-		t.Members = append(t.Members, r.member())
+	t, committee, err := unpackTerms(b)
+	if err != nil {
+		return nil, err
 	}
-	t.Phases = Phases{r.u64(), r.u64(), r.u64(), r.u64(), r.u64()}
-	t.StartHeight = r.u64()
-	if err := r.end(); err != nil {
-		return nil, fmt.Errorf("terms: %w", err)
+	if t.Previous != nil {
+		if err := t.Previous.parseCommittee(committee); err != nil {
+			return nil, fmt.Errorf("%w: previous committee: %w", ErrTerms, err)
+		}
 	}
 	if err := t.Validate(); err != nil {
 		return nil, err
@@ -143,26 +194,53 @@ func ParseTerms(b []byte) (*Terms, error) {
 	return t, nil
 }
 
-// UnmarshalJSON refuses unknown fields. It does not validate.
-func (t *Terms) UnmarshalJSON(b []byte) error {
-	type plain Terms
-	var p plain
-	if err := unmarshalStrict(b, &p); err != nil {
-		return fmt.Errorf("keygen: terms: %w", err)
+// unpackTerms takes the bytes apart and checks nothing else. The previous
+// committee's own are left as they are: to parse them is work on the curve.
+func unpackTerms(b []byte) (t *Terms, committee []byte, err error) {
+	r := reader{b: b}
+	r.versionIs(termsVersion)
+	t = &Terms{ChainID: r.text(), Epoch: r.u64(), Attempt: r.u32(), Threshold: int(r.u16())}
+	for range r.count(memberMinLen - 1) {
+		t.Members = append(t.Members, r.member())
 	}
-	*t = Terms(p)
-	return nil
+	t.Phases = Phases{r.u64(), r.u64(), r.u64(), r.u64(), r.u64()}
+	t.StartHeight = r.u64()
+	r.fill(t.Limits[:])
+	t.Change, t.Overlap = Change(r.u8()), r.u64()
+	if t.Change != ChangeFirst {
+		t.Previous, committee = r.previous()
+	}
+	if err := r.end(); err != nil {
+		return nil, nil, fmt.Errorf("terms: %w", err)
+	}
+	return t, committee, nil
 }
 
-// member gives the public part of member j, which must be 1 to n.
-func (t *Terms) member(j uint32) *Member { return &t.Members[j-1] }
+type plainTerms Terms
 
-// name is how messages for people call member j.
-func (t *Terms) name(j uint32) string {
-	if j < 1 || int(j) > len(t.Members) {
-		return fmt.Sprintf("member %d", j)
+// termsJSON writes Limits in hex; the outer field hides the inner one.
+type termsJSON struct {
+	plainTerms
+	Limits hexBytes `json:"limits"`
+}
+
+// MarshalJSON writes bytes as hex after "0x".
+func (t Terms) MarshalJSON() ([]byte, error) {
+	return json.Marshal(termsJSON{plainTerms(t), t.Limits[:]})
+}
+
+// UnmarshalJSON refuses unknown fields. It does not validate.
+func (t *Terms) UnmarshalJSON(b []byte) error {
+	var j termsJSON
+	if err := unmarshalStrict(b, &j); err != nil {
+		return fmt.Errorf("keygen: terms: %w", err)
 	}
-	return fmt.Sprintf("member %d (%s)", j, t.member(j).Name)
+	if len(j.Limits) != len(t.Limits) {
+		return fmt.Errorf("keygen: terms: limits are a hash of %d bytes, not %d", len(t.Limits), len(j.Limits))
+	}
+	*t = Terms(j.plainTerms)
+	t.Limits = [32]byte(j.Limits)
+	return nil
 }
 
 func short(h [32]byte) string { return hex.EncodeToString(h[:4]) }

@@ -108,9 +108,11 @@ func (r *reader) block() []byte {
 	return r.bytes(int(n))
 }
 
-func (r *reader) version() {
-	if v := r.u8(); r.err == nil && v != wireVersion {
-		r.fail("version %d is not known, only %d", v, wireVersion)
+func (r *reader) version() { r.versionIs(wireVersion) }
+
+func (r *reader) versionIs(want uint8) {
+	if v := r.u8(); r.err == nil && v != want {
+		r.fail("version %d is not known, only %d", v, want)
 	}
 }
 

@@ -42,7 +42,7 @@ func TestTermsRoundTrip(t *testing.T) {
 // The hash is of the documented bytes, and every field is in it.
 func TestTermsHash(t *testing.T) {
 	terms := testTerms(4, 3)
-	if want := sha256.Sum256(append([]byte("scrim/terms/v1"), must(terms.MarshalBinary())(t)...)); terms.Hash() != want {
+	if want := sha256.Sum256(append([]byte("scrim/terms/v2"), must(terms.MarshalBinary())(t)...)); terms.Hash() != want {
 		t.Error("the hash is not of the documented bytes")
 	}
 	seen := map[[32]byte]string{terms.Hash(): "original"}
@@ -60,6 +60,9 @@ func TestTermsHash(t *testing.T) {
 		"certify":   func(t *Terms) { t.Phases.Certify++ },
 		"store":     func(t *Terms) { t.Phases.Store++ },
 		"start":     func(t *Terms) { t.StartHeight++ },
+		"limits":    func(t *Terms) { t.Limits[7]++ },
+		"change":    func(t *Terms) { t.Change = ChangeRotate },
+		"overlap":   func(t *Terms) { t.Overlap++ },
 	} {
 		changed := testTerms(4, 3)
 		change(changed)
@@ -189,15 +192,21 @@ func TestMessageRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	m.Body = make([]byte, maxBody)
-	b = must(m.MarshalBinary())(t)
-	if len(b) != MaxMessageSize {
-		t.Errorf("the largest message has %d bytes", len(b))
-	}
-	must(ParseMessage(b))(t)
-	m.Body = append(m.Body, 0)
-	if _, err := m.MarshalBinary(); err == nil {
-		t.Error("a larger one is encoded")
+	for kind, most := range map[Kind]int{KindDeal: 36 << 10, KindConsent: 36 << 10, KindProposal: MaxMessageSize} {
+		m := &Message{Kind: kind, Body: make([]byte, kind.maxBody())}
+		b := must(m.MarshalBinary())(t)
+		if len(b) != most {
+			t.Errorf("the largest %s has %d bytes, not %d", kind, len(b), most)
+		}
+		must(ParseMessage(b))(t)
+		m.Body = append(m.Body, 0)
+		if _, err := m.MarshalBinary(); err == nil {
+			t.Errorf("a larger %s is encoded", kind)
+		}
+		binary.BigEndian.PutUint32(b[38:], uint32(len(m.Body)))
+		if _, err := ParseMessage(append(b, 0)); !errors.Is(err, ErrEncoding) {
+			t.Errorf("a larger %s is read: %v", kind, err)
+		}
 	}
 }
 
@@ -334,7 +343,7 @@ func TestParseStateChecks(t *testing.T) {
 	termsLen := 1 + 4 + len(must(st.terms.MarshalBinary())(t))
 	entries := termsLen + 1 + 1 + 8 + 8
 	for name, change := range map[string]func(b []byte) []byte{
-		"version":         func(b []byte) []byte { b[0] = 2; return b },
+		"version":         func(b []byte) []byte { b[0] = 1; return b },
 		"cut":             func(b []byte) []byte { return b[:len(b)-1] },
 		"long":            func(b []byte) []byte { return append(b, 0) },
 		"phase unknown":   func(b []byte) []byte { b[termsLen] = 77; return b },
@@ -379,6 +388,8 @@ func FuzzParseMember(f *testing.F) {
 func FuzzParseTerms(f *testing.F) {
 	f.Add(must(testTerms(4, 3).MarshalBinary())(f))
 	f.Add(must(testTerms(1, 1).MarshalBinary())(f))
+	f.Add(must(succession(f, toReshare).terms.MarshalBinary())(f))
+	f.Add(must(succession(f, toRotate).terms.MarshalBinary())(f))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if v, err := ParseTerms(b); err == nil && !bytes.Equal(must(v.MarshalBinary())(t), b) {
 			t.Fatal("another encoding")
@@ -388,6 +399,7 @@ func FuzzParseTerms(f *testing.F) {
 
 func FuzzTermsJSON(f *testing.F) {
 	f.Add(must(json.Marshal(testTerms(4, 3)))(f))
+	f.Add(must(json.Marshal(succession(f, toRotate).terms))(f))
 	f.Add([]byte("null"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var v, again Terms
@@ -417,6 +429,9 @@ func FuzzParseMessage(f *testing.F) {
 func FuzzParseState(f *testing.F) {
 	f.Add(must(must(New(testTerms(2, 2)))(f).MarshalBinary())(f))
 	f.Add(must(finishedOnce().state.MarshalBinary())(f))
+	f.Add(must(succession(f, toReshare).state.MarshalBinary())(f))
+	f.Add(must(succession(f, toReshare).through(PhaseActive).state.MarshalBinary())(f))
+	f.Add(must(succession(f, toRotate).through(PhaseCertifying).state.MarshalBinary())(f))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := ParseState(b)
 		if err != nil {
@@ -436,6 +451,7 @@ func FuzzParseState(f *testing.F) {
 
 func FuzzParseCertificate(f *testing.F) {
 	f.Add(must(finishedOnce().state.Certificate().MarshalBinary())(f))
+	f.Add(must(succession(f, toReshare).through(PhaseActive).state.Certificate().MarshalBinary())(f))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := ParseCertificate(b)
 		if err != nil {
@@ -445,6 +461,7 @@ func FuzzParseCertificate(f *testing.F) {
 			t.Fatal("another encoding")
 		}
 		VerifyCertificate(c, nil)
+		VerifySuccession(c, finishedOnce().state.Certificate())
 	})
 }
 
@@ -485,6 +502,10 @@ func FuzzParseRecord(f *testing.F) {
 	st.command([]string{"deal", "2", "bad=garbage"})
 	st.command([]string{"abort", "1", "2", "3"})
 	f.Add(must(st.state.Record().MarshalBinary())(f))
+	next := succession(f, toReshare).through(PhaseDealing)
+	next.command([]string{"deal", "bob", "bad=garbage"})
+	next.command([]string{"abort", "old:ann", "old:bob", "old:cid"})
+	f.Add(must(next.state.Record().MarshalBinary())(f))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := ParseRecord(b)
 		if err != nil {
@@ -502,7 +523,9 @@ func FuzzParseEvidence(f *testing.F) {
 	st.command([]string{"deal", "1"})
 	st.command([]string{"deal", "1", "bad=other"})
 	st.command([]string{"deal", "2", "bad=possession"})
-	for _, e := range st.state.Evidence() {
+	next := succession(f, toReshare).through(PhaseDealing)
+	next.command([]string{"deal", "bob", "bad=constant"})
+	for _, e := range append(st.state.Evidence(), next.state.Evidence()...) {
 		f.Add(must(e.MarshalBinary())(f))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -514,6 +537,7 @@ func FuzzParseEvidence(f *testing.F) {
 			t.Fatal("another encoding")
 		}
 		e.Verify(st.terms)
+		e.Verify(next.terms)
 	})
 }
 
@@ -522,14 +546,14 @@ func FuzzBody(f *testing.F) {
 	terms := testTerms(4, 3)
 	dealing := must(New(terms))(f)
 	st := newStage(f, terms)
-	f.Add(uint8(0), must(st.actors[0].dealBody(st.actors[0].poly()))(f))
+	f.Add(uint8(0), st.actors[0].someDeal(f, 1))
 	st.command([]string{"deal", "all"})
 	responding := st.state
 	f.Add(uint8(1), must(st.actors[0].responseBody(st.state))(f))
 	st.command([]string{"respond", "1", "bad=complain:4"})
 	st.command([]string{"respond", "2", "3", "4"})
 	justifying := st.state
-	answers := must(st.actors[3].justificationBody(st.state))(f)
+	answers := must(st.actors[3].justificationBody(st.state, 4))(f)
 	f.Add(uint8(2), answers)
 	f.Add(uint8(2), append([]byte{0, 0}, answers[2:]...))
 	f.Add(uint8(2), append([]byte{0, 2}, answers[2:]...))
@@ -641,4 +665,4 @@ func TestShareEncryptionIsBound(t *testing.T) {
 // Written down once; they change only with the wire format's version.
 const memberKeysVector = "a559d37e60892ecf38a86a6f703c20fdad77eb300b64498c2c22b8b9fffcff7a"
 
-var ceremonyVector = []string{"a7fd5fb5", "7f38ec8b"}
+var ceremonyVector = []string{"7899c9e9", "46409062"}

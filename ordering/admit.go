@@ -23,6 +23,8 @@ const (
 	CodeNoCommittee     = "no_committee"
 	CodeWrongChain      = "wrong_chain"
 	CodeWrongKey        = "wrong_key"
+	CodeKeyRetired      = "key_retired"  // a rotation replaced the key, and the overlap is over
+	CodeKeyRetiring     = "key_retiring" // it will be over before the ciphertext expires
 	CodeOversize        = "oversize"
 	CodeExpired         = "expired"
 	CodeTooFar          = "valid_until_too_far"
@@ -40,18 +42,40 @@ func reject(code, format string, args ...any) *Rejection {
 	return &Rejection{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Admit decides whether the ciphertext with these bytes may be ordered by the next
-// block. It is the one rule of the door (HTTP), the mempool, the receive log and the block. The
+// Admit decides whether the ciphertext with these bytes may come in at the door (HTTP):
+// whether the next block may order it, and no key is replaced before it expires. The
 // error is a *Rejection. A ciphertext that was ordered before is refused with
 // CodeAlreadyOrdered.
+//
+// Mempool, receive log and block have the first half of the rule alone: what came in before
+// a rotation is ordered for as long as the overlap lasts, whatever its valid-until.
 func Admit(s *State, v *Verifier, wire []byte) (*threshold.Checked, error) {
-	ct, err := threshold.ParseCiphertext(wire)
+	k, holder, err := admit(s, v, wire)
 	if err != nil {
-		return nil, malformed(err)
-	}
-	if err := Screen(s, ct); err != nil {
 		return nil, err
 	}
+	if until := k.Header().ValidUntil; !holder.orders(until) {
+		return nil, reject(CodeKeyRetiring, "sealed to a key that was replaced and is in use until height %d, and valid until %d; fetch GET /v1/encryption-key and seal to the new key", holder.keyUntil, until)
+	}
+	return k, nil
+}
+
+// admit decides whether the next block may order a ciphertext, and says who opens it then.
+func admit(s *State, v *Verifier, wire []byte) (*threshold.Checked, *Tenure, error) {
+	ct, err := threshold.ParseCiphertext(wire)
+	if err != nil {
+		return nil, nil, malformed(err)
+	}
+	holder, err := screen(s, ct)
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := prove(v, ct)
+	return k, holder, err
+}
+
+// prove checks a ciphertext's points and proof.
+func prove(v *Verifier, ct *threshold.Ciphertext) (*threshold.Checked, error) {
 	k, err := v.Check(ct)
 	switch {
 	case err == nil:
@@ -74,17 +98,25 @@ func malformed(err error) *Rejection {
 	}
 }
 
-// Screen is the cheap part of Admit: everything but the proof.
-func Screen(s *State, ct *threshold.Ciphertext) error {
+// screen is the cheap part of admit: everything but the proof.
+func screen(s *State, ct *threshold.Ciphertext) (holder *Tenure, err error) {
 	h := ct.Header()
-	next := s.height + 1
 	switch {
-	case s.committee == nil:
-		return reject(CodeNoCommittee, "the committee has not made its key yet; try again when GET /v1/encryption-key gives one")
+	case s.Office() == nil:
+		return nil, reject(CodeNoCommittee, "the committee has not made its key yet; try again when GET /v1/encryption-key gives one")
 	case h.ChainID != s.genesis.ChainID:
-		return reject(CodeWrongChain, "sealed for chain %q, this is chain %q", h.ChainID, s.genesis.ChainID)
-	case h.KeyID != s.committee.Key.ID():
-		return reject(CodeWrongKey, "sealed to key 0x%x, the committee's key is 0x%x; fetch GET /v1/encryption-key and seal again", h.KeyID, s.committee.Key.ID())
+		return nil, reject(CodeWrongChain, "sealed for chain %q, this is chain %q", h.ChainID, s.genesis.ChainID)
+	}
+	if holder = s.holder(h.KeyID); holder == nil {
+		return nil, s.noHolder(h.KeyID)
+	}
+	return holder, s.screenLimits(ct)
+}
+
+// screenLimits is the part of screen that has nothing to do with committees.
+func (s *State) screenLimits(ct *threshold.Ciphertext) error {
+	h, next := ct.Header(), s.height+1
+	switch {
 	case h.SizeClass > s.genesis.Params.MaxSizeClass:
 		return reject(CodeOversize, "size class %d; the largest here is %d (%d bytes padded)", h.SizeClass, s.genesis.Params.MaxSizeClass, 256<<s.genesis.Params.MaxSizeClass)
 	case h.ValidUntil < next:
@@ -97,10 +129,17 @@ func Screen(s *State, ct *threshold.Ciphertext) error {
 	return nil
 }
 
+func (s *State) noHolder(id threshold.KeyID) error {
+	if s.rotatedAway(id) {
+		return reject(CodeKeyRetired, "sealed to key 0x%x, which was replaced and is not in use any more; fetch GET /v1/encryption-key and seal again", id)
+	}
+	return reject(CodeWrongKey, "sealed to key 0x%x, the committee's key is 0x%x; fetch GET /v1/encryption-key and seal again", id, s.Committee().Key.ID())
+}
+
 // CheckTx decides whether a transaction may wait in the mempool.
 func CheckTx(s *State, v *Verifier, tx []byte) error {
 	return checkTx(s, tx, func(body []byte) error {
-		_, err := Admit(s, v, body)
+		_, _, err := admit(s, v, body)
 		return err
 	})
 }
@@ -113,12 +152,13 @@ func RecheckTx(s *State, _ *Verifier, tx []byte) error {
 		if err != nil {
 			return malformed(err)
 		}
-		return Screen(s, ct)
+		_, err = screen(s, ct)
+		return err
 	})
 }
 
 // AdmitMessage says whether the next block could take a ceremony message. Errors wrap
-// those of keygen's State.Admit and BeginRetry.
+// those of keygen's State.Admit, BeginRetry and BeginSuccession.
 func AdmitMessage(s *State, m *keygen.Message) error {
 	return s.ceremonies.admit(s.height+1, m)
 }

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 )
@@ -18,6 +20,13 @@ type agenda struct {
 	logs  fair.State    // committed receive logs of the committee in office; its zero value before there is one
 	queue []*fair.Frame // decided, in no block yet; oldest first
 	chain [32]byte      // hash over everything that blocks have said for the order, see Round
+	// former are the logs of those that were members and are not, ascending by identity: should they come back, they go on there.
+	former []formerLog
+}
+
+type formerLog struct {
+	identity [ed25519.PublicKeySize]byte
+	base     fair.Base
 }
 
 // Round is what a block said for the order beside its batch: with the batches it is all that a replay needs.
@@ -90,6 +99,7 @@ type haul struct {
 	frames  []*fair.Frame        // what leaves the queue, in order; they have the dropped ids too
 	rest    []*fair.Frame        // what stays
 	batch   []*threshold.Checked // what is executed, ascending by id
+	holder  uint64               // epoch of the committee that opens the batch
 	dropped []Dropped
 	seen    []Seen         // all ids that leave the queue
 	bodies  []threshold.ID // ids whose bodies the block carries, ascending
@@ -103,10 +113,24 @@ func (e *errBody) Error() string {
 	return fmt.Sprintf("the body of 0x%x, which is decided, is missing", e.id)
 }
 
-// take walks along the queue: frame after frame, in a frame along its Sequence, until the batch is full. What it takes
+// admitter says whether the next block may execute a ciphertext, and the epoch of the committee that opens it then.
+type admitter func(ct *threshold.Ciphertext) (k *threshold.Checked, epoch uint64, err error)
+
+func (s *State) admitter(v *Verifier) admitter {
+	return func(ct *threshold.Ciphertext) (*threshold.Checked, uint64, error) {
+		k, holder, err := admit(s, v, ct.Bytes())
+		if err != nil {
+			return nil, 0, err
+		}
+		return k, holder.Epoch(), nil
+	}
+}
+
+// take walks along the queue: frame after frame, in a frame along its Sequence, until the batch is full, or before the
+// first one that another committee opens: its body is in the block as the proof of that. What it takes
 // follows from the queue and the bodies of what it takes, and from nothing else. If a body is missing, it gives what comes before,
 // and an *errBody.
-func (s *State) take(v *Verifier, queue []*fair.Frame, body func(threshold.ID) *threshold.Ciphertext) (*haul, error) {
+func (s *State) take(admit admitter, queue []*fair.Frame, body func(threshold.ID) *threshold.Ciphertext) (*haul, error) {
 	h := &haul{rest: queue}
 	if len(s.pending) >= int(s.genesis.Params.MaxPending) {
 		return h, nil
@@ -125,7 +149,9 @@ func (s *State) take(v *Verifier, queue []*fair.Frame, body func(threshold.ID) *
 				break
 			}
 			size += len(ct.Bytes())
-			h.add(s, v, ct)
+			if !h.add(admit, ct) {
+				break
+			}
 			n++
 		}
 		first, rest := f.Split(p, n)
@@ -143,18 +169,24 @@ func (s *State) take(v *Verifier, queue []*fair.Frame, body func(threshold.ID) *
 	return h, nil
 }
 
-func (h *haul) add(s *State, v *Verifier, ct *threshold.Ciphertext) {
+// add takes a ciphertext; false if it must wait for the next block, because another committee opens it.
+func (h *haul) add(admit admitter, ct *threshold.Ciphertext) bool {
 	id := ct.ID()
 	h.bodies = append(h.bodies, id)
+	k, epoch, err := admit(ct)
+	if err == nil && len(h.batch) > 0 && epoch != h.holder {
+		h.aside = append(h.aside, id)
+		return false
+	}
 	seen := Seen{ID: id, ValidUntil: ct.Header().ValidUntil}
 	h.seen = append(h.seen, seen)
-	k, err := Admit(s, v, ct.Bytes())
 	if err != nil {
 		h.dropped = append(h.dropped, Dropped{seen, codeOf(err)})
 		h.aside = append(h.aside, id)
-		return
+		return true
 	}
-	h.batch = append(h.batch, k)
+	h.batch, h.holder = append(h.batch, k), epoch
+	return true
 }
 
 func (h *haul) sort() {
@@ -187,7 +219,13 @@ func FinalOrder(p Params, frames []*fair.Frame, beacon [32]byte, ids []threshold
 
 // identities are the keys with which the members in office sign their head statements.
 func (s *State) identities() []ed25519.PublicKey {
-	members := s.ceremonies.current.Certificate().Terms.Members
+	if t := s.Office(); t != nil {
+		return identities(t.Terms().Members)
+	}
+	return nil
+}
+
+func identities(members []keygen.Member) []ed25519.PublicKey {
 	out := make([]ed25519.PublicKey, len(members))
 	for i, m := range members {
 		out[i] = m.Identity
@@ -195,24 +233,74 @@ func (s *State) identities() []ed25519.PublicKey {
 	return out
 }
 
+// handOver gives the logs of the members before to those after: who stays goes on with its log and what is in it, who comes
+// back where its log was, others with an empty one. What is in the logs is counted anew (fair.Reform).
+func (a agenda) handOver(p Params, height uint64, before, after []ed25519.PublicKey) (agenda, error) {
+	from, base := make([]uint32, len(after)), make([]fair.Base, len(after))
+	former := slices.Clone(a.former)
+	find := func(key ed25519.PublicKey) (int, bool) {
+		return slices.BinarySearchFunc(former, key, func(l formerLog, k ed25519.PublicKey) int { return bytes.Compare(l.identity[:], k) })
+	}
+	for i, key := range before {
+		if at, known := find(key); !known {
+			sequence, head, _, err := a.logs.Log(uint32(i + 1))
+			if err != nil {
+				return a, err
+			}
+			former = slices.Insert(former, at, formerLog{[ed25519.PublicKeySize]byte(key), fair.Base{Sequence: sequence, Head: head}})
+		}
+	}
+	for i, key := range after {
+		if at, known := find(key); known {
+			base[i] = former[at].base
+			former = slices.Delete(former, at, at+1)
+		}
+		from[i] = uint32(slices.IndexFunc(before, func(k ed25519.PublicKey) bool { return k.Equal(key) }) + 1)
+	}
+	var err error
+	if len(before) == 0 {
+		a.logs, err = fair.New(p.Fair(len(after)), height)
+	} else {
+		a.logs, err = fair.Reform(a.logs, p.Fair(len(after)), height, from, base)
+	}
+	a.former = former
+	return a, err
+}
+
 // Member is the index, from 1, of the member in office with this identity; 0 if there is none.
 func (s *State) Member(identity ed25519.PublicKey) uint32 {
-	if s.committee == nil {
-		return 0
-	}
 	return uint32(slices.IndexFunc(s.identities(), func(k ed25519.PublicKey) bool { return k.Equal(identity) }) + 1)
 }
 
 // Identity is the key with which a member in office (from 1) signs; nil if there is none.
 func (s *State) Identity(member uint32) ed25519.PublicKey {
-	if s.committee == nil || member < 1 || int(member) > s.committee.N() {
+	all := s.identities()
+	if member < 1 || int(member) > len(all) {
 		return nil
 	}
-	return s.identities()[member-1]
+	return all[member-1]
+}
+
+// Identities are the keys with which the members in office sign, member i's at i-1; do not change them.
+func (s *State) Identities() []ed25519.PublicKey { return s.identities() }
+
+// CommittedLog is how far the chain has committed somebody's receive log, and how many of its ids are not done. A member that is
+// not in office any more has its log kept; zeros if the identity never was in office.
+func (s *State) CommittedLog(identity ed25519.PublicKey) (sequence uint64, head commitreveal.Hash, live int) {
+	if m := s.Member(identity); m > 0 {
+		sequence, head, live, _ = s.agenda.logs.Log(m) // there is such a member
+		return sequence, head, live
+	}
+	for _, l := range s.agenda.former {
+		if bytes.Equal(l.identity[:], identity) {
+			return l.base.Sequence, l.base.Head, 0
+		}
+	}
+	return 0, head, 0
 }
 
 // ReceiveLogs are the committed receive logs of the committee in office; ok is false while there is none.
-func (s *State) ReceiveLogs() (logs fair.State, ok bool) { return s.agenda.logs, s.committee != nil }
+func (s *State) ReceiveLogs() (logs fair.State, ok bool) { return s.agenda.logs, s.Office() != nil }
 
 // Queued is the number of ciphertexts that are decided and wait for a block with room.
 func (s *State) Queued() (n int) {
@@ -269,6 +357,7 @@ func (a *agenda) hash() ([32]byte, error) {
 		return [32]byte{}, err
 	}
 	h.Write(queue)
+	h.Write(a.appendFormer(nil))
 	return [32]byte(h.Sum(nil)), nil
 }
 
@@ -281,14 +370,27 @@ func (a *agenda) marshalLogs() ([]byte, error) {
 
 // appendTo encodes the agenda:
 //
-//	hash of the rounds (32) | logs (4 + n), empty while there is no committee | queue, see appendFrames
+//	hash of the rounds (32) | logs (4 + n), empty while there is no committee | queue, see appendFrames |
+//	count of former logs (4) | each: identity (32) | number of ids (8) | head (32)
 func (a *agenda) appendTo(b []byte) ([]byte, error) {
 	logs, err := a.marshalLogs()
 	if err != nil {
 		return nil, err
 	}
 	b = appendBytes(append(b, a.chain[:]...), logs)
-	return appendFrames(b, a.queue)
+	if b, err = appendFrames(b, a.queue); err != nil {
+		return nil, err
+	}
+	return a.appendFormer(b), nil
+}
+
+func (a *agenda) appendFormer(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(a.former)))
+	for _, l := range a.former {
+		b = append(b, l.identity[:]...)
+		b = append(binary.BigEndian.AppendUint64(b, l.base.Sequence), l.base.Head[:]...)
+	}
+	return b
 }
 
 // appendFrames encodes
@@ -359,6 +461,15 @@ func (r *reader) agenda(p Params, members int) (a agenda, err error) {
 			return a, err
 		}
 	}
-	a.queue, err = r.frames(p)
-	return a, err
+	if a.queue, err = r.frames(p); err != nil {
+		return a, err
+	}
+	for range r.uint(4) {
+		l := formerLog{identity: [ed25519.PublicKeySize]byte(r.take(ed25519.PublicKeySize)), base: fair.Base{Sequence: r.uint(8), Head: [32]byte(r.take(32))}}
+		if n := len(a.former); r.bad || n > 0 && bytes.Compare(a.former[n-1].identity[:], l.identity[:]) >= 0 {
+			return a, errors.New("former logs")
+		}
+		a.former = append(a.former, l)
+	}
+	return a, nil
 }

@@ -292,7 +292,7 @@ func replayed(c *sim.Chain, lie func(i int, round *ordering.Round, b *commitreve
 		s = next
 		if s.Committee() != nil && !active {
 			active = true
-			if err := replay.Committee(r.Height, s.Committee(), c.Identities()); err != nil {
+			if err := replay.Committee(r.Height, s.Committee(), c.Identities(), 0); err != nil {
 				return err
 			}
 		}
@@ -368,7 +368,7 @@ func TestReplay(t *testing.T) {
 	if _, err := replay.Round(ordering.Round{Height: 3}); err == nil {
 		t.Error("a round without a committee")
 	}
-	c.Must(replay.Committee(1<<60, c.State.Committee(), c.Identities())) // heights without anything cost nothing
+	c.Must(replay.Committee(1<<60, c.State.Committee(), c.Identities(), 0)) // heights without anything cost nothing
 	if _, err := replay.Round(ordering.Round{Height: 1 << 61}); err != nil {
 		t.Error(err)
 	}

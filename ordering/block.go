@@ -155,7 +155,11 @@ func (f *folding) reveal(p *OrderedBatch, o BatchOpenings) (Reveal, error) {
 	if err != nil {
 		return Reveal{}, err
 	}
-	key := f.prev.committee.Key
+	holder := f.prev.Tenure(p.Batch.Epoch)
+	if holder == nil {
+		return Reveal{}, fmt.Errorf("no committee of epoch %d", p.Batch.Epoch)
+	}
+	key := holder.Committee().Key
 	if err := f.v.signature(key, message, o.Certificate); err != nil {
 		return Reveal{}, err
 	}
@@ -202,33 +206,28 @@ func (f *folding) ceremony(body []byte) error {
 }
 
 func (f *folding) stepCeremony(e keygen.Event) error {
-	next, effects, err := f.next.ceremonies.step(e)
+	next, activated, err := f.next.ceremonies.step(e)
 	if err != nil {
 		return reject(codeCeremonyMessage, "%v", err)
 	}
+	before := f.next.validators()
 	f.next.ceremonies = next
-	for _, effect := range effects {
-		if a, ok := effect.(keygen.Activated); ok {
-			if err := f.activate(a.Certificate); err != nil {
-				return err
-			}
-		}
+	if activated == nil {
+		return nil
 	}
-	return nil
-}
-
-func (f *folding) activate(c *keygen.Certificate) error {
+	f.result.Activated = activated
+	f.result.Validators = changedValidators(before, f.next.validators())
+	c := activated.Certificate()
 	wire, err := c.MarshalBinary()
 	if err != nil {
 		return err
 	}
-	f.next.committee, f.next.active = c.Committee, f.next.height
 	return f.append(commitreveal.CommitteeEntry{Height: f.next.height, Certificate: wire, Committee: c.Committee})
 }
 
 // section takes the members' head statements.
 func (f *folding) section(body []byte) error {
-	if f.prev.committee == nil {
+	if f.prev.Office() == nil {
 		return reject(codeSection, "there is no committee that could have signed it")
 	}
 	chunks, err := f.prev.parseSection(body, f.prev.identities())
@@ -260,20 +259,20 @@ func (f *folding) ciphertext(i int, body []byte) error {
 // order decides what the block orders, and commits it to the log as the block's last entry:
 // the batch's checkpoint covers the log so far.
 func (f *folding) order(strict bool) error {
-	if f.prev.committee == nil {
+	if f.prev.Office() == nil {
 		if strict && len(f.ids) > 0 {
 			return reject(CodeNoCommittee, "ciphertexts before there is a committee")
 		}
 		for _, id := range f.ids {
 			f.result.Txs[f.at[id]] = CodeNoCommittee
 		}
-		return f.beginLogs()
+		return f.handOver()
 	}
 	logs, queue, d, err := f.prev.agenda.decide(f.prev, f.chunks)
 	if err != nil {
 		return err // parseSection has checked the chunks
 	}
-	h, err := f.prev.take(f.v, queue, func(id threshold.ID) *threshold.Ciphertext { return f.bodies[id] })
+	h, err := f.prev.take(f.prev.admitter(f.v), queue, func(id threshold.ID) *threshold.Ciphertext { return f.bodies[id] })
 	if strict && err != nil {
 		return reject(codeProposal, "%v", err)
 	}
@@ -297,15 +296,23 @@ func (f *folding) order(strict bool) error {
 		f.result.Round = &f.round
 	}
 	f.result.Dropped, f.result.Forgotten = h.dropped, d.Forgotten
+	if err := f.handOver(); err != nil {
+		return err
+	}
 	return f.commit(h)
 }
 
-// beginLogs lets the receive logs of the members begin when their committee has come into office.
-func (f *folding) beginLogs() (err error) {
-	if f.next.committee == nil {
+// handOver gives the receive logs to a committee that the block has put in office.
+func (f *folding) handOver() (err error) {
+	if f.result.Activated == nil {
 		return nil
 	}
-	f.next.agenda.logs, err = fair.New(f.next.genesis.Params.Fair(f.next.committee.N()), f.next.height)
+	var before []keygen.Member
+	if t := f.prev.Office(); t != nil {
+		before = t.Terms().Members
+	}
+	after := f.result.Activated.Terms().Members
+	f.next.agenda, err = f.next.agenda.handOver(f.next.genesis.Params, f.next.height, identities(before), identities(after))
 	return err
 }
 
@@ -317,11 +324,12 @@ func (f *folding) commit(h *haul) error {
 	for i, k := range h.batch {
 		ids[i] = k.ID()
 	}
-	batch, err := commitreveal.NewBatch(f.next.height, f.prev.committee.Epoch, ids)
+	batch, err := commitreveal.NewBatch(f.next.height, h.holder, ids)
 	if err != nil {
 		return err
 	}
-	if err := f.append(batch.Commit(f.prev.committee.Key.ID(), f.next.agenda.chain)); err != nil {
+	key := f.prev.Tenure(h.holder).Committee().Key
+	if err := f.append(batch.Commit(key.ID(), f.next.agenda.chain)); err != nil {
 		return err
 	}
 	checkpoint := batch.CheckpointAt(f.next.genesis.ChainID, f.next.log)
@@ -344,12 +352,13 @@ func (f *folding) endCeremonyHeight() error {
 // finish closes the height.
 func (f *folding) finish() error {
 	f.next.seen.forget(f.next.height)
+	f.next.ceremonies = f.next.ceremonies.drop(f.next.height, f.next.pending)
 	var err error
 	if f.next.appHash, err = f.next.computeAppHash(); err != nil {
 		return err
 	}
 	f.result.AppHash = f.next.appHash
-	if f.next.ceremonies.current != f.prev.ceremonies.current {
+	if !f.next.ceremonies.same(f.prev.ceremonies) {
 		if f.result.Ceremony, err = f.next.ceremonies.encode(); err != nil {
 			return err
 		}

@@ -40,6 +40,7 @@ func TestSecondAttempt(t *testing.T) {
 	s, err := ordering.New(c.Genesis)
 	c.Must(err)
 	w := sim.NewRows()
+	var second *ordering.State
 	for _, b := range c.Blocks {
 		_, r, err := ordering.Step(s, ordering.NewVerifier(0), b)
 		c.Must(err)
@@ -47,11 +48,18 @@ func TestSecondAttempt(t *testing.T) {
 		if s, err = ordering.Restore(c.Genesis, r.Snapshot, w.Restore()); err != nil {
 			t.Fatalf("height %d: %v", b.Height, err)
 		}
+		if s.Ceremony().Terms().Attempt == 2 && !s.Ceremony().Done() {
+			second = s
+		}
 	}
 	if s.AppHash() != c.State.AppHash() {
 		t.Error("app hashes differ")
 	}
-	past := s.PastCeremonies()
+	if past := s.PastCeremonies(); len(past) != 0 {
+		t.Errorf("%d ceremonies in vain are kept after one has succeeded", len(past))
+	}
+	// In the middle of the second attempt the first is known, also after a restart.
+	past := second.PastCeremonies()
 	if len(past) != 1 || past[0].Terms.Hash() != first.Ceremony() || past[0].Outcome != keygen.PhaseFailed || past[0].EndedIn != keygen.PhaseDealing {
 		t.Fatalf("past: %+v", past)
 	}
@@ -94,9 +102,7 @@ func TestProposals(t *testing.T) {
 		if change != nil {
 			change(terms)
 		}
-		m, err := keygen.ProposeRetry(c.Secrets[by-1], terms)
-		c.Must(err)
-		return c.Message(m)
+		return c.ProposalTx(c.Secrets[by-1], terms)
 	}
 	taken := func(tx []byte) bool {
 		t.Helper()
@@ -156,13 +162,11 @@ func TestThirdAttempt(t *testing.T) {
 		t.Fatal(p)
 	}
 	c.Retry(4, c.State.Height()+4, 1, 2)
-	m, err := keygen.Vote(c.Secrets[2], c.State.Ceremony().Terms(), keygen.KindRejection)
-	c.Must(err)
-	c.Block(ordering.Proposal{Txs: [][]byte{c.Message(m)}})
+	c.Block(ordering.Proposal{Txs: c.Votes(keygen.KindRejection, c.Secrets[2])})
 	if p := c.State.Ceremony().Phase(); p != keygen.PhaseRejected {
 		t.Fatal(p)
 	}
-	c.Retry(4, c.State.Height()+4, 4, 3, 2, 1).Ceremony()
+	c.Retry(4, c.State.Height()+4, 4, 3, 2, 1)
 	var got []string
 	for _, r := range c.State.PastCeremonies() {
 		got = append(got, r.Outcome.String())
@@ -170,4 +174,5 @@ func TestThirdAttempt(t *testing.T) {
 	if diff := cmp.Diff([]string{"failed", "rejected", "rejected"}, got); diff != "" || c.State.Ceremony().Terms().Attempt != 4 {
 		t.Error(diff)
 	}
+	c.Ceremony()
 }

@@ -9,6 +9,10 @@
 //	err = ordering.Check(s, v, block)                        // everyone judges a proposal
 //	s, result := ordering.Step(s, v, block)                  // everyone applies a decided block
 //
+// Committees follow each other: State.Office is the one in office, State.Tenures those that
+// still have something to open as well, State.Keys what wallets may seal to. A ceremony that
+// becomes active puts its committee in office; one that comes to nothing changes nothing.
+//
 // A State is never changed once it exists: Step returns a new one, so any number
 // of goroutines may read the old one. Nothing here reads a clock, draws
 // randomness or touches a store; the caller makes a Result durable before it acts

@@ -2,6 +2,8 @@ package ordering
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,6 +56,23 @@ func (p Params) validate() error {
 	return p.Order.validate()
 }
 
+const domainParams = "scrim/params/v2"
+
+// Hash is what all terms of the chain carry as their limits, so that whoever consents to
+// them consents to these parameters:
+//
+//	SHA-256("scrim/params/v2" | max size class (1) | max validity (8) | max batch (4) | max pending (4) |
+//	        solid slack (1) | agreement slack (1) | wait (4) | stale (1) | max chunk (4) | max live (4))
+func (p Params) Hash() [32]byte {
+	b := append([]byte(domainParams), p.MaxSizeClass)
+	b = binary.BigEndian.AppendUint64(b, p.MaxValidity)
+	b = binary.BigEndian.AppendUint32(b, p.MaxBatch)
+	b = append(binary.BigEndian.AppendUint32(b, p.MaxPending), p.Order.SolidSlack, p.Order.AgreementSlack)
+	b = append(binary.BigEndian.AppendUint32(b, p.Order.Wait), p.Order.Stale)
+	b = binary.BigEndian.AppendUint32(b, p.Order.MaxChunk)
+	return sha256.Sum256(binary.BigEndian.AppendUint32(b, p.Order.MaxLive))
+}
+
 // Genesis is what a chain starts from: the app_state of CometBFT's genesis file.
 type Genesis struct {
 	ChainID string       `json:"chain_id"`
@@ -78,6 +97,12 @@ func (g *Genesis) Validate() error {
 	}
 	if g.Terms.ChainID != g.ChainID {
 		return fmt.Errorf("genesis: the terms are for chain %q, the genesis for %q", g.Terms.ChainID, g.ChainID)
+	}
+	if limits := g.Params.Hash(); g.Terms.Limits != limits {
+		return fmt.Errorf("genesis: the members agreed to limits with hash %x, params have %x; use the params that they signed", g.Terms.Limits, limits)
+	}
+	if g.Terms.Change != keygen.ChangeFirst {
+		return fmt.Errorf("genesis: the terms are for a %s; a chain begins with a first key", g.Terms.Change)
 	}
 	if err := keygen.VerifyConsent(&g.Terms, g.Consents); err != nil {
 		return fmt.Errorf("genesis: %w", err)

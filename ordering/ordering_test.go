@@ -125,7 +125,7 @@ func TestReplicaThatRestartsAfterEveryBlock(t *testing.T) {
 }
 
 func TestRestoreRefusesDamage(t *testing.T) {
-	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	c := sim.New(t, 1, ordering.DefaultParams()).Ceremony()
 	c.Block(ordering.Proposal{Txs: c.SealTxs("a")})
 	good := c.Rows.Last.Snapshot
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -247,7 +247,7 @@ func TestCheckRefuses(t *testing.T) {
 
 // filled gives the next block's transactions when all members have received these.
 func filled(c *sim.Chain, txs ...[]byte) [][]byte {
-	for i := range c.Logs {
+	for i := range c.Secrets {
 		c.Receive(i+1, txs...)
 	}
 	return ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 4 << 20, Announcements: c.Announce(), Txs: txs})
@@ -351,6 +351,8 @@ func TestParams(t *testing.T) {
 		{"no pending", func(g *ordering.Genesis) { g.Params.MaxPending = 0 }},
 		{"chain of the terms", func(g *ordering.Genesis) { g.Terms.ChainID = "other" }},
 		{"chain id", func(g *ordering.Genesis) { g.ChainID = "with space" }},
+		{"limits that nobody signed", func(g *ordering.Genesis) { g.Params.MaxBatch-- }},
+		{"other limits in the terms", func(g *ordering.Genesis) { g.Terms.Limits[31] ^= 1 }},
 	} {
 		g := *good
 		test.change(&g)
@@ -362,6 +364,27 @@ func TestParams(t *testing.T) {
 		if _, err := ordering.ParseGenesis([]byte(text)); err == nil {
 			t.Errorf("genesis %q accepted", text)
 		}
+	}
+}
+
+// A chain begins with a first key, and with limits to which its members agreed.
+func TestGenesisTerms(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	g := *c.Genesis
+	g.Terms = *c.Next(keygen.ChangeReshare, 3, c.Secrets...)
+	g.Consents = nil
+	for _, s := range c.Secrets {
+		consent, err := keygen.SignConsent(&g.Terms, s)
+		c.Must(err)
+		g.Consents = append(g.Consents, consent)
+	}
+	if _, err := ordering.New(&g); err == nil || !strings.Contains(err.Error(), "begins with a first key") {
+		t.Errorf("a resharing: %v", err)
+	}
+	g = *c.Genesis
+	g.Params.MaxPending++
+	if _, err := ordering.New(&g); err == nil || !strings.Contains(err.Error(), "use the params that they signed") {
+		t.Errorf("other limits: %v", err)
 	}
 }
 
@@ -413,10 +436,14 @@ func TestGenesisNeedsAllConsents(t *testing.T) {
 
 func FuzzCheck(f *testing.F) {
 	c := sim.New(f, 4, ordering.DefaultParams()).Ceremony()
-	tx := c.SealTxs("seed")[0]
+	old := c.State.Committee().Key
 	c.Block(ordering.Proposal{Txs: c.SealTxs("pending")})
-	f.Add(tx)
-	f.Add(ordering.OpeningsTx(c.Open(1, 2, 3)))
+	c.Rotate(1000, 3, c.Secrets...)
+	c.Block(ordering.Proposal{Txs: c.SealTxs("pending too")})
+	f.Add(c.SealTxs("seed")[0])
+	f.Add(ordering.CiphertextTx(c.SealTo(old, "seed", c.State.Height()+5000).Bytes()))
+	f.Add(ordering.OpeningsTx(c.OpenAll()))
+	f.Add(c.ProposalTx(c.Secrets[1], c.Next(keygen.ChangeReshare, 3, c.Secrets...)))
 	f.Add(c.Blocks[0].Txs[0])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, tx []byte) {

@@ -45,7 +45,7 @@ type plan struct {
 
 // plan is nil if there is no committee.
 func (s *State) plan(announcements []fair.Announcement) *plan {
-	if s.committee == nil {
+	if s.Office() == nil {
 		return nil
 	}
 	var p plan
@@ -116,7 +116,7 @@ func (s *State) fill(v *Verifier, p *plan, held map[threshold.ID]*threshold.Ciph
 	if p == nil {
 		return nil, nil, true
 	}
-	h, err := s.take(v, p.queue, func(id threshold.ID) *threshold.Ciphertext { return held[id] })
+	h, err := s.take(s.admitter(v), p.queue, func(id threshold.ID) *threshold.Ciphertext { return held[id] })
 	if err != nil {
 		return nil, nil, false
 	}

@@ -14,7 +14,7 @@ import (
 // Replay recomputes from rounds and batches, without blocks, what the receive logs decided: what an auditor does.
 //
 //	r, err := ordering.NewReplay(chainID, params)
-//	err = r.Committee(height, committee, identities)       // comes into office
+//	err = r.Committee(height, committee, identities, 0)    // comes into office
 //	parts, err := r.Round(round)                                   // of the next height that has one
 //	order, err := r.Batch(height, rounds, ciphertexts)     // of the same height or of one without a round
 //
@@ -23,8 +23,25 @@ type Replay struct {
 	s          *State
 	v          *Verifier
 	identities []ed25519.PublicKey
-	round      *Round       // of the next height that has one, waits for its batch
-	chunks     []fair.Chunk // of its section
+	offices    []replayOffice // oldest first
+	change     *replayChange  // of a height to come
+	round      *Round         // of the next height that has one, waits for its batch
+	chunks     []fair.Chunk   // of its section
+}
+
+// replayOffice is a committee that may open what blocks order.
+type replayOffice struct {
+	epoch uint64
+	key   threshold.KeyID
+	until uint64 // last height at which a block orders what is sealed to the key for it to open; 0: open
+}
+
+// replayChange is a committee that comes into office with a height.
+type replayChange struct {
+	height     uint64
+	office     replayOffice
+	identities []ed25519.PublicKey
+	overlap    uint64
 }
 
 // ErrReplay: the blocks did not do what the receive logs decide, or what is replayed is not what they said.
@@ -42,19 +59,60 @@ func NewReplay(chainID string, p Params) (*Replay, error) {
 	return &Replay{s: &State{genesis: g, seen: newSeenSet()}, v: NewVerifier(0)}, nil
 }
 
-// Committee takes the committee into office that the block of the height activated.
-func (r *Replay) Committee(height uint64, c *threshold.Committee, identities []ed25519.PublicKey) error {
-	if err := r.advance(height); err != nil {
+// Params are those of the chain.
+func (r *Replay) Params() Params { return r.s.genesis.Params }
+
+// Committee takes the committee into office that the block of the height activated: its batch, if it has one, is still that of
+// the committee before. Overlap is that of a rotation.
+func (r *Replay) Committee(height uint64, c *threshold.Committee, identities []ed25519.PublicKey, overlap uint64) error {
+	if height == 0 {
+		return fmt.Errorf("%w: a committee at height 0", ErrReplay)
+	}
+	if err := r.advance(height - 1); err != nil {
 		return err
 	}
-	next := *r.s
-	next.committee = c
-	var err error
-	if next.agenda.logs, err = fair.New(next.genesis.Params.Fair(c.N()), height); err != nil {
-		return err
+	if r.change != nil || r.s.height >= height {
+		return fmt.Errorf("%w: height %d is over", ErrReplay, height)
 	}
-	r.s, r.identities = &next, identities
+	r.change = &replayChange{height, replayOffice{epoch: c.Epoch, key: c.Key.ID()}, identities, overlap}
 	return nil
+}
+
+// handOver puts the committee in office that the height brings.
+func (r *Replay) handOver(next *State) (err error) {
+	c := r.change
+	if c == nil || c.height != next.height {
+		return nil
+	}
+	if next.agenda, err = next.agenda.handOver(next.genesis.Params, next.height, r.identities, c.identities); err != nil {
+		return fmt.Errorf("%w: %w", ErrReplay, err)
+	}
+	offices := slices.Clone(r.offices)
+	if n := len(offices); n > 0 {
+		if offices[n-1].until = c.height; offices[n-1].key != c.office.key {
+			offices[n-1].until += c.overlap
+		}
+	}
+	r.identities, r.offices, r.change = c.identities, append(offices, c.office), nil
+	return nil
+}
+
+// admit says who opens a ciphertext that the next block executes. Rules as in admit of a state.
+func (r *Replay) admit(ct *threshold.Ciphertext) (*threshold.Checked, uint64, error) {
+	if got := ct.Header().ChainID; got != r.s.genesis.ChainID {
+		return nil, 0, reject(CodeWrongChain, "sealed for chain %q", got)
+	}
+	for _, o := range slices.Backward(r.offices) {
+		if o.key != ct.Header().KeyID || o.until != 0 && r.s.height+1 > o.until {
+			continue
+		}
+		if err := r.s.screenLimits(ct); err != nil {
+			return nil, 0, err
+		}
+		k, err := prove(r.v, ct)
+		return k, o.epoch, err
+	}
+	return nil, 0, reject(CodeWrongKey, "sealed to no key in use")
 }
 
 // LogPart is what a section adds to a member's committed receive log.
@@ -67,11 +125,14 @@ type LogPart struct {
 
 // Round takes what a block said for the order, and gives what members say in it. Their signatures are checked.
 func (r *Replay) Round(round Round) ([]LogPart, error) {
-	if r.s.committee == nil || round.Height == 0 {
-		return nil, fmt.Errorf("%w: a round of height %d without a committee", ErrReplay, round.Height)
+	if round.Height == 0 {
+		return nil, fmt.Errorf("%w: a round of height 0", ErrReplay)
 	}
 	if err := r.advance(round.Height - 1); err != nil {
 		return nil, err
+	}
+	if len(r.offices) == 0 {
+		return nil, fmt.Errorf("%w: a round of height %d without a committee", ErrReplay, round.Height)
 	}
 	r.round = &round
 	if round.Section == nil {
@@ -96,11 +157,14 @@ func (r *Replay) Round(round Round) ([]LogPart, error) {
 // Batch takes a batch with its ciphertexts, ascending by id; rounds is what its commit entry has. The function that it gives
 // puts the ids into the order of execution, see FinalOrder. Proofs of ciphertexts that do not hold are errors.
 func (r *Replay) Batch(height uint64, rounds [32]byte, cts []*threshold.Ciphertext) (order func(beacon [32]byte) []threshold.ID, err error) {
-	if r.s.committee == nil || height == 0 || len(cts) == 0 {
-		return nil, fmt.Errorf("%w: a batch without a committee or ciphertexts", ErrReplay)
+	if height == 0 || len(cts) == 0 {
+		return nil, fmt.Errorf("%w: a batch of height %d with %d ciphertexts", ErrReplay, height, len(cts))
 	}
 	if err := r.advance(height - 1); err != nil {
 		return nil, err
+	}
+	if len(r.offices) == 0 {
+		return nil, fmt.Errorf("%w: a batch without a committee", ErrReplay)
 	}
 	h, err := r.step(cts)
 	if err != nil {
@@ -126,7 +190,7 @@ func (r *Replay) advance(height uint64) error {
 		return fmt.Errorf("%w: height %d is over", ErrReplay, height)
 	}
 	for r.s.height < height {
-		if r.round == nil && r.s.agenda.logs.Live() == 0 { // no height in between does anything
+		if r.round == nil && r.change == nil && r.s.agenda.logs.Live() == 0 { // no height in between does anything
 			next := *r.s
 			next.height, next.agenda.logs = height, next.agenda.logs.Skip(height)
 			next.seen = r.s.seen.clone()
@@ -152,11 +216,14 @@ func (r *Replay) step(cts []*threshold.Ciphertext) (*haul, error) {
 		round, r.round = r.round, nil
 	}
 	h := &haul{}
-	if r.s.committee != nil {
+	if len(r.offices) > 0 {
 		var err error
 		if h, err = r.order(&next, round, cts); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.handOver(&next); err != nil {
+		return nil, err
 	}
 	next.seen.forget(next.height)
 	r.s = &next
@@ -187,7 +254,7 @@ func (r *Replay) order(next *State, round *Round, cts []*threshold.Ciphertext) (
 	}
 	h := &haul{rest: queue}
 	if len(bodies) > 0 {
-		if h, err = r.s.take(r.v, queue, func(id threshold.ID) *threshold.Ciphertext { return bodies[id] }); err != nil {
+		if h, err = r.s.take(r.admit, queue, func(id threshold.ID) *threshold.Ciphertext { return bodies[id] }); err != nil {
 			return nil, fmt.Errorf("%w: height %d: %w", ErrReplay, round.Height, err)
 		}
 	}

@@ -18,6 +18,11 @@ type Result struct {
 	// Ceremony is the ceremonies after the block (State.MarshalCeremonies), nil if the
 	// block left them alone: they are large, and mostly still.
 	Ceremony []byte
+	// Activated is the committee that the block put in office; mostly nil.
+	Activated *Tenure
+	// Validators are the changes that the block makes to CometBFT's validator set, which
+	// heeds them from the block after the next on.
+	Validators []Validator
 	// Batch is what the block ordered; nil if it ordered nothing.
 	Batch *OrderedBatch
 	// Reveals are the earlier batches that the block opened, oldest first.

@@ -17,8 +17,6 @@ type State struct {
 	height     uint64
 	appHash    [32]byte
 	ceremonies ceremonies
-	committee  *threshold.Committee // nil until the ceremony's committee is active
-	active     uint64               // height at which it became so
 	log        commitreveal.Log
 	pending    []*OrderedBatch // ordered and not opened yet, oldest first
 	seen       *seenSet
@@ -34,7 +32,7 @@ func New(g *Genesis) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ordering: %w", err)
 	}
-	s := &State{genesis: g, ceremonies: ceremonies{current: c}, seen: newSeenSet()}
+	s := &State{genesis: g, ceremonies: ceremonies{limits: g.Params.Hash(), current: c}, seen: newSeenSet()}
 	s.appHash, err = s.computeAppHash()
 	return s, err
 }
@@ -57,17 +55,34 @@ func (s *State) Pending() []*OrderedBatch { return s.pending }
 // Ceremony is the newest ceremony: one that runs, or the last one there was.
 func (s *State) Ceremony() *keygen.State { return s.ceremonies.current }
 
-// PastCeremonies are those before it, which came to nothing, oldest first; not to be changed.
-func (s *State) PastCeremonies() []*keygen.Record { return s.ceremonies.past }
+// PastCeremonies are those before it, for the same epoch, which came to nothing, oldest
+// first. Once one succeeds they are forgotten.
+func (s *State) PastCeremonies() []*keygen.Record {
+	out := make([]*keygen.Record, len(s.ceremonies.past))
+	for i, a := range s.ceremonies.past {
+		out[i] = a.record
+	}
+	return out
+}
 
-// MarshalCeremonies encodes the newest ceremony and the past ones, for Rows.Ceremony.
+// MarshalCeremonies encodes the newest ceremony, the past ones and the tenures, for Rows.Ceremony.
 func (s *State) MarshalCeremonies() ([]byte, error) { return s.ceremonies.encode() }
 
-// Committee is the active committee, nil while there is none.
-func (s *State) Committee() *threshold.Committee { return s.committee }
+// Committee is that of Office, nil while there is none.
+func (s *State) Committee() *threshold.Committee {
+	if t := s.Office(); t != nil {
+		return t.Committee()
+	}
+	return nil
+}
 
-// ActiveSince is the height of the block that made the committee active.
-func (s *State) ActiveSince() uint64 { return s.active }
+// ActiveSince is the height of the block that put the committee in office; 0 while there is none.
+func (s *State) ActiveSince() uint64 {
+	if t := s.Office(); t != nil {
+		return t.Since
+	}
+	return 0
+}
 
 // WasOrdered reports whether id was ordered and is still remembered.
 func (s *State) WasOrdered(id threshold.ID) bool { return s.seen.has(id) }
@@ -78,7 +93,7 @@ func (s *State) Busy() bool {
 	return len(s.pending) > 0 || !s.ceremonies.current.Done() || s.agenda.busy()
 }
 
-const domainAppHash = "scrim/app-hash/v2"
+const domainAppHash = "scrim/app-hash/v3"
 
 // computeAppHash binds everything that decides about the future. CometBFT makes one
 // more block whenever the hash changed, and otherwise rests until there is a
@@ -96,7 +111,16 @@ func (s *State) computeAppHash() ([32]byte, error) {
 	h.Write([]byte(s.genesis.ChainID))
 	ceremony := s.ceremonies.current.Hash()
 	h.Write(ceremony[:])
+	h.Write(s.ceremonies.proposer[:])
 	h.Write(s.ceremonies.chain[:])
+	u64(uint64(len(s.ceremonies.tenures)))
+	for _, t := range s.ceremonies.tenures {
+		h.Write(t.appendSpan(t.hash[:]))
+	}
+	u64(uint64(len(s.ceremonies.rotated)))
+	for _, id := range s.ceremonies.rotated {
+		h.Write(id[:])
+	}
 	u64(s.log.Size())
 	root := s.log.Root()
 	h.Write(root[:])
@@ -104,6 +128,7 @@ func (s *State) computeAppHash() ([32]byte, error) {
 	u64(uint64(len(s.pending)))
 	for _, b := range s.pending {
 		u64(b.Batch.Height)
+		u64(b.Batch.Epoch)
 		h.Write(b.Batch.Root[:])
 		frames, err := appendFrames(nil, b.Frames)
 		if err != nil {
@@ -117,17 +142,16 @@ func (s *State) computeAppHash() ([32]byte, error) {
 	return [32]byte(h.Sum(nil)), nil
 }
 
-const snapshotVersion = 2
+const snapshotVersion = 3
 
 // Snapshot encodes the part of the state that Restore does not get from rows; a block's
 // is in its Result.
 //
-//	version (1) | height (8) | active since (8) | app hash (32) | log (4 + n) | agenda |
+//	version (1) | height (8) | app hash (32) | log (4 + n) | agenda |
 //	count of pending batches (2) | per pending batch: height (8) | checkpoint (4 + n) | frames
 func (s *State) Snapshot() ([]byte, error) {
 	b := []byte{snapshotVersion}
 	b = binary.BigEndian.AppendUint64(b, s.height)
-	b = binary.BigEndian.AppendUint64(b, s.active)
 	b = append(b, s.appHash[:]...)
 	log, err := s.log.MarshalBinary()
 	if err != nil {
@@ -175,20 +199,17 @@ func Restore(g *Genesis, snapshot []byte, rows Rows) (*State, error) {
 	if r.uint(1) != snapshotVersion {
 		return nil, fmt.Errorf("%w: version", ErrSnapshot)
 	}
-	s.height, s.active = r.uint(8), r.uint(8)
+	s.height = r.uint(8)
 	stored := [32]byte(r.take(32))
 	if s.log, err = commitreveal.ParseLog(r.field()); err != nil {
 		return nil, fmt.Errorf("%w: log: %w", ErrSnapshot, err)
 	}
-	if s.ceremonies, err = parseCeremonies(rows.Ceremony); err != nil {
+	if s.ceremonies, err = parseCeremonies(s.ceremonies.limits, rows.Ceremony); err != nil {
 		return nil, fmt.Errorf("%w: ceremony: %w", ErrSnapshot, err)
 	}
-	if c := s.ceremonies.current.Certificate(); c != nil {
-		s.committee = c.Committee
-	}
 	members := 0
-	if s.committee != nil {
-		members = s.committee.N()
+	if c := s.Committee(); c != nil {
+		members = c.N()
 	}
 	if s.agenda, err = r.agenda(g.Params, members); err != nil {
 		return nil, fmt.Errorf("%w: order: %w", ErrSnapshot, err)
@@ -201,6 +222,9 @@ func Restore(g *Genesis, snapshot []byte, rows Rows) (*State, error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: batch of height %d: %w", ErrSnapshot, height, err)
+		}
+		if s.Tenure(b.Batch.Epoch) == nil {
+			return nil, fmt.Errorf("%w: batch of height %d: no committee of epoch %d", ErrSnapshot, height, b.Batch.Epoch)
 		}
 		s.pending = append(s.pending, b)
 	}

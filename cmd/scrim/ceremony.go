@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/httpapi/client"
 	"github.com/scrimlabs/scrim/internal/member"
+	"github.com/scrimlabs/scrim/internal/succession"
 	"github.com/scrimlabs/scrim/internal/version"
 	"github.com/scrimlabs/scrim/keygen"
 )
@@ -24,28 +26,36 @@ func newPreflight() *cobra.Command {
 	var nodes []string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "preflight TERMS",
+		Use:   "preflight [TERMS] [--node URL]",
 		Short: "Look whether this member is ready for the ceremony",
 		Long: `Look whether this member is ready for the ceremony under TERMS (a file of 'terms
-sign', of 'scrim committee assemble', or genesis.json): keys, consent, phases, share
-folder, disk, and, with --node, its own node and the clock.
+sign', of 'scrim committee assemble', or genesis.json), or, with --node alone, for the
+newest one that its own node knows: keys, consent, phases, share folder, the share that
+a resharing is dealt from, disk, and, with --node, the node and the clock.
 
 Each line begins with ok, warn or fail and says what to do. Exit code 1 if one fails.`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			terms, err := member.ReadTerms(args[0])
-			if err != nil {
-				return err
-			}
 			h, err := where.open()
 			if err != nil {
 				return err
 			}
-			p := &member.Preflight{Home: h, Terms: terms, Version: version.Release()}
+			p := &member.Preflight{Home: h, Version: version.Release()}
 			if len(nodes) > 0 {
 				if p.Node, err = client.New(nodes[0], patience); err != nil {
 					return usageError{err}
 				}
+			}
+			switch {
+			case len(args) == 1:
+				p.Terms, err = member.ReadTerms(args[0])
+			case p.Node != nil:
+				p.Status, err = member.GetStatus(cmd.Context(), p.Node, where.identity())
+			default:
+				err = usagef("name a file of terms, or the node of this member with --node http://127.0.0.1:8080")
+			}
+			if err != nil {
+				return err
 			}
 			checks := p.Run(cmd.Context())
 			write := member.WriteChecks
@@ -65,6 +75,19 @@ Each line begins with ok, warn or fail and says what to do. Exit code 1 if one f
 	nodesFlag(cmd, &nodes)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// identity is the one on the home's card; nil if there is none.
+func (f *homeFlags) identity() ed25519.PublicKey {
+	h, err := f.open()
+	if err != nil {
+		return nil
+	}
+	card, err := h.Card()
+	if err != nil {
+		return nil
+	}
+	return card.Member.Identity
 }
 
 func newMemberStatus() *cobra.Command {
@@ -88,12 +111,7 @@ all the time), until the ceremony is over; it then ends with 1 if the ceremony f
 			if err != nil {
 				return usageError{err}
 			}
-			own := ""
-			if h, err := where.open(); err == nil {
-				if card, err := h.Card(); err == nil {
-					own = card.Member.Name
-				}
-			}
+			own := where.identity()
 			show := func(s *member.Status, w io.Writer) error { return s.Write(w) }
 			if asJSON {
 				show = func(s *member.Status, w io.Writer) error { return json.NewEncoder(w).Encode(s) }
@@ -127,7 +145,7 @@ func newline(w io.Writer) error {
 
 // watchStatus shows the ceremony again when somebody has done something; on a terminal
 // it keeps one screen, so that the blocks that are left can be seen to run out.
-func watchStatus(cmd *cobra.Command, node *client.Client, own string, every time.Duration, show func(*member.Status, io.Writer) error) error {
+func watchStatus(cmd *cobra.Command, node *client.Client, own ed25519.PublicKey, every time.Duration, show func(*member.Status, io.Writer) error) error {
 	out := cmd.OutOrStdout()
 	screen := isTerminal(out)
 	var last []byte
@@ -191,51 +209,86 @@ func outcome(s *member.Status) error {
 }
 
 func newMemberVerify() *cobra.Command {
-	var nodes []string
-	var terms, termsHash string
+	var f verifyFlags
 	cmd := &cobra.Command{
-		Use:   "verify (CERTIFICATE | --node URL)",
-		Short: "Verify a committee's certificate: verified, violated or cannot tell",
-		Long: `Verify a committee's certificate: its terms, that its keys fit together, that enough
-members certified it, each with its identity and its share. CERTIFICATE is a file of
-the canonical form, binary or hex, - is standard input; with --node a node is asked.
+		Use:   "verify (CERTIFICATE... | --node URL)",
+		Short: "Verify committees' certificates: verified, violated or cannot tell",
+		Long: `Verify committees' certificates: the terms of each, that its keys fit together, that
+enough members certified it, each with its identity and its share; of each but the first
+that enough members of the one before approved it, and that the key stayed, or not, as
+its terms say. CERTIFICATE, once for each in order, is a file of the canonical form,
+binary or hex, - is standard input; with --node a node is asked for all of the chain.
 
 With --terms (a file of signed terms, of 'scrim committee assemble', or genesis.json)
-it must be for these, and all members must have signed them; with --terms-hash it
-must be for those. Without either nothing says that it is the right committee.
+the first must be for these, and all members must have signed them; with --terms-pin the
+first must be one for terms with this pin, of whichever attempt; with --terms-hash one of
+them must be for those. Without any of it nothing says that they are the right ones.
 
-Exit code: 0 verified, 1 violated, 2 cannot tell (there is no certificate, or not all
-consents); 64 wrong usage.`,
-		Args: usage(cobra.MaximumNArgs(1)),
+With --bundle (of 'scrimd export', GET /v1/export) the certificates must be in the log
+that it holds, under a signature of the committee; the bundle is audited for that.
+
+Exit code: 0 verified, 1 violated, 2 cannot tell (there is no certificate, not all
+consents, or a log that does not reach so far); 64 wrong usage.`,
+		Args: usage(cobra.ArbitraryArgs),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var e member.Expected
-			if termsHash != "" {
-				hash, err := parseHash("--terms-hash", termsHash)
-				if err != nil {
-					return err
-				}
-				e.TermsHash = &hash
-			}
-			if len(args) == 0 && len(nodes) == 0 {
+			if len(args) == 0 && len(f.nodes) == 0 {
 				return usagef("a certificate file or --node is needed")
 			}
-			c, err := readCertificate(cmd, args, nodes)
-			if err == nil && terms != "" {
-				e.Terms, err = member.ReadTerms(terms)
+			e, err := f.expected()
+			if err != nil {
+				return verdict(err)
 			}
+			line, err := readLine(cmd, args, f.nodes)
 			if err == nil {
-				err = member.Verify(c, e)
+				err = member.Verify(line, e)
 			}
 			if err != nil {
 				return verdict(err)
 			}
-			return member.WriteCertificate(cmd.OutOrStdout(), c, e)
+			return member.WriteLine(cmd.OutOrStdout(), line, e)
 		},
 	}
-	nodesFlag(cmd, &nodes)
-	cmd.Flags().StringVar(&terms, "terms", "", "file of the terms with all consents")
-	cmd.Flags().StringVar(&termsHash, "terms-hash", "", "hash of the terms (0x and 64 digits), as the members publish it")
+	nodesFlag(cmd, &f.nodes)
+	flags := cmd.Flags()
+	flags.StringVar(&f.terms, "terms", "", "file of the first committee's terms with all consents")
+	flags.StringVar(&f.termsPin, "terms-pin", "", "pin of the first committee's terms (0x and 64 digits), as the members publish it")
+	flags.StringVar(&f.termsHash, "terms-hash", "", "hash of a committee's terms (0x and 64 digits)")
+	flags.StringVar(&f.bundle, "bundle", "", "audit bundle whose log must have the certificates")
 	return cmd
+}
+
+// verifyFlags say what is expected of committees.
+type verifyFlags struct {
+	nodes                              []string
+	terms, termsPin, termsHash, bundle string
+}
+
+func (f *verifyFlags) expected() (e member.Expected, err error) {
+	if e.TermsHash, err = optionalHash("--terms-hash", f.termsHash); err != nil {
+		return e, err
+	}
+	if e.TermsPin, err = optionalHash("--terms-pin", f.termsPin); err != nil {
+		return e, err
+	}
+	if f.terms != "" {
+		terms, err := member.ReadTerms(f.terms)
+		if err != nil {
+			return e, err
+		}
+		e.Terms = &terms.SignedTerms
+	}
+	if f.bundle == "" {
+		return e, nil
+	}
+	report, err := runAudit(nil, f.bundle, "", audit.Options{})
+	if err != nil {
+		return e, err
+	}
+	if report.Verdict == audit.Violated {
+		return e, fmt.Errorf("%w: the bundle does not hold: scrim audit %s", keygen.ErrCertificate, f.bundle)
+	}
+	e.Log, e.Certified = report.Committees, report.CertifiedSize
+	return e, nil
 }
 
 // verdict says with an exit code what an error means for what was to be verified:
@@ -246,47 +299,56 @@ func verdict(err error) error {
 		return err
 	}
 	var consent *keygen.ConsentError
-	if errors.Is(err, keygen.ErrCertificate) || errors.As(err, &consent) && len(consent.Wrong) > 0 {
+	if errors.Is(err, keygen.ErrCertificate) || errors.Is(err, succession.ErrFalse) || errors.As(err, &consent) && len(consent.Wrong) > 0 {
 		return exitCode{int(audit.Violated), fmt.Errorf("violated: %w", err)}
 	}
 	return exitCode{int(audit.CannotTell), fmt.Errorf("cannot tell: %w", err)}
 }
 
-// readCertificate reads a file if one is named, and asks the nodes in turn if none is.
-func readCertificate(cmd *cobra.Command, files, nodes []string) (*keygen.Certificate, error) {
+// readLine reads files if any are named, and asks the nodes in turn if none is. What it gives is verified.
+func readLine(cmd *cobra.Command, files, nodes []string) (succession.Line, error) {
 	if len(files) == 0 {
-		return fetchCertificate(cmd.Context(), nodes)
+		return fetchLine(cmd.Context(), nodes)
 	}
-	if files[0] == "-" {
+	var certificates []*keygen.Certificate
+	for _, file := range files {
+		c, err := readCertificate(cmd, file)
+		if err != nil {
+			return nil, err
+		}
+		certificates = append(certificates, c)
+	}
+	return succession.VerifyPart(certificates...)
+}
+
+func readCertificate(cmd *cobra.Command, file string) (*keygen.Certificate, error) {
+	if file == "-" {
 		return member.ReadCertificate(cmd.InOrStdin())
 	}
-	f, err := os.Open(files[0])
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	c, err := member.ReadCertificate(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", files[0], err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return c, nil
 }
 
-func fetchCertificate(ctx context.Context, nodes []string) (*keygen.Certificate, error) {
+func fetchLine(ctx context.Context, nodes []string) (succession.Line, error) {
+	clients, err := connect(nodes)
+	if err != nil {
+		return nil, err
+	}
 	var problems []error
-	for _, url := range nodes {
-		c, err := client.New(url, patience)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		committee, err := c.Committee(ctx)
+	for _, node := range clients {
+		line, err := succession.Fetch(ctx, node)
 		if err == nil {
-			var cert *keygen.Certificate
-			if cert, err = member.ReadCertificate(bytes.NewReader(committee.Certificate)); err == nil {
-				return cert, nil
-			}
+			return line, nil
 		}
-		problems = append(problems, fmt.Errorf("%s: %w", url, err))
+		problems = append(problems, err)
 	}
 	return nil, errors.Join(problems...)
 }
@@ -306,21 +368,22 @@ file in the home itself.
 Exit code: 0 it is good, 1 it is not, or could not be checked.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var files []string
-			if certificate != "" {
-				files = []string{certificate}
-			}
-			if len(files) == 0 && len(nodes) == 0 {
+			if certificate == "" && len(nodes) == 0 {
 				return usagef("--certificate or --node is needed, to compare the share with the committee")
 			}
 			h, err := where.open()
 			if err != nil {
 				return err
 			}
-			c, err := readCertificate(cmd, files, nodes)
+			var files []string
+			if certificate != "" {
+				files = []string{certificate}
+			}
+			line, err := readLine(cmd, files, nodes)
 			if err != nil {
 				return err
 			}
+			c := line.Office()
 			index, err := member.ConfirmStored(h, args[0], c)
 			if err != nil {
 				return err

@@ -3,8 +3,10 @@
 //	scrim tx send --node URL --namespace eth --file tx.bin   seal here, submit, keep the receipts
 //	scrim tx watch ID                                        wait, and check what was opened
 //	scrim audit bundle.jsonl                                 replay an exported run, offline
-//	scrim member init|terms|preflight|status|verify ...      agree on a committee, follow its ceremony
-//	scrim member abort|retry|accept|reject                   say something in it by hand
+//	scrim member init|terms|preflight|join|status|verify ... agree on a committee, follow its ceremony
+//	scrim member accept|reject|abort|retry                   say something in it by hand
+//	scrim member reshare|rotate|leave                        propose the next committee
+//	scrim member recover|confirm-stored                      the share: get it back, check a copy
 //	scrim committee assemble FILE...                         put the members' signed terms together
 //
 // Exit codes: 0 done, 1 failed, 64 wrong usage. Those of 'scrim audit' and 'scrim

@@ -19,7 +19,8 @@ func newMember() *cobra.Command {
 	return group("member", "Be a committee member: keys, terms, a ceremony, and what came of it",
 		newMemberInit(), newMemberCard(),
 		group("terms", "Draw up, read and sign the terms of a ceremony", newTermsDraft(), newTermsShow(), newTermsSign()),
-		newPreflight(), newMemberStatus(), newAbort(), newRetry(), newAccept(), newReject(), newMemberVerify(), newConfirmStored())
+		newPreflight(), newJoin(), newMemberStatus(), newAccept(), newReject(), newAbort(), newRetry(),
+		newReshare(), newRotate(), newLeave(), newRecover(), newMemberVerify(), newConfirmStored())
 }
 
 func newCommittee() *cobra.Command {
@@ -168,8 +169,10 @@ func newTermsDraft() *cobra.Command {
 		Use:   "draft --chain-id ID CARD...",
 		Short: "Draw up terms for the members whose cards these are",
 		Long: `Draw up the terms of a key ceremony for the members whose cards (member.json) these
-are, in this order. Every card's signature is checked. It binds nobody: each member
-reads the terms and signs them, or not. Anybody can draft.`,
+are, in this order, and write it down with the chain's limits. Every card's signature
+is checked. It binds nobody: each member reads the terms and signs them, or not.
+Anybody can draft. The next committee of a chain that runs is not drafted but
+proposed: 'scrim member reshare', 'rotate'.`,
 		Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if d.ChainID == "" {
@@ -192,17 +195,34 @@ reads the terms and signs them, or not. Anybody can draft.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&d.ChainID, "chain-id", "", "the chain's name; never used before")
+	limitFlags(cmd, &d.Limits)
 	f.IntVar(&d.Threshold, "threshold", 0, "how many members open a batch (default: more than two thirds)")
 	f.Uint64Var(&d.Epoch, "epoch", 1, "number of the committee that the ceremony makes")
 	f.Uint32Var(&d.Attempt, "attempt", 1, "which attempt for this epoch it is")
 	f.Uint64Var(&d.StartHeight, "start-height", 1, "height at which the ceremony begins")
-	f.Uint64Var(&d.Phases.Deal, "deal-blocks", member.DefaultPhase, "most blocks for dealing")
-	f.Uint64Var(&d.Phases.Respond, "respond-blocks", member.DefaultPhase, "most blocks for responding")
-	f.Uint64Var(&d.Phases.Justify, "justify-blocks", member.DefaultPhase, "most blocks for justifying")
-	f.Uint64Var(&d.Phases.Certify, "certify-blocks", member.DefaultPhase, "most blocks for certifying")
-	f.Uint64Var(&d.Phases.Store, "store-blocks", member.DefaultPhase, "most blocks for storing")
+	phaseFlags(cmd, &d.Phases, member.DefaultPhase, "")
 	f.StringVarP(&out, "output", "o", "terms.json", "file to write; it must not exist")
 	return cmd
+}
+
+// limitFlags are the chain's limits.
+func limitFlags(cmd *cobra.Command, p *ordering.Params) {
+	f := cmd.Flags()
+	*p = ordering.DefaultParams()
+	f.Uint8Var(&p.MaxSizeClass, "max-size-class", p.MaxSizeClass, "largest ciphertext: 256<<class bytes")
+	f.Uint64Var(&p.MaxValidity, "max-validity", p.MaxValidity, "most blocks that a ciphertext may stay valid")
+	f.Uint32Var(&p.MaxBatch, "max-batch", p.MaxBatch, "most ciphertexts in a block")
+	f.Uint32Var(&p.MaxPending, "max-pending", p.MaxPending, "most batches that may wait for their opening")
+}
+
+// phaseFlags are the lengths of the phases; standard says what 0 means.
+func phaseFlags(cmd *cobra.Command, p *keygen.Phases, blocks uint64, standard string) {
+	f := cmd.Flags()
+	f.Uint64Var(&p.Deal, "deal-blocks", blocks, "most blocks for dealing"+standard)
+	f.Uint64Var(&p.Respond, "respond-blocks", blocks, "most blocks for responding"+standard)
+	f.Uint64Var(&p.Justify, "justify-blocks", blocks, "most blocks for justifying"+standard)
+	f.Uint64Var(&p.Certify, "certify-blocks", blocks, "most blocks for certifying"+standard)
+	f.Uint64Var(&p.Store, "store-blocks", blocks, "most blocks for storing"+standard)
 }
 
 func newTermsShow() *cobra.Command {
@@ -253,27 +273,7 @@ added. A second time writes the same.`,
 			if err != nil {
 				return err
 			}
-			secret, err := h.Secret()
-			if err != nil {
-				return err
-			}
-			defer secret.Wipe()
-			index, err := terms.Sign(secret)
-			if err != nil {
-				return err
-			}
-			name := terms.Terms.Members[index-1].Name
-			if out == "" {
-				out = strings.TrimSuffix(args[0], ".json") + "." + name + ".json"
-			}
-			if err := member.WriteNew(out, terms); err != nil {
-				return err
-			}
-			if err := member.WriteTerms(cmd.OutOrStdout(), terms); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s (member %d) has signed. Wrote %s.\nNext: give it to all members; with everybody's file: scrim committee assemble FILE...\n", name, index, out)
-			return nil
+			return signTerms(cmd, h, terms, args[0], out)
 		},
 	}
 	where.register(cmd)
@@ -282,20 +282,44 @@ added. A second time writes the same.`,
 	return cmd
 }
 
+// signTerms adds the home's consent to the terms that a file holds, and writes them to out, or
+// beside the file.
+func signTerms(cmd *cobra.Command, h *home.Home, terms *member.SignedTerms, file, out string) error {
+	secret, err := h.Secret()
+	if err != nil {
+		return err
+	}
+	defer secret.Wipe()
+	index, err := terms.Sign(secret)
+	if err != nil {
+		return err
+	}
+	name := terms.Terms.Members[index-1].Name
+	if out == "" {
+		out = strings.TrimSuffix(file, ".json") + "." + name + ".json"
+	}
+	if err := member.WriteNew(out, terms); err != nil {
+		return err
+	}
+	if err := member.WriteTerms(cmd.OutOrStdout(), terms); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s (member %d) has signed. Wrote %s.\nNext: give it to all members; with everybody's file: scrim committee assemble FILE...\n", name, index, out)
+	return nil
+}
+
 func newAssemble() *cobra.Command {
 	var out string
-	p := ordering.DefaultParams()
 	cmd := &cobra.Command{
 		Use:   "assemble FILE...",
 		Short: "Put the members' signed terms together, ready for a genesis",
-		Long: `Put the members' signed terms together with the chain's limits: what 'scrimd genesis
-assemble' makes genesis.json of. It needs the consent of every member and says whose
-is missing. Every member can do it: the same terms and limits give the same file.
-
-The limits are not part of the terms. Agree on them and compare the genesis hash.`,
+		Long: `Put the members' signed terms together: what 'scrimd genesis assemble' makes
+genesis.json of. It needs the consent of every member and says whose is missing.
+Every member can do it: the same terms give the same file. The chain's limits are
+those that the members have signed with the terms.`,
 		Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var files []*keygen.SignedTerms
+			var files []*member.SignedTerms
 			for _, path := range args {
 				s, err := member.ReadTerms(path)
 				if err != nil {
@@ -303,25 +327,20 @@ The limits are not part of the terms. Agree on them and compare the genesis hash
 				}
 				files = append(files, s)
 			}
-			g, err := member.Assemble(p, files)
+			g, err := member.Assemble(files)
 			if err != nil {
 				return err
 			}
 			if err := member.WriteNew(out, g); err != nil {
 				return err
 			}
-			if err := member.WriteTerms(cmd.OutOrStdout(), &keygen.SignedTerms{Terms: g.Terms, Consents: g.Consents}); err != nil {
+			if err := member.WriteTerms(cmd.OutOrStdout(), member.TermsOf(g)); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "Wrote %s. Next: scrimd genesis assemble -o genesis.json %s\n", out, filepath.Base(out))
 			return nil
 		},
 	}
-	f := cmd.Flags()
-	f.Uint8Var(&p.MaxSizeClass, "max-size-class", p.MaxSizeClass, "largest ciphertext: 256<<class bytes")
-	f.Uint64Var(&p.MaxValidity, "max-validity", p.MaxValidity, "most blocks that a ciphertext may stay valid")
-	f.Uint32Var(&p.MaxBatch, "max-batch", p.MaxBatch, "most ciphertexts in a block")
-	f.Uint32Var(&p.MaxPending, "max-pending", p.MaxPending, "most batches that may wait for their opening")
-	f.StringVarP(&out, "output", "o", "committee.json", "file to write; it must not exist")
+	cmd.Flags().StringVarP(&out, "output", "o", "committee.json", "file to write; it must not exist")
 	return cmd
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,12 +13,17 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/commitreveal/audit"
+	"github.com/scrimlabs/scrim/httpapi/client"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 	"github.com/scrimlabs/scrim/internal/home"
 	"github.com/scrimlabs/scrim/internal/member"
+	"github.com/scrimlabs/scrim/internal/wallet"
 	"github.com/scrimlabs/scrim/internal/wallet/wallettest"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/keygen/sharefile"
+	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -26,10 +33,25 @@ func TestMain(m *testing.M) {
 
 // The scripts run the real command line without a network. "code N command..."
 // runs a command that must end with that exit code; "edit old new from to" replaces
-// old by new once. bundle.jsonl is what a devnet exported (scrimd devnet, scrim tx send,
-// GET /v1/export), receipts.jsonl what its wallet kept; they are fixed, as their formats are.
+// old by new once. bundle.jsonl is what a node exports, receipts.jsonl what a wallet kept,
+// succession.jsonl a bundle of three committees ($TERMS: hash of the first terms of both);
+// TestGolden makes them.
 func TestScripts(t *testing.T) {
-	runScripts(t, "testdata/script", nil, nil)
+	f, err := os.Open("testdata/bundle.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	line, err := commitreveal.NewBundleReader(f).Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	terms, err := keygen.ParseTerms(line.(*commitreveal.BundleHeader).Terms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := terms.Hash()
+	runScripts(t, "testdata/script", map[string]string{"TERMS": v1.Hex(hash[:]).String()}, nil)
 }
 
 // These scripts have nodes: $ALICE and $BOB, who are honest, $MALLORY of the same
@@ -58,7 +80,7 @@ func TestScriptsWithNodes(t *testing.T) {
 	late := c.Member(2)
 	late.Now = func() time.Time { return time.Now().Add(-time.Minute) }
 	late.Reasons = []v1.Reason{{Code: "catching_up", Detail: "the node still fetches blocks"}}
-	terms := c.Certificate.Terms.Hash()
+	terms, pin := c.Certificate.Terms.Hash(), c.Certificate.Terms.Pin()
 	proposal := longer.Hash()
 	runScripts(t, "testdata/nodes", map[string]string{
 		"DYING":      dying.Serve(t),
@@ -73,6 +95,7 @@ func TestScriptsWithNodes(t *testing.T) {
 		"LATE":       late.Serve(t),
 		"OTHER":      wallettest.NewCommittee(t, "script-test").Member(1).Serve(t),
 		"TERMS":      v1.Hex(terms[:]).String(),
+		"PIN":        v1.Hex(pin[:]).String(),
 	}, func(dir string) error { return writeCommittee(c, dir) })
 }
 
@@ -91,20 +114,14 @@ func failedCeremony(t *testing.T, terms *keygen.Terms) *keygen.State {
 // vote gives the state after the members have said what they think.
 func vote(t *testing.T, c *wallettest.Committee, s *keygen.State, k keygen.Kind, members ...uint32) *keygen.State {
 	for _, member := range members {
-		m, err := keygen.Vote(c.Secret(member), s.Terms(), k)
-		if err == nil {
-			s, _, err = keygen.Step(s, keygen.Event{Height: s.Height(), Message: m})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		s = wallettest.Vote(t, s, k, c.Secret(member))
 	}
 	return s
 }
 
 // propose begins another attempt, which dave proposes.
 func propose(t *testing.T, c *wallettest.Committee, failed *keygen.State, terms *keygen.Terms) *keygen.State {
-	m, err := keygen.ProposeRetry(c.Secret(4), terms)
+	m, err := keygen.ProposeTerms(c.Secret(4), terms)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +134,10 @@ func propose(t *testing.T, c *wallettest.Committee, failed *keygen.State, terms 
 
 func writeCommittee(c *wallettest.Committee, dir string) error {
 	t := c.Certificate.Terms
-	partial, all := &keygen.SignedTerms{Terms: *t}, &keygen.SignedTerms{Terms: *t}
+	signed := func() *member.SignedTerms {
+		return &member.SignedTerms{SignedTerms: keygen.SignedTerms{Terms: *t}, Limits: ordering.DefaultParams()}
+	}
+	partial, all := signed(), signed()
 	for i, m := range t.Members {
 		secret := c.Secret(uint32(i + 1))
 		if _, err := all.Sign(secret); err != nil {
@@ -144,6 +164,7 @@ func writeCommittee(c *wallettest.Committee, dir string) error {
 		os.WriteFile(filepath.Join(dir, "cert.bin"), certificate, 0o600))
 }
 
+// writeHome makes a home for a secret, with its share of the terms' key if it is not nil.
 func writeHome(dir string, secret *keygen.MemberSecret, name string, t *keygen.Terms, share *threshold.SecretShare) error {
 	h, err := home.Open(dir, filepath.Join(dir, home.IdentityName))
 	if err != nil {
@@ -162,8 +183,10 @@ func writeHome(dir string, secret *keygen.MemberSecret, name string, t *keygen.T
 	if _, err := h.Sign(name, ""); err != nil {
 		return err
 	}
-	meta := sharefile.ShareMeta{ChainID: t.ChainID, Ceremony: t.Hash(), Epoch: t.Epoch}
-	return sharefile.WriteShare(h.ShareFile(t), meta, share, recipients)
+	if share == nil {
+		return os.MkdirAll(h.ShareDir, 0o700)
+	}
+	return writeShare(dir, t, share)
 }
 
 func runScripts(t *testing.T, dir string, env map[string]string, prepare func(dir string) error) {
@@ -171,7 +194,7 @@ func runScripts(t *testing.T, dir string, env map[string]string, prepare func(di
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"code": code, "edit": edit},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"code": code, "edit": edit, "newest": newest, "certificates": certificates},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir+"/home")
 			e.Setenv("XDG_CONFIG_HOME", e.WorkDir+"/home/config")
@@ -179,7 +202,7 @@ func runScripts(t *testing.T, dir string, env map[string]string, prepare func(di
 			for name, value := range env {
 				e.Setenv(name, value)
 			}
-			for _, name := range []string{"bundle.jsonl", "receipts.jsonl"} {
+			for _, name := range []string{"bundle.jsonl", "receipts.jsonl", "succession.jsonl"} {
 				b, err := os.ReadFile("testdata/" + name)
 				if err != nil {
 					return err
@@ -196,6 +219,30 @@ func runScripts(t *testing.T, dir string, env map[string]string, prepare func(di
 			return os.Mkdir(e.WorkDir+"/home", 0o700)
 		},
 	})
+}
+
+// newest VARIABLE URL gives the terms hash of a node's newest ceremony.
+func newest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: newest VARIABLE URL")
+	}
+	node, err := client.New(args[1], patience)
+	ts.Check(err)
+	all, err := node.Ceremonies(context.Background())
+	ts.Check(err)
+	ts.Setenv(args[0], all.Ceremonies[0].ID.String())
+}
+
+// certificates FILE writes the certificates of a bundle's committees as 1.bin, 2.bin ...
+func certificates(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: certificates FILE")
+	}
+	report, err := wallet.Audit(strings.NewReader(ts.ReadFile(args[0])), audit.Options{})
+	ts.Check(err)
+	for i, c := range report.Committees {
+		ts.Check(os.WriteFile(ts.MkAbs(fmt.Sprintf("%d.bin", i+1)), c.Certificate, 0o600))
+	}
 }
 
 func edit(ts *testscript.TestScript, neg bool, args []string) {

@@ -27,6 +27,7 @@ var patience = client.Options{Retries: 2, Backoff: 100 * time.Millisecond}
 type connection struct {
 	nodes     []string
 	termsHash string
+	termsPin  string
 	trust     string
 	receipts  string
 	json      bool
@@ -35,8 +36,9 @@ type connection struct {
 func (c *connection) flags(cmd *cobra.Command) {
 	nodesFlag(cmd, &c.nodes)
 	f := cmd.Flags()
-	f.StringVar(&c.termsHash, "terms-hash", "", "hash of the committee's terms (0x and 64 digits), as its members publish it")
-	f.StringVar(&c.trust, "trust", configFile("trust.json"), "file of the terms hashes trusted so far")
+	f.StringVar(&c.termsPin, "terms-pin", "", "pin of the first committee's terms (0x and 64 digits), as its members publish it")
+	f.StringVar(&c.termsHash, "terms-hash", "", "hash of the first committee's terms (0x and 64 digits): of this attempt alone")
+	f.StringVar(&c.trust, "trust", configFile("trust.json"), "file of the terms pins trusted so far")
 	f.StringVar(&c.receipts, "receipts", configFile("receipts.jsonl"), "file of own ciphertexts and receipts, JSON lines")
 	f.BoolVar(&c.json, "json", false, "print JSON")
 }
@@ -46,12 +48,12 @@ func (c *connection) open(cmd *cobra.Command) (*wallet.Wallet, error) {
 		return nil, usagef("no node is named; give --node http://host:port, once for each, or set SCRIM_NODES")
 	}
 	o := wallet.Options{TrustFile: c.trust, Client: patience}
-	if c.termsHash != "" {
-		hash, err := parseHash("--terms-hash", c.termsHash)
-		if err != nil {
-			return nil, err
-		}
-		o.TermsHash = &hash
+	var err error
+	if o.TermsHash, err = optionalHash("--terms-hash", c.termsHash); err != nil {
+		return nil, err
+	}
+	if o.TermsPin, err = optionalHash("--terms-pin", c.termsPin); err != nil {
+		return nil, err
 	}
 	w, err := wallet.Open(cmd.Context(), c.nodes, o)
 	if err != nil {
@@ -59,8 +61,8 @@ func (c *connection) open(cmd *cobra.Command) (*wallet.Wallet, error) {
 	}
 	warn(cmd, w.Warnings)
 	if w.FirstUse {
-		fmt.Fprintf(cmd.ErrOrStderr(), "First use of chain %s: nothing but the nodes vouches for its committee. Compare with its members:\n  terms hash 0x%x\nIt is kept in %s.\n",
-			w.ChainID(), w.TermsHash, c.trust)
+		fmt.Fprintf(cmd.ErrOrStderr(), "First use of chain %s: nothing but the nodes vouches for its committee. Compare with its members:\n  terms pin 0x%x\nIt is kept in %s.\n",
+			w.ChainID(), w.TermsPin, c.trust)
 	}
 	return w, nil
 }
@@ -79,6 +81,15 @@ func parseHash(what, s string) (hash [32]byte, err error) {
 	return [32]byte(b), nil
 }
 
+// optionalHash is nil for an empty text.
+func optionalHash(what, s string) (*[32]byte, error) {
+	if s == "" {
+		return nil, nil
+	}
+	hash, err := parseHash(what, s)
+	return &hash, err
+}
+
 func newSend() *cobra.Command {
 	var c connection
 	var file, hexLines string
@@ -89,9 +100,10 @@ func newSend() *cobra.Command {
 		Long: `Seal transactions to the committee and submit them to all nodes.
 
 The plaintext is sealed here and never leaves this machine unsealed. Before that
-the committee's certificate is checked, and the nodes must agree on it. It is
-compared with --terms-hash, or with the trust file; a chain seen for the first
-time is trusted on first use, which is said.
+the certificates of all committees are checked, from the first one to the one in
+office, and the nodes must agree on them. The first one's terms are compared with
+--terms-pin, or with the trust file; a chain seen for the first time is trusted on
+first use, which is said.
 
 Without an argument or a file, one transaction is read from standard input.
 The receipts are checked and kept; 'scrim audit --receipts' holds the members to

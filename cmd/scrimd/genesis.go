@@ -29,7 +29,8 @@ func newGenesisAssemble() *cobra.Command {
 		Use:   "assemble FILE",
 		Short: "Make genesis.json from what 'scrim committee assemble' wrote",
 		Long: `Make genesis.json from what 'scrim committee assemble' wrote: the terms, the
-consent of every member to them, and the chain's limits. Every consent is checked.
+consent of every member to them, and the chain's limits, which the terms bind. Every
+consent is checked.
 
 The same file gives the same genesis.json, so every member can make it and compare
 its hash, which is printed. Nobody has to be trusted with it.`,
@@ -50,8 +51,8 @@ its hash, which is printed. Nobody has to be trusted with it.`,
 			if err := writeOutput(cmd, out, func(w io.Writer) error { _, err := w.Write(genesis); return err }); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "chain %s, %d of %d members, all have consented\nterms hash   0x%x\ngenesis hash 0x%x (sha256sum of the file; compare it with the other members')\n",
-				g.ChainID, g.Terms.Threshold, len(g.Terms.Members), g.Terms.Hash(), sha256.Sum256(genesis))
+			fmt.Fprintf(cmd.ErrOrStderr(), "chain %s, %d of %d members, all have consented\nterms hash   0x%x\nterms pin    0x%x\ngenesis hash 0x%x (sha256sum of the file; compare it with the other members')\n",
+				g.ChainID, g.Terms.Threshold, len(g.Terms.Members), g.Terms.Hash(), g.Terms.Pin(), sha256.Sum256(genesis))
 			return nil
 		},
 	}
@@ -80,8 +81,8 @@ config.toml, from the addresses on the cards.`,
 				return err
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintf(w, "chain\t%s\nterms hash\t0x%x\ngenesis hash\t0x%x\nthreshold\t%d of %d\n",
-				g.ChainID, g.Terms.Hash(), sha256.Sum256(text), g.Terms.Threshold, len(g.Terms.Members))
+			fmt.Fprintf(w, "chain\t%s\nterms hash\t0x%x\nterms pin\t0x%x\ngenesis hash\t0x%x\nthreshold\t%d of %d\n",
+				g.ChainID, g.Terms.Hash(), g.Terms.Pin(), sha256.Sum256(text), g.Terms.Threshold, len(g.Terms.Members))
 			p := g.Params
 			fmt.Fprintf(w, "limits\tsize class %d, validity %d blocks, batch %d, pending %d\n", p.MaxSizeClass, p.MaxValidity, p.MaxBatch, p.MaxPending)
 			if err := w.Flush(); err != nil {

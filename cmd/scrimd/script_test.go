@@ -14,7 +14,6 @@ import (
 	"github.com/scrimlabs/scrim/internal/home"
 	"github.com/scrimlabs/scrim/internal/member"
 	"github.com/scrimlabs/scrim/keygen"
-	"github.com/scrimlabs/scrim/ordering"
 )
 
 func TestMain(m *testing.M) {
@@ -75,7 +74,7 @@ func agree(ts *testscript.TestScript, _ bool, args []string) {
 		_, err = draft.Sign(secret)
 		ts.Check(err)
 	}
-	g, err := member.Assemble(ordering.DefaultParams(), []*keygen.SignedTerms{draft})
+	g, err := member.Assemble([]*member.SignedTerms{draft})
 	ts.Check(err)
 	ts.Check(member.WriteNew(ts.MkAbs(args[1]), g))
 }

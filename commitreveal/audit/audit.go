@@ -19,7 +19,7 @@
 // not grow with the length of the log.
 //
 // What is recomputed is listed in docs/spec/bundle.md. This package knows
-// neither the ordering rule nor ceremonies: the caller passes both in as
+// neither the ordering rule nor ceremonies: the caller passes them in as
 // [Checks].
 package audit
 
@@ -34,19 +34,21 @@ import (
 	"github.com/scrimlabs/scrim/threshold"
 )
 
-// Checks are the two checks that this package does not make itself. Both must
+// Checks are the checks that this package does not make itself. All must
 // be pure and must stand hostile input.
 type Checks struct {
-	// Certificate checks a ceremony's certificate against the bundle's terms.
+	// Certificate checks the first committee's certificate against the bundle's terms.
 	Certificate func(terms, certificate []byte) (CommitteeInfo, error)
+	// Succession checks a later committee's certificate against that of the one before it.
+	Succession func(previous, certificate []byte) (CommitteeInfo, error)
 	// Rule begins a replay of the chain's ordering rule with the limits in the bundle's header.
 	Rule func(chainID string, limits []byte) (Rule, error)
 }
 
 // Rule replays the ordering rule along the log. Heights grow. After an error it is not asked again.
 type Rule interface {
-	// Committee comes into office with the block of a height.
-	Committee(height uint64, c *threshold.Committee, identities []ed25519.PublicKey) error
+	// Committee comes into office with the block of a height. It refuses one that agreed to other limits.
+	Committee(height uint64, c CommitteeInfo) error
 	// Round is what the block of a height said for the order. It gives what members of the committee in office say in it about their
 	// receive logs, with signatures that hold.
 	Round(r *commitreveal.BundleRound) ([]LogPart, error)
@@ -57,7 +59,7 @@ type Rule interface {
 
 // LogPart is the next part of a member's receive log, as the member signed it.
 type LogPart struct {
-	Member uint32            // 1..n
+	Member uint32            // 1..n, of the committee in office
 	After  uint64            // positions before it
 	Head   commitreveal.Hash // head before it
 	IDs    []threshold.ID
@@ -69,7 +71,9 @@ type CommitteeInfo struct {
 	Identities []ed25519.PublicKey // Identities[j-1] is member j's
 	Names      []string            // optional: Names[j-1] is what people call member j
 	ChainID    string
-	TermsHash  [32]byte // of the bundle's terms
+	TermsHash  [32]byte // of the committee's terms
+	Limits     [32]byte // hash of the chain's limits, as its members agreed to them
+	Overlap    uint64   // blocks after it came into office during which what is sealed to the key before its own is ordered
 }
 
 // Options of a run.
@@ -84,8 +88,8 @@ type Options struct {
 // Run audits a bundle. The error is nil unless a check is missing: a bundle that
 // cannot be read gives a report, with the verdict CannotTell.
 func Run(r io.Reader, checks Checks, opts Options) (*Report, error) {
-	if checks.Certificate == nil || checks.Rule == nil {
-		return nil, errors.New("audit: both checks are needed")
+	if checks.Certificate == nil || checks.Succession == nil || checks.Rule == nil {
+		return nil, errors.New("audit: all checks are needed")
 	}
 	a := newAuditor(checks, opts)
 	a.read(commitreveal.NewBundleReader(r))
@@ -100,9 +104,9 @@ type auditor struct {
 
 	header     *commitreveal.BundleHeader
 	log        commitreveal.Log
-	committees map[uint64]*CommitteeInfo // by epoch
-	current    *CommitteeInfo
-	height     uint64 // of the last committee or commit entry
+	committees map[uint64]*tenure // by epoch
+	current    *tenure            // in office
+	height     uint64             // of the last committee or commit entry
 	lastCommit uint64
 	rule       Rule     // nil when the order cannot be replayed further
 	open       *batch   // whose transactions are being read
@@ -125,8 +129,8 @@ const maxPending = 1 << 16
 func newAuditor(checks Checks, opts Options) *auditor {
 	return &auditor{
 		checks: checks, opts: opts,
-		report:     &Report{Findings: []Finding{}, Missing: []string{}, Receipts: []ReceiptResult{}, Epochs: []uint64{}},
-		committees: make(map[uint64]*CommitteeInfo),
+		report:     &Report{Findings: []Finding{}, Missing: []string{}, Receipts: []ReceiptResult{}, Epochs: []uint64{}, Committees: []Tenure{}},
+		committees: make(map[uint64]*tenure),
 		seen:       newSeenIDs(),
 		receipts:   newReceipts(opts.Receipts),
 	}
@@ -203,7 +207,9 @@ func (a *auditor) round(l *commitreveal.BundleRound) {
 		return
 	}
 	for _, p := range parts {
-		a.receipts.said(a.current, l.Height, p)
+		if a.current != nil {
+			a.receipts.said(a.current.Identities, l.Height, p)
+		}
 	}
 }
 
@@ -240,7 +246,7 @@ func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry) {
 	if e.Height < a.height {
 		a.found(index, CodeHeight, e.Height, "the committee entry follows one of height %d", a.height)
 	}
-	info, err := a.checks.Certificate(a.header.Terms, e.Certificate)
+	info, err := a.checkCommittee(e)
 	if err == nil && (info.Committee == nil || info.Committee.Key == nil) {
 		err = errors.New("it names no committee")
 	}
@@ -249,7 +255,7 @@ func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry) {
 		a.stopped = true
 		return
 	}
-	if !a.trusted(&info) {
+	if a.current == nil && !a.trusted(&info) {
 		return
 	}
 	if info.ChainID != a.header.ChainID {
@@ -265,12 +271,12 @@ func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry) {
 	}
 	a.height = max(a.height, e.Height)
 	if a.rule != nil {
-		if err := a.rule.Committee(e.Height, info.Committee, info.Identities); err != nil {
+		if err := a.rule.Committee(e.Height, info); err != nil {
 			a.unruly(int64(index), e.Height, err)
 		}
 	}
-	a.current = &info
-	a.committees[info.Committee.Epoch] = &info
+	a.takeOffice(index, e, info)
+	a.receipts.committee(info)
 	a.report.Epochs = append(a.report.Epochs, info.Committee.Epoch)
 }
 
@@ -309,17 +315,17 @@ func (a *auditor) commit(index uint64, e commitreveal.CommitEntry) {
 	if e.Height <= a.lastCommit || e.Height < a.height {
 		a.found(index, CodeHeight, e.Height, "the batch follows an entry of height %d", max(a.lastCommit, a.height))
 	}
-	committee := a.current
-	if e.Epoch != committee.Committee.Epoch {
-		a.found(index, CodeEpoch, e.Height, "the batch is for epoch %d, the committee in office is that of epoch %d", e.Epoch, committee.Committee.Epoch)
+	committee, err := a.entitled(e)
+	if err != nil {
+		a.found(index, CodeEpoch, e.Height, "%v", err)
 	}
 	if e.KeyID != committee.Committee.Key.ID() {
-		a.found(index, CodeKey, e.Height, "the batch is for another key than the committee's")
+		a.found(index, CodeKey, e.Height, "the batch is for another key than the committee's of epoch %d", committee.Committee.Epoch)
 	}
 	a.height, a.lastCommit = max(a.height, e.Height), max(a.lastCommit, e.Height)
 	a.report.Batches++
 	a.open = &batch{
-		index: index, entry: e, committee: committee,
+		index: index, entry: e, committee: &committee.CommitteeInfo,
 		checkpoint: commitreveal.Checkpoint{
 			ChainID: a.header.ChainID, Height: e.Height, Epoch: e.Epoch,
 			BatchRoot: e.Root, LogSize: a.log.Size(), LogRoot: a.log.Root(),

@@ -40,6 +40,10 @@ func TestHonest(t *testing.T) {
 		LogSize: 8, LogRoot: n.log.Root(), CertifiedSize: 6, CertifiedHeight: 9, LastHeight: 10,
 		Batches: 4, Revealed: 3, Pending: 1, Ciphertexts: 8, Plaintexts: 6, Voids: 1,
 	}
+	c, _ := committeeOf4()
+	committee, err := c.MarshalBinary()
+	n.must(err)
+	want.Committees = []Tenure{{Epoch: 1, Height: 2, TermsHash: termsHash, Certificate: certify([]byte(testTerms), committee)}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

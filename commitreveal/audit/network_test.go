@@ -37,20 +37,22 @@ func identity(member uint32) ed25519.PrivateKey {
 
 // testChecks stands for the ceremony's certificates and the ordering rule: a
 // certificate is a hash over terms and committee, the order is by a hash.
-func testChecks() Checks { return Checks{Certificate: checkCertificate, Rule: newTestRule} }
+func testChecks() Checks {
+	return Checks{Certificate: checkCertificate, Succession: checkSuccession, Rule: newTestRule}
+}
 
 // testRule is a stand-in for the chain's rule: each batch must be ascending, and what the rounds so far were, hashed, stands in the
 // commit entry.
 type testRule struct{ rounds [32]byte }
 
-func newTestRule(chain string, limits []byte) (Rule, error) {
+func newTestRule(_ string, limits []byte) (Rule, error) {
 	if string(limits) != testLimits {
 		return nil, errors.New("other limits")
 	}
 	return &testRule{}, nil
 }
 
-func (r *testRule) Committee(uint64, *threshold.Committee, []ed25519.PublicKey) error { return nil }
+func (r *testRule) Committee(uint64, CommitteeInfo) error { return nil }
 
 func (r *testRule) Round(l *commitreveal.BundleRound) ([]LogPart, error) {
 	if string(l.Section) == "bad" {
@@ -366,7 +368,7 @@ func (n *network) bundle() string {
 func receipt(t testing.TB, member uint32, ct *threshold.Ciphertext, position uint64, head commitreveal.Hash) commitreveal.Receipt {
 	t.Helper()
 	r := commitreveal.Receipt{
-		ChainID: chainID, ID: ct.ID(), Member: member, ValidUntil: ct.Header().ValidUntil,
+		ChainID: chainID, ID: ct.ID(), Epoch: 1, Member: member, ValidUntil: ct.Header().ValidUntil,
 		Time: 1700000000000, Position: position, Head: commitreveal.NextHead(head, ct.ID()),
 	}
 	if err := commitreveal.SignReceipt(identity(member), &r); err != nil {

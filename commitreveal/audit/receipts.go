@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"crypto/ed25519"
 	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
@@ -20,6 +21,7 @@ const (
 type ReceiptResult struct {
 	ID       commitreveal.Hash `json:"id"`
 	Member   uint32            `json:"member"`
+	Epoch    uint64            `json:"epoch"` // of the committee that the member is one of
 	Status   string            `json:"status"`
 	Height   uint64            `json:"height"`   // at which it was ordered; 0 if it was not
 	Position uint32            `json:"position"` // in the batch of that height, from 0
@@ -30,7 +32,7 @@ type ReceiptResult struct {
 type receipts struct {
 	all    []commitreveal.Receipt
 	where  map[threshold.ID]*place // of all ids that a receipt names
-	of     map[uint32][]int        // by member, as indexes of all
+	of     map[string][]int        // by identity of the member, as indexes of all
 	denied map[int]uint64          // by index in all: height at which the member signed another log
 }
 
@@ -45,10 +47,9 @@ type place struct {
 }
 
 func newReceipts(all []commitreveal.Receipt) *receipts {
-	r := &receipts{of: make(map[uint32][]int), denied: make(map[int]uint64), all: all, where: make(map[threshold.ID]*place, len(all))}
+	r := &receipts{of: make(map[string][]int), denied: make(map[int]uint64), all: all, where: make(map[threshold.ID]*place, len(all))}
 	for i := range all {
 		r.where[all[i].ID] = new(place)
-		r.of[all[i].Member] = append(r.of[all[i].Member], i)
 	}
 	return r
 }
@@ -65,12 +66,22 @@ func (r *receipts) ordered(b *batch, cts []*threshold.Ciphertext) {
 	}
 }
 
-// said compares receipts with a part of their member's receive log.
-func (r *receipts) said(committee *CommitteeInfo, height uint64, p LogPart) {
-	if committee == nil || int(p.Member) > len(committee.Identities) {
+// committee tells whose the receipts of an epoch are.
+func (r *receipts) committee(info CommitteeInfo) {
+	for i := range r.all {
+		if m := r.all[i].Member; r.all[i].Epoch == info.Committee.Epoch && m >= 1 && int64(m) <= int64(len(info.Identities)) {
+			identity := string(info.Identities[m-1])
+			r.of[identity] = append(r.of[identity], i)
+		}
+	}
+}
+
+// said compares receipts with a part of their member's receive log, which is one over all epochs.
+func (r *receipts) said(identities []ed25519.PublicKey, height uint64, p LogPart) {
+	if p.Member < 1 || int64(p.Member) > int64(len(identities)) {
 		return
 	}
-	for _, i := range r.of[p.Member] {
+	for _, i := range r.of[string(identities[p.Member-1])] {
 		receipt := &r.all[i]
 		if receipt.Position <= p.After || receipt.Position-p.After > uint64(len(p.IDs)) {
 			continue
@@ -79,7 +90,7 @@ func (r *receipts) said(committee *CommitteeInfo, height uint64, p LogPart) {
 		for _, id := range p.IDs[:receipt.Position-p.After] {
 			head = commitreveal.NextHead(head, id)
 		}
-		if head != receipt.Head && commitreveal.VerifyReceipt(committee.Identities[p.Member-1], receipt) == nil {
+		if head != receipt.Head {
 			r.denied[i] = height
 		}
 	}
@@ -100,10 +111,10 @@ func (a *auditor) checkReceipts() {
 	var valid []*commitreveal.Receipt
 	for i := range a.receipts.all {
 		r := &a.receipts.all[i]
-		result := ReceiptResult{ID: commitreveal.Hash(r.ID), Member: r.Member}
+		result := ReceiptResult{ID: commitreveal.Hash(r.ID), Epoch: r.Epoch, Member: r.Member}
 		if who := a.signer(r); who == nil {
 			result.Status = ReceiptInvalid
-			a.missing("receipt for %s: it is not signed by member %d of this committee on chain %q", result.ID, r.Member, a.report.ChainID)
+			a.missing("receipt for %s: it is not signed by member %d of the committee of epoch %d on chain %q", result.ID, r.Member, r.Epoch, a.report.ChainID)
 		} else {
 			valid = append(valid, r)
 			a.checkReceipt(r, a.receipts.where[r.ID], who.member(r.Member), &result)
@@ -118,21 +129,22 @@ func (a *auditor) checkReceipts() {
 	a.checkContradictions(valid)
 }
 
-// signer is the committee whose member signed the receipt; nil if none.
+// signer is the committee, of the receipt's epoch, whose member signed it; nil if none.
 func (a *auditor) signer(r *commitreveal.Receipt) *CommitteeInfo {
-	if a.header == nil || r.ChainID != a.header.ChainID {
+	t := a.committees[r.Epoch]
+	if t == nil || a.header == nil || r.ChainID != a.header.ChainID || r.Member == 0 || int64(r.Member) > int64(len(t.Identities)) {
 		return nil
 	}
-	for _, epoch := range a.report.Epochs {
-		info := a.committees[epoch]
-		if int(r.Member) > len(info.Identities) || r.Member == 0 {
-			continue
-		}
-		if commitreveal.VerifyReceipt(info.Identities[r.Member-1], r) == nil {
-			return info
-		}
+	if commitreveal.VerifyReceipt(t.Identities[r.Member-1], r) != nil {
+		return nil
 	}
-	return nil
+	return &t.CommitteeInfo
+}
+
+// identity is the key that signed a receipt that has a signer. A receive log is an
+// identity's, in whichever committees it is a member.
+func (a *auditor) identity(r *commitreveal.Receipt) string {
+	return string(a.committees[r.Epoch].Identities[r.Member-1])
 }
 
 func (a *auditor) checkReceipt(r *commitreveal.Receipt, p *place, who string, result *ReceiptResult) {
@@ -167,24 +179,24 @@ func (a *auditor) checkReceipt(r *commitreveal.Receipt, p *place, who string, re
 	}
 }
 
-// checkContradictions looks for receipts of one member that no receive log gives.
+// checkContradictions looks for receipts of one identity that no receive log gives.
 func (a *auditor) checkContradictions(valid []*commitreveal.Receipt) {
 	slices.SortStableFunc(valid, func(x, y *commitreveal.Receipt) int {
-		return cmp.Or(cmp.Compare(x.Member, y.Member), cmp.Compare(x.Position, y.Position))
+		return cmp.Or(cmp.Compare(a.identity(x), a.identity(y)), cmp.Compare(x.Position, y.Position))
 	})
 	type held struct {
-		member uint32
-		id     threshold.ID
+		identity string
+		id       threshold.ID
 	}
 	first := make(map[held]*commitreveal.Receipt)
 	for i, r := range valid {
 		var other *commitreveal.Receipt
-		if i > 0 && valid[i-1].Member == r.Member && valid[i-1].Contradicts(r) {
+		if i > 0 && a.identity(valid[i-1]) == a.identity(r) && valid[i-1].Contradicts(r) {
 			other = valid[i-1]
-		} else if o := first[held{r.Member, r.ID}]; o != nil && o.Contradicts(r) {
+		} else if o := first[held{a.identity(r), r.ID}]; o != nil && o.Contradicts(r) {
 			other = o
 		}
-		first[held{r.Member, r.ID}] = r
+		first[held{a.identity(r), r.ID}] = r
 		if other == nil {
 			continue
 		}

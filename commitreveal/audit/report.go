@@ -75,9 +75,11 @@ type Report struct {
 	Receipts     []ReceiptResult `json:"receipts"`      // in the order of Options.Receipts
 
 	ChainID   string            `json:"chain_id"`
-	TermsHash commitreveal.Hash `json:"terms_hash"` // whose committee this is about
+	TermsHash commitreveal.Hash `json:"terms_hash"` // of the first committee: whose chain this is about
 	Anchored  bool              `json:"anchored"`   // the user gave that hash
 	Epochs    []uint64          `json:"epochs"`     // of the committees, in order
+
+	Committees []Tenure `json:"committees"` // in order
 
 	LogSize         uint64            `json:"log_size"` // entries read
 	LogRoot         commitreveal.Hash `json:"log_root"`

@@ -177,6 +177,17 @@ func (c *Client) Committee(ctx context.Context) (*v1.Committee, error) {
 	return get[v1.Committee](ctx, c, "/v1/committee", nil)
 }
 
+// Committees gives a page of the chain's committees from the epoch on, oldest first.
+// A from of 0 begins at the first, a limit of 0 is the node's default. Follow Next: a
+// page may be shorter than the limit.
+func (c *Client) Committees(ctx context.Context, from uint64, limit int) (*v1.Committees, error) {
+	q := url.Values{}
+	if from != 0 {
+		q.Set("from", strconv.FormatUint(from, 10))
+	}
+	return get[v1.Committees](ctx, c, "/v1/committees", withLimit(q, limit))
+}
+
 // Ceremonies lists the key ceremonies, newest first.
 func (c *Client) Ceremonies(ctx context.Context) (*v1.Ceremonies, error) {
 	return get[v1.Ceremonies](ctx, c, "/v1/ceremonies", nil)
@@ -185,6 +196,14 @@ func (c *Client) Ceremonies(ctx context.Context) (*v1.Ceremonies, error) {
 // Ceremony gives one key ceremony by the hash of its terms.
 func (c *Client) Ceremony(ctx context.Context, id v1.Hex) (*v1.Ceremony, error) {
 	return get[v1.Ceremony](ctx, c, "/v1/ceremonies/"+id.String(), nil)
+}
+
+// Transcript gives the canonical state of a ceremony by the hash of its terms, with all
+// that was said in it: keygen.ParseState reads it. Problem not_found if the node has it
+// not, or not any more: it keeps those of the ceremony that runs and of committees that
+// are needed.
+func (c *Client) Transcript(ctx context.Context, id v1.Hex) ([]byte, error) {
+	return c.getBytes(ctx, "/v1/ceremonies/"+id.String()+"/transcript", maxTranscript)
 }
 
 // Relay sends a signed ceremony message, in its canonical form. ceremony is the one

@@ -74,6 +74,9 @@ func TestRequests(t *testing.T) {
 		{"GET /v1/namespaces/a%2F%252E./transactions?limit=5", func() (any, error) { return c.Stream(ctx, "a/%2E.", v1.Cursor{}, 5) }},
 		{"GET /v1/namespaces/demo/transactions?after=7-1", func() (any, error) { return c.Stream(ctx, "demo", v1.Cursor{Height: 7, Place: 1}, 0) }},
 		{"GET /v1/committee", func() (any, error) { return c.Committee(ctx) }},
+		{"GET /v1/committees", func() (any, error) { return c.Committees(ctx, 0, 0) }},
+		{"GET /v1/committees?from=3&limit=9", func() (any, error) { return c.Committees(ctx, 3, 9) }},
+		{"GET /v1/ceremonies/" + id.String() + "/transcript", func() (any, error) { return c.Transcript(ctx, id) }},
 		{"GET /v1/ceremonies", func() (any, error) { return c.Ceremonies(ctx) }},
 		{"GET /v1/ceremonies/" + id.String(), func() (any, error) { return c.Ceremony(ctx, id) }},
 		{"POST /v1/ceremonies/" + id.String() + `/messages application/json {"message":"0xab"}`, func() (any, error) { return c.Relay(ctx, id, []byte{0xab}) }},
@@ -83,6 +86,23 @@ func TestRequests(t *testing.T) {
 		if err != nil || got != tt.want {
 			t.Errorf("%s, %v, want %s", got, err, tt.want)
 		}
+	}
+}
+
+// A transcript that breaks off is asked for again, and never half an answer.
+func TestTranscriptBreaksOff(t *testing.T) {
+	var asked atomic.Int32
+	c := node(t, client.Options{Retries: 2}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "4")
+		if asked.Add(1) == 1 {
+			io.WriteString(w, "ab")
+			return
+		}
+		io.WriteString(w, "abcd")
+	})
+	got, err := c.Transcript(t.Context(), v1.Hex{1})
+	if err != nil || string(got) != "abcd" || asked.Load() != 2 {
+		t.Errorf("%q, %v, asked %d times", got, err, asked.Load())
 	}
 }
 

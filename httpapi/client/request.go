@@ -48,13 +48,39 @@ func exchange[T any](ctx context.Context, c *Client, retries int, method, path s
 	})
 }
 
+// maxTranscript bounds a ceremony's state: the messages of twice 256 members.
+const maxTranscript = 128 << 20
+
+// getBytes asks for an answer of at most max bytes that is not JSON.
+func (c *Client) getBytes(ctx context.Context, path string, max int64) ([]byte, error) {
+	return retry(ctx, c.opts, c.opts.Retries, func() ([]byte, error) {
+		resp, err := c.send(ctx, http.MethodGet, path, nil)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		return readBounded(c, resp, max)
+	})
+}
+
+func readBounded(c *Client, resp *http.Response, max int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, max+1))
+	if err != nil {
+		return nil, &transportError{fmt.Errorf("client: read answer of %s: %w", c.base, err)}
+	}
+	if int64(len(body)) > max {
+		return nil, fmt.Errorf("client: the answer of %s is larger than %d bytes", c.base, max)
+	}
+	return body, nil
+}
+
 // send makes one attempt; an answer that is no success is a *Problem.
 func (c *Client) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	req.Header.Set("Accept", "application/json, application/x-ndjson, application/problem+json")
+	req.Header.Set("Accept", "application/json, application/octet-stream, application/x-ndjson, application/problem+json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -71,12 +97,9 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte) (*h
 
 // decode reads a JSON answer. Members it does not know are a newer node's.
 func decode[T any](c *Client, resp *http.Response) (*T, error) {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := readBounded(c, resp, maxAnswer)
 	if err != nil {
-		return nil, &transportError{fmt.Errorf("client: read answer of %s: %w", c.base, err)}
-	}
-	if len(body) > maxAnswer {
-		return nil, fmt.Errorf("client: the answer of %s is larger than %d bytes", c.base, maxAnswer)
+		return nil, err
 	}
 	v := new(T)
 	if err := json.Unmarshal(body, v); err != nil {

@@ -63,11 +63,12 @@ type Health struct {
 // Readiness says whether the node can serve: it follows the chain, its database
 // answers, and so on. A node that is not ready answers 503 with the reasons.
 type Readiness struct {
-	Ready   bool     `json:"ready"`
-	Height  uint64   `json:"height"`
-	Epoch   uint64   `json:"epoch"` // of the active committee, 0: none yet
-	Peers   uint64   `json:"peers"`
-	Reasons []Reason `json:"reasons"` // empty when ready
+	Ready    bool     `json:"ready"`
+	Height   uint64   `json:"height"`
+	Epoch    uint64   `json:"epoch"`     // of the committee in office, 0: none yet
+	InOffice bool     `json:"in_office"` // whether this node is a member of that committee; others follow the chain, and take no transactions
+	Peers    uint64   `json:"peers"`
+	Reasons  []Reason `json:"reasons"` // empty when ready
 }
 
 // Reason is one reason for not being ready.
@@ -76,7 +77,8 @@ type Reason struct {
 	Detail string `json:"detail"`
 }
 
-// EncryptionKeys are the keys that a wallet may seal to: one, or two around a rotation.
+// EncryptionKeys are the keys that the next block may order by: one, and after a rotation
+// also the one that retires. Wallets seal to the first.
 type EncryptionKeys struct {
 	ChainID string          `json:"chain_id"`
 	Height  uint64          `json:"height"`
@@ -120,6 +122,7 @@ type Transaction struct {
 type Receipt struct {
 	ChainID    string `json:"chain_id"`
 	ID         Hex    `json:"id"`     // 32 bytes
+	Epoch      uint64 `json:"epoch"`  // of the committee in which member counts
 	Member     uint32 `json:"member"` // index, from 1
 	ValidUntil uint64 `json:"valid_until"`
 	Time       Time   `json:"time"`
@@ -185,10 +188,12 @@ type StreamPage struct {
 	More         bool          `json:"more"` // whether there is more already
 }
 
-// Committee is the active committee with what it takes to check it.
+// Committee is the committee in office with what it takes to check it.
 type Committee struct {
 	ChainID     string            `json:"chain_id"`
 	Epoch       uint64            `json:"epoch"`
+	Change      string            `json:"change"` // how it came about: ChangeFirst, ChangeReshare or ChangeRotate
+	Since       uint64            `json:"since"`  // height of the block that put it in office; its first batch is a later one's
 	Threshold   uint32            `json:"threshold"`
 	TermsHash   Hex               `json:"terms_hash"`  // 32 bytes
 	Terms       Hex               `json:"terms"`       // canonical keygen terms
@@ -197,7 +202,37 @@ type Committee struct {
 	Members     []CommitteeMember `json:"members"`
 }
 
-// CommitteeMember is one member of the active committee.
+// How a committee came about.
+const (
+	ChangeFirst   = "first"   // the chain's first committee made the first key
+	ChangeReshare = "reshare" // the committee before it handed on its key
+	ChangeRotate  = "rotate"  // it made a key of its own, with the consent of the committee before it
+)
+
+// Committees are the committees that the chain has had, oldest first. Each certificate
+// but the first is checked against the one before it (keygen.VerifySuccession).
+type Committees struct {
+	ChainID    string            `json:"chain_id"`
+	Height     uint64            `json:"height"` // last committed block
+	Committees []CommitteeRecord `json:"committees"`
+	Next       *uint64           `json:"next"` // give it as from= for the next (newer) page, null: no more
+}
+
+// CommitteeRecord is a committee that is or was in office.
+type CommitteeRecord struct {
+	Epoch       uint64  `json:"epoch"`
+	Change      string  `json:"change"` // ChangeFirst, ChangeReshare or ChangeRotate
+	Threshold   uint32  `json:"threshold"`
+	Members     uint32  `json:"members"`
+	Since       uint64  `json:"since"`       // height of the block that put it in office
+	Until       *uint64 `json:"until"`       // height of the block that put the next in office, null: in office
+	KeyID       Hex     `json:"key_id"`      // 32 bytes; a resharing keeps it
+	TermsHash   Hex     `json:"terms_hash"`  // 32 bytes: the ceremony's id
+	Certificate Hex     `json:"certificate"` // canonical keygen certificate, with the terms
+	LogIndex    uint64  `json:"log_index"`   // of its entry in the commit-reveal log
+}
+
+// CommitteeMember is one member of the committee in office.
 type CommitteeMember struct {
 	Index     uint32 `json:"index"` // from 1
 	Name      string `json:"name"`
@@ -217,15 +252,18 @@ const (
 
 // CeremonySummary is a key ceremony in short.
 type CeremonySummary struct {
-	ID          Hex     `json:"id"` // 32 bytes: hash of the terms, which cover the attempt
-	Epoch       uint64  `json:"epoch"`
-	Attempt     uint32  `json:"attempt"`
-	Threshold   uint32  `json:"threshold"`
-	Members     uint32  `json:"members"`
-	Outcome     string  `json:"outcome"` // running, succeeded, failed, aborted, rejected
-	Phase       string  `json:"phase"`   // as package keygen names it
-	StartHeight uint64  `json:"start_height"`
-	Deadline    *uint64 `json:"deadline"` // height at which the phase ends at the latest, null when over
+	ID            Hex     `json:"id"` // 32 bytes: hash of the terms, which cover the attempt
+	Epoch         uint64  `json:"epoch"`
+	Attempt       uint32  `json:"attempt"`
+	Threshold     uint32  `json:"threshold"`
+	Members       uint32  `json:"members"`
+	Change        string  `json:"change"`         // ChangeFirst, ChangeReshare or ChangeRotate
+	PreviousEpoch *uint64 `json:"previous_epoch"` // of the committee that hands over, null for a first key
+	Overlap       uint64  `json:"overlap"`        // rotation: blocks during which the old key is still taken
+	Outcome       string  `json:"outcome"`        // running, succeeded, failed, aborted, rejected
+	Phase         string  `json:"phase"`          // as package keygen names it
+	StartHeight   uint64  `json:"start_height"`
+	Deadline      *uint64 `json:"deadline"` // height at which the phase ends at the latest, null when over
 }
 
 // Ceremonies lists the ceremonies the node knows, newest first.
@@ -239,8 +277,8 @@ type Ceremony struct {
 	ChainID     string           `json:"chain_id"`
 	Status      []CeremonyMember `json:"status"`
 	EndedIn     *string          `json:"ended_in"` // phase in which it ended, null while it runs
-	Waiting     []uint32         `json:"waiting"`  // indices of the members that the phase waits for
-	Aborting    []uint32         `json:"aborting"` // indices of the members that asked to abort; the threshold of them ends it
+	Waiting     []uint32         `json:"waiting"`  // indices of the speakers that the phase waits for
+	Aborting    []uint32         `json:"aborting"` // indices of the speakers that asked to abort; the threshold of either committee ends it
 	Blame       []Fault          `json:"blame"`
 	Evidence    []Hex            `json:"evidence"`    // canonical keygen evidence: proves faults to whoever has the terms
 	Terms       Hex              `json:"terms"`       // canonical keygen terms
@@ -250,9 +288,16 @@ type Ceremony struct {
 // Final reports whether the answer never changes again.
 func (c *CeremonySummary) Final() bool { return c.Outcome != CeremonyRunning }
 
-// CeremonyMember is what one member has done, a word for each kind of message.
+// What a speaker of a ceremony is. A member of both committees speaks twice.
+const (
+	RoleMember   = "member"   // of the committee that the ceremony makes
+	RolePrevious = "previous" // of the committee that hands over
+)
+
+// CeremonyMember is what one speaker has done, a word for each kind of message.
 type CeremonyMember struct {
-	Index         uint32 `json:"index"` // from 1
+	Index         uint32 `json:"index"` // as a speaker, from 1: the new members, then the previous committee's
+	Role          string `json:"role"`  // RoleMember or RolePrevious
 	Name          string `json:"name"`
 	Identity      Hex    `json:"identity"` // 32 bytes, Ed25519
 	Consent       string `json:"consent"`
@@ -266,7 +311,7 @@ type CeremonyMember struct {
 
 // Fault is a reason to blame a member.
 type Fault struct {
-	Member uint32 `json:"member"` // index, from 1; 0: nobody in particular
+	Member uint32 `json:"member"` // index as a speaker, from 1; 0: nobody in particular
 	Phase  string `json:"phase"`  // in which it was found
 	Height uint64 `json:"height"` // at which it was found
 	Reason string `json:"reason"` // for people
@@ -281,7 +326,7 @@ type MessageRequest struct {
 type CeremonyMessage struct {
 	Ceremony Hex    `json:"ceremony"` // 32 bytes: the ceremony that it belongs to; of a proposal, the one that it proposes
 	Kind     string `json:"kind"`     // as package keygen names it
-	Member   uint32 `json:"member"`   // who signed it, from 1
+	Member   uint32 `json:"member"`   // the speaker that signed it, from 1
 }
 
 // Why a ceremony message is not admitted: the member reason of the problem not_admitted.

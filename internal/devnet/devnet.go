@@ -7,6 +7,7 @@
 //	err = net.Start()
 //	err = net.WaitReady(ctx)
 //	net.Nodes[1].Kill() // SIGKILL; Nodes[1].Start() brings it back
+//	erin, err := net.AddNode(ctx, "erin") // who may become a member: erin.CardFile(), erin.Home()
 //
 // A folder is a devnet: opened again, it goes on where it stopped. Everything
 // that was chosen (ports, databases, chain id) is in its devnet.json. The demo and
@@ -27,6 +28,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/scrimlabs/scrim/httpapi/client"
@@ -47,7 +49,8 @@ type Options struct {
 	ChainID string
 	// Env is added to the environment of all nodes.
 	Env []string
-	// Genesis and Configure may change what a new devnet is made of; i is from 0.
+	// Genesis and Configure may change what a new devnet is made of, and Configure a node
+	// that is added; i is from 0.
 	Genesis   func(*ordering.Genesis)
 	Configure func(i int, c *node.Config)
 	// Postgres passes options to the private cluster.
@@ -63,8 +66,11 @@ const DefaultMembers = 4
 type Net struct {
 	Dir     string
 	Genesis *ordering.Genesis
-	Nodes   []*Node
+	Nodes   []*Node // those of the genesis in its order, then those that were added
 
+	options  Options
+	manifest *manifest
+	homes    Homes
 	postgres *pgcluster.Server
 	lock     *os.File
 }
@@ -80,6 +86,17 @@ type manifestMember struct {
 	HTTP     string `json:"http"` // host:port
 	P2P      string `json:"p2p"`  // host:port
 	Database string `json:"database"`
+	Added    bool   `json:"added,omitempty"` // after the genesis was made
+}
+
+// founders is how many are in the genesis.
+func (m *manifest) founders() (n int) {
+	for _, member := range m.Members {
+		if !member.Added {
+			n++
+		}
+	}
+	return n
 }
 
 const manifestName = "devnet.json"
@@ -100,7 +117,7 @@ func Open(ctx context.Context, o Options) (_ *Net, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { // Postgres may run as another user and must get through
 		return nil, fmt.Errorf("devnet: %w", err)
 	}
-	n := &Net{Dir: dir}
+	n := &Net{Dir: dir, options: o}
 	defer func() {
 		if err != nil {
 			_ = n.Close() // what went wrong before it says more
@@ -113,6 +130,7 @@ func Open(ctx context.Context, o Options) (_ *Net, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n.manifest = m
 	if n.postgres, err = pgcluster.Provide(ctx, filepath.Join(dir, "postgres"), o.Log, o.Postgres...); err != nil {
 		return nil, err
 	}
@@ -121,17 +139,21 @@ func Open(ctx context.Context, o Options) (_ *Net, err error) {
 			return nil, err
 		}
 	}
-	configs, err := n.configure(m, isNew, o)
-	if err != nil {
+	if err := n.configure(isNew); err != nil {
 		return nil, err
 	}
-	if n.Genesis, err = node.ReadGenesis(configs[0].GenesisFile()); err != nil {
+	if n.Genesis, err = node.ReadGenesis(n.homes.Members[0].Config.GenesisFile()); err != nil {
 		return nil, err
 	}
 	if err := writeManifest(dir, m); err != nil {
 		return nil, err
 	}
-	return n, n.makeNodes(m, configs, o)
+	for i := range m.Members {
+		if err := n.makeNode(i); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
 }
 
 // readManifest gives the devnet of dir, or draws up a new one.
@@ -153,8 +175,8 @@ func readManifest(ctx context.Context, dir string, o Options) (m *manifest, isNe
 	if err != nil {
 		return nil, false, fmt.Errorf("devnet: %s is damaged (%w); remove the folder %s to begin anew", manifestName, err, dir)
 	}
-	if o.Members != 0 && o.Members != len(m.Members) {
-		return nil, false, fmt.Errorf("devnet: the one in %s has %d members, not %d; use another folder or remove this one", dir, len(m.Members), o.Members)
+	if o.Members != 0 && o.Members != m.founders() {
+		return nil, false, fmt.Errorf("devnet: the one in %s has %d members, not %d; use another folder or remove this one", dir, m.founders(), o.Members)
 	}
 	return m, false, m.choosePorts(ctx)
 }
@@ -207,59 +229,102 @@ func writeFile(path string, text []byte) error {
 
 // configure gives every member's configuration, written to its home. Ports and
 // databases may have changed since the devnet was last open.
-func (n *Net) configure(m *manifest, isNew bool, o Options) ([]*node.Config, error) {
-	homes := Homes{ChainID: m.ChainID, Genesis: o.Genesis}
-	for i, member := range m.Members {
-		c := node.DefaultConfig()
-		c.Home = filepath.Join(n.Dir, member.Name)
-		c.Secrets.IdentityFile = node.IdentityName
-		c.HTTP.RatePerMinute = 0
+func (n *Net) configure(isNew bool) error {
+	n.homes = Homes{ChainID: n.manifest.ChainID, Genesis: n.options.Genesis}
+	for i, member := range n.manifest.Members {
+		c := n.newConfig(member)
 		if !isNew {
 			var err error
 			if c, err = node.LoadConfigFile(c.Home); err != nil {
-				return nil, err
+				return err
 			}
 		}
-		c.Postgres.URL = n.postgres.URL(member.Database)
-		c.P2P.Listen = "tcp://" + member.P2P
-		c.HTTP.Listen = member.HTTP
-		if o.Configure != nil {
-			o.Configure(i, c)
-		}
-		homes.Members = append(homes.Members, Member{Name: member.Name, Config: c, Address: member.P2P})
+		n.place(i, c)
 	}
 	if isNew {
-		if err := homes.Make(); err != nil {
-			return nil, err
-		}
-	} else if err := homes.connect(); err != nil {
-		return nil, err
+		return n.homes.Make()
 	}
-	var configs []*node.Config
-	for _, member := range homes.Members {
-		configs = append(configs, member.Config)
-	}
-	return configs, nil
+	return n.homes.connect()
 }
 
-func (n *Net) makeNodes(m *manifest, configs []*node.Config, o Options) error {
-	for i, c := range configs {
-		url := "http://" + m.Members[i].HTTP
-		api, err := client.New(url, client.Options{Timeout: 5 * time.Second, Retries: -1})
-		if err != nil {
-			return err
-		}
-		n.Nodes = append(n.Nodes, &Node{
-			Name:    m.Members[i].Name,
-			URL:     url,
-			Config:  c,
-			LogFile: filepath.Join(c.Home, "node.log"),
-			Client:  api,
-			command: o.Command,
-			env:     o.Env,
-		})
+func (n *Net) newConfig(m manifestMember) *node.Config {
+	c := node.DefaultConfig()
+	c.Home = filepath.Join(n.Dir, m.Name)
+	c.Secrets.IdentityFile = node.IdentityName
+	c.HTTP.RatePerMinute = 0
+	return c
+}
+
+// place gives the configuration of member i its addresses, and puts it to the homes.
+func (n *Net) place(i int, c *node.Config) {
+	m := n.manifest.Members[i]
+	c.Postgres.URL = n.postgres.URL(m.Database)
+	c.P2P.Listen = "tcp://" + m.P2P
+	c.HTTP.Listen = m.HTTP
+	if n.options.Configure != nil {
+		n.options.Configure(i, c)
 	}
+	n.homes.Members = append(n.homes.Members, Member{Name: m.Name, Config: c, Address: m.P2P})
+}
+
+func (n *Net) makeNode(i int) error {
+	m, c := n.manifest.Members[i], n.homes.Members[i].Config
+	url := "http://" + m.HTTP
+	api, err := client.New(url, client.Options{Timeout: 5 * time.Second, Retries: -1})
+	if err != nil {
+		return err
+	}
+	n.Nodes = append(n.Nodes, &Node{
+		Name:    m.Name,
+		URL:     url,
+		Config:  c,
+		LogFile: filepath.Join(c.Home, "node.log"),
+		Client:  api,
+		command: n.options.Command,
+		env:     n.options.Env,
+	})
 	return nil
+}
+
+// AddNode makes the home of one more member, who is in no committee yet: own keys, card,
+// database, ports, the chain's genesis, and all others as peers. It is the last of Nodes
+// and does not run yet. Nodes that run let it in as soon as a proposal in a block names it
+// as a member of the next committee, or when they have been started again, since their
+// configurations name it from then on: start it after that, for CometBFT asks a node that
+// has refused it only now and then. A devnet that is opened again has it too. Not for more
+// than one goroutine.
+func (n *Net) AddNode(ctx context.Context, name string) (*Node, error) {
+	m := *n.manifest
+	m.Members = slices.Clone(m.Members)
+	if slices.ContainsFunc(m.Members, func(one manifestMember) bool { return one.Name == name }) {
+		return nil, fmt.Errorf("devnet: there is a %s already", name)
+	}
+	member := manifestMember{Name: name, Database: fmt.Sprintf("%s_%d", m.Members[0].Database, len(m.Members)+1), Added: true}
+	m.Members = append(m.Members, member)
+	if err := m.Members[len(m.Members)-1].choosePorts(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.postgres.CreateDatabase(ctx, member.Database); err != nil {
+		return nil, err
+	}
+	before, homes := n.manifest, n.homes.Members
+	undo := func(err error) (*Node, error) {
+		n.manifest, n.homes.Members = before, homes
+		return nil, err
+	}
+	n.manifest = &m
+	i := len(m.Members) - 1
+	n.place(i, n.newConfig(m.Members[i]))
+	if err := n.homes.add(i); err != nil {
+		return undo(err)
+	}
+	if err := writeManifest(n.Dir, &m); err != nil {
+		return undo(err)
+	}
+	if err := n.makeNode(i); err != nil {
+		return nil, err
+	}
+	return n.Nodes[i], nil
 }
 
 // URLs are the nodes' addresses.
@@ -284,11 +349,14 @@ func (n *Net) Start() error {
 	return nil
 }
 
-// WaitReady waits until every node that runs says that it is ready: it follows the
+// WaitReady waits until every node that was started says that it is ready: it follows the
 // chain and there is a committee. A node that ends meanwhile is an error with the
 // end of its log.
 func (n *Net) WaitReady(ctx context.Context) error {
 	for _, node := range n.Nodes {
+		if node.process() == nil {
+			continue // added, and not started yet
+		}
 		if err := node.WaitReady(ctx); err != nil {
 			return err
 		}

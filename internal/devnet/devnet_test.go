@@ -74,6 +74,7 @@ func TestOpenAgain(t *testing.T) {
 	if err := n.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	erin := addNode(t, n)
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -96,12 +97,73 @@ func TestOpenAgain(t *testing.T) {
 	if again.Genesis.Terms.Hash() != n.Genesis.Terms.Hash() || !slices.Equal(again.URLs(), n.URLs()) {
 		t.Error("opened again, it is another devnet")
 	}
+	if last := again.Nodes[DefaultMembers]; last.Name != "erin" || last.Config.Postgres.URL == "" || !slices.Equal(last.Config.P2P.Peers, erin.Config.P2P.Peers) {
+		t.Errorf("opened again, the added node is %+v", last.Config)
+	}
 	if err := again.Remove(); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := os.ReadDir(dir); err == nil && len(left) > 0 {
 		t.Errorf("Remove left %v", left)
 	}
+}
+
+// addNode adds somebody who is in no committee to a devnet that runs.
+func addNode(t *testing.T, n *Net) *Node {
+	t.Helper()
+	erin, err := n.AddNode(t.Context(), "erin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.AddNode(t.Context(), "member2"); err == nil {
+		t.Error("two nodes of one name")
+	}
+	if len(n.Nodes) != DefaultMembers+1 || n.Nodes[DefaultMembers] != erin || len(erin.Config.P2P.Peers) != DefaultMembers {
+		t.Errorf("%d nodes; the new one has the peers %v", len(n.Nodes), erin.Config.P2P.Peers)
+	}
+	card, err := erin.Card()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := erin.Config.Member()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secret.Wipe()
+	if diff := cmp.Diff(secret.Member("erin"), card.Member); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := n.Genesis.Terms.IndexOf(secret); err == nil {
+		t.Error("a member of the genesis was added")
+	}
+	own := node.NodeID(card.Member.Node) + "@" + strings.TrimPrefix(erin.Config.P2P.Listen, "tcp://")
+	seen := map[string]bool{}
+	for _, one := range n.Nodes {
+		c, err := node.LoadConfigFile(one.Home())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[c.Postgres.URL] || seen[c.P2P.Listen] || seen[c.HTTP.Listen] {
+			t.Errorf("%s shares a database or a port with another", one.Name)
+		}
+		seen[c.Postgres.URL], seen[c.P2P.Listen], seen[c.HTTP.Listen] = true, true, true
+		if slices.Contains(c.P2P.Peers, own) != (one != erin) {
+			t.Errorf("%s has the peers %v", one.Name, c.P2P.Peers)
+		}
+		if g, err := node.ReadGenesis(c.GenesisFile()); err != nil || g.Terms.Hash() != n.Genesis.Terms.Hash() {
+			t.Errorf("%s has another genesis: %v", one.Name, err)
+		}
+	}
+	if err := n.WaitReady(t.Context()); err != nil {
+		t.Errorf("with a node that was not started: %v", err)
+	}
+	if err := erin.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := erin.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return erin
 }
 
 func TestOpenRefusesHalfMade(t *testing.T) {

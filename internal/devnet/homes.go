@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
+	"github.com/scrimlabs/scrim/internal/home"
 	"github.com/scrimlabs/scrim/internal/member"
 	"github.com/scrimlabs/scrim/internal/node"
 	"github.com/scrimlabs/scrim/keygen"
@@ -67,28 +69,29 @@ func (h *Homes) agree() (*ordering.Genesis, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &ordering.Genesis{ChainID: h.ChainID, Params: ordering.DefaultParams(), Terms: draft.Terms}
+	g := &ordering.Genesis{ChainID: h.ChainID, Params: draft.Limits, Terms: draft.Terms}
 	if h.Genesis != nil {
 		h.Genesis(g)
 	}
-	var signed []*keygen.SignedTerms
+	g.Terms.Limits = g.Params.Hash()
+	var signed []*member.SignedTerms
 	for _, m := range h.Members {
-		own, err := sign(g.Terms, m.Config)
+		own, err := sign(g, m.Config)
 		if err != nil {
 			return nil, fmt.Errorf("devnet: %s signs the terms: %w", m.Name, err)
 		}
 		signed = append(signed, own)
 	}
-	return member.Assemble(g.Params, signed)
+	return member.Assemble(signed)
 }
 
-func sign(t keygen.Terms, c *node.Config) (*keygen.SignedTerms, error) {
+func sign(g *ordering.Genesis, c *node.Config) (*member.SignedTerms, error) {
 	secret, err := c.Member()
 	if err != nil {
 		return nil, err
 	}
 	defer secret.Wipe()
-	s := &keygen.SignedTerms{Terms: t}
+	s := member.TermsOf(g)
 	_, err = s.Sign(secret)
 	return s, err
 }
@@ -99,19 +102,41 @@ func (h *Homes) connect() error {
 	if err != nil {
 		return err
 	}
-	if len(g.Terms.Members) != len(h.Members) {
+	if len(g.Terms.Members) > len(h.Members) {
 		return fmt.Errorf("devnet: the genesis has %d members, the folder %d", len(g.Terms.Members), len(h.Members))
 	}
+	peers := make([]string, len(h.Members))
 	for i, m := range h.Members {
-		m.Config.P2P.Peers = nil
-		for j, peer := range h.Members {
-			if i != j {
-				m.Config.P2P.Peers = append(m.Config.P2P.Peers, node.NodeID(g.Terms.Members[j].Node)+"@"+peer.Address)
-			}
+		card, err := home.ReadCard(m.Config.CardFile())
+		if err != nil {
+			return err
 		}
+		if i < len(g.Terms.Members) && card.Fingerprint() != g.Terms.Members[i].Fingerprint() {
+			return fmt.Errorf("devnet: %s is not member %d of the genesis", m.Name, i+1)
+		}
+		peers[i] = node.NodeID(card.Member.Node) + "@" + m.Address
+	}
+	for i, m := range h.Members {
+		m.Config.P2P.Peers = slices.Concat(peers[:i], peers[i+1:])
 		if err := m.Config.Write(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// add makes the home of the member i, who is not in the genesis.
+func (h *Homes) add(i int) error {
+	m := h.Members[i]
+	if _, err := node.InitHome(m.Config, m.Name, m.Address, true); err != nil {
+		return err
+	}
+	genesis, err := os.ReadFile(h.Members[0].Config.GenesisFile())
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(m.Config.GenesisFile(), genesis, 0o644); err != nil {
+		return err
+	}
+	return h.connect()
 }

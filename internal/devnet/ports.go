@@ -24,16 +24,35 @@ func (m *manifest) choosePorts(ctx context.Context) error {
 		}
 	}()
 	for i := range m.Members {
-		for _, address := range []*string{&m.Members[i].HTTP, &m.Members[i].P2P} {
-			l, err := freePort(ctx, *address)
-			if err != nil {
-				return err
-			}
-			held = append(held, l)
-			*address = l.Addr().String()
+		listeners, err := m.Members[i].hold(ctx)
+		held = append(held, listeners...)
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// choosePorts chooses those of one member.
+func (m *manifestMember) choosePorts(ctx context.Context) error {
+	held, err := m.hold(ctx)
+	for _, l := range held {
+		_ = l.Close()
+	}
+	return err
+}
+
+// hold listens at the member's ports, which it chooses if they are not free.
+func (m *manifestMember) hold(ctx context.Context) (held []net.Listener, err error) {
+	for _, address := range []*string{&m.HTTP, &m.P2P} {
+		l, err := freePort(ctx, *address)
+		if err != nil {
+			return held, err
+		}
+		held = append(held, l)
+		*address = l.Addr().String()
+	}
+	return held, nil
 }
 
 func freePort(ctx context.Context, preferred string) (net.Listener, error) {

@@ -14,7 +14,9 @@ import (
 
 	"github.com/scrimlabs/scrim/httpapi/client"
 	"github.com/scrimlabs/scrim/internal/child"
+	"github.com/scrimlabs/scrim/internal/home"
 	"github.com/scrimlabs/scrim/internal/node"
+	"github.com/scrimlabs/scrim/keygen"
 )
 
 // Node is one member's node. It may be started and ended any number of times.
@@ -31,6 +33,15 @@ type Node struct {
 	mu   sync.Mutex
 	proc *process // of the last start
 }
+
+// Home is the member's home folder: what --home of 'scrim member' names.
+func (n *Node) Home() string { return n.Config.Home }
+
+// CardFile is the path of the member's public card.
+func (n *Node) CardFile() string { return n.Config.CardFile() }
+
+// Card reads and verifies the member's public card.
+func (n *Node) Card() (*keygen.Card, error) { return home.ReadCard(n.CardFile()) }
 
 // process is one start of a node.
 type process struct {

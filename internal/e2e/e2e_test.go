@@ -92,15 +92,19 @@ func startFor(t *testing.T, limit time.Duration, env func(i int) []string) *netw
 
 // open makes a committee and starts no node. Nodes that are left running when the test
 // ends are ended, and their logs shown if it failed.
-func open(t *testing.T, limit time.Duration, configure func(*node.Config), genesis func(*ordering.Genesis)) *network {
+func open(t *testing.T, limit time.Duration, configure func(*node.Config), genesis func(*ordering.Genesis), more ...func(*devnet.Options)) *network {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
-	net, err := devnet.Open(ctx, devnet.Options{
+	options := devnet.Options{
 		Command: []string{program}, Dir: t.TempDir(), Postgres: []pgcluster.Option{pgcluster.WithoutSync()},
 		Configure: func(_ int, c *node.Config) { c.HTTP.RatePerMinute = 0; configure(c) },
 		Genesis:   genesis,
-	})
+	}
+	for _, option := range more {
+		option(&options)
+	}
+	net, err := devnet.Open(ctx, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,6 +317,7 @@ func TestHappyPath(t *testing.T) {
 			t.Errorf("%+v, %v", tx, err)
 		}
 	})
+	t.Run("the pages work in a browser", func(t *testing.T) { pagesInABrowser(t, n) })
 	t.Run("bad input is refused with a reason", func(t *testing.T) { badInput(t, n) })
 	t.Run("an idle chain makes no blocks", func(t *testing.T) {
 		height := func() uint64 {
@@ -426,8 +431,8 @@ func TestMemberSendsBadShares(t *testing.T) {
 		text, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		n.must(err)
-		blamed = blamed || strings.Contains(string(text), `scrim_bad_shares_total{member="4"}`)
-		if strings.Contains(string(text), `scrim_bad_shares_total{member="1"}`) {
+		blamed = blamed || strings.Contains(string(text), `scrim_bad_shares_total{epoch="1",member="4"}`)
+		if strings.Contains(string(text), `scrim_bad_shares_total{epoch="1",member="1"}`) {
 			t.Errorf("%s blames an honest member", member.Name)
 		}
 	}

@@ -71,7 +71,7 @@ func TestStartRefuses(t *testing.T) {
 	genesis, err := os.ReadFile(member.Config.GenesisFile())
 	n.must(err)
 	n.must(os.WriteFile(member.Config.GenesisFile(), []byte(strings.Replace(string(genesis), `"max_batch": 256`, `"max_batch": 255`, 1)), 0o600))
-	refused("changed genesis", nil, "another chain")
+	refused("changed genesis", nil, "use the params that they signed")
 	n.must(os.WriteFile(member.Config.GenesisFile(), genesis, 0o600))
 
 	back := away(member.Config.GenesisFile())

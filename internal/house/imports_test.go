@@ -28,7 +28,8 @@ var rooms = map[string][]string{
 	"ordering/fair":      {"commitreveal", "threshold"},
 	"ordering/abci":      {"ordering", "ordering/fair", "commitreveal", "keygen", "threshold"},
 	"migrations":         {},
-	"httpapi":            {"httpapi/v1", "commitreveal", "keygen", "threshold"},
+	"httpapi":            {"httpapi/explorer", "httpapi/v1", "commitreveal", "keygen", "threshold"},
+	"httpapi/explorer":   {"httpapi/v1", "threshold"},
 	"httpapi/v1":         {"commitreveal", "keygen", "threshold"},
 	"httpapi/client":     {"httpapi/v1", "commitreveal", "keygen", "threshold"},
 	"internal/pg":        {"ordering", "commitreveal", "keygen", "threshold", "migrations"},
@@ -38,9 +39,11 @@ var rooms = map[string][]string{
 		"keygen", "commitreveal", "threshold"},
 
 	// What a client does with nodes that it does not trust: the logic of cmd/scrim and of the demo.
-	"internal/wallet": {"httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "keygen", "ordering", "threshold"},
+	"internal/wallet": {"internal/succession", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "keygen", "ordering", "threshold"},
+	// Which committees a chain has had: wallets and members follow them in the same way.
+	"internal/succession": {"httpapi/client", "httpapi/v1", "keygen", "threshold"},
 	// What a committee member does by hand: the logic of scrim member. The devnet agrees on terms the same way.
-	"internal/member": {"internal/home", "httpapi/client", "httpapi/v1", "keygen", "keygen/sharefile", "ordering", "threshold"},
+	"internal/member": {"internal/home", "internal/succession", "httpapi/client", "httpapi/v1", "commitreveal/audit", "keygen", "keygen/sharefile", "ordering", "threshold"},
 
 	// For tests, demo and local networks only.
 	"threshold/thresholdtest": {"threshold"},
@@ -49,10 +52,10 @@ var rooms = map[string][]string{
 	"internal/child":          {},
 	"internal/pgcluster":      {"internal/child"},
 	"internal/pg/pgtest":      {"internal/pg", "internal/pgcluster", "migrations"},
-	"internal/devnet": {"internal/child", "internal/node", "internal/member", "internal/pgcluster", "internal/wallet", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit",
+	"internal/devnet": {"internal/child", "internal/home", "internal/node", "internal/member", "internal/pgcluster", "internal/wallet", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit",
 		"ordering", "keygen", "keygen/sharefile", "threshold"},
 	"internal/devnet/load":       {"internal/wallet", "httpapi/client", "httpapi/v1", "threshold"},
-	"internal/wallet/wallettest": {"httpapi", "httpapi/v1", "commitreveal", "keygen", "threshold"},
+	"internal/wallet/wallettest": {"httpapi", "httpapi/v1", "commitreveal", "keygen", "ordering", "threshold"},
 	"internal/devnet/demo": {"internal/devnet", "internal/node", "internal/pgcluster", "internal/wallet", "httpapi/client", "httpapi/v1",
 		"commitreveal", "commitreveal/audit", "ordering", "keygen", "threshold"},
 	"internal/e2e":           {}, // tests only
@@ -61,7 +64,7 @@ var rooms = map[string][]string{
 
 	"cmd/scrimd": {"internal/node", "internal/home", "internal/version", "internal/devnet", "internal/devnet/demo", "internal/devnet/load", "internal/fairsim", "internal/wallet", "httpapi/client", "keygen", "keygen/sharefile", "ordering"},
 	// ordering is pure: the auditor recomputes the order with the node's own function (docs/decisions/0003).
-	"cmd/scrim": {"internal/wallet", "internal/home", "internal/member", "internal/version", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "keygen", "keygen/sharefile",
+	"cmd/scrim": {"internal/wallet", "internal/home", "internal/member", "internal/succession", "internal/version", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "keygen", "keygen/sharefile",
 		"ordering", "threshold"},
 }
 
@@ -77,7 +80,7 @@ var libraries = map[string][]string{
 	"github.com/jackc":                      {"internal/pg", "internal/pg/pgtest"},
 	"github.com/google/btree":               {"ordering"},
 	"golang.org/x/mod":                      {"commitreveal", "commitreveal/audit"},
-	"github.com/go-chi":                     {"httpapi"},
+	"github.com/go-chi":                     {"httpapi", "httpapi/explorer"},
 	"github.com/prometheus":                 {"httpapi", "internal/node", "ordering/abci"},
 	"github.com/BurntSushi/toml":            {"internal/home", "internal/node"},
 	"github.com/spf13/cobra":                {"cmd/scrim", "cmd/scrimd"},
@@ -267,7 +270,7 @@ func TestScrimLinksNeitherCometBFTNorPgx(t *testing.T) {
 	if !slices.Contains(deps, module+"/commitreveal/audit") {
 		t.Fatalf("cmd/scrim does not link commitreveal/audit: is this the right list? (%d packages)", len(deps))
 	}
-	own := []string{module + "/internal/wallet", module + "/internal/home", module + "/internal/member", module + "/internal/version"}
+	own := []string{module + "/internal/wallet", module + "/internal/home", module + "/internal/member", module + "/internal/succession", module + "/internal/version"}
 	for _, dep := range deps {
 		for _, never := range []string{"github.com/cometbft", "github.com/jackc", module + "/internal"} {
 			if strings.HasPrefix(dep, never) && !slices.Contains(own, dep) {

@@ -1,8 +1,6 @@
 package member
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 	"github.com/scrimlabs/scrim/httpapi/client"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 	"github.com/scrimlabs/scrim/internal/home"
+	"github.com/scrimlabs/scrim/internal/succession"
 	"github.com/scrimlabs/scrim/internal/wallet/wallettest"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/keygen/sharefile"
@@ -35,7 +34,7 @@ func makeHome(t *testing.T, name string) (*home.Home, *keygen.Card) {
 	return h, card
 }
 
-func sign(t *testing.T, s *keygen.SignedTerms, h *home.Home) {
+func sign(t *testing.T, s *SignedTerms, h *home.Home) {
 	t.Helper()
 	secret, err := h.Secret()
 	if err != nil {
@@ -55,7 +54,7 @@ func TestDraft(t *testing.T) {
 	}
 	want := keygen.Terms{ChainID: "x", Epoch: 1, Attempt: 1, Threshold: 2, StartHeight: 1,
 		Phases:  keygen.EqualPhases(DefaultPhase),
-		Members: []keygen.Member{b.Member, a.Member}}
+		Members: []keygen.Member{b.Member, a.Member}, Limits: ordering.DefaultParams().Hash(), Change: keygen.ChangeFirst}
 	if diff := cmp.Diff(want, s.Terms); diff != "" {
 		t.Error(diff)
 	}
@@ -79,14 +78,14 @@ func TestReadTerms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Assemble(ordering.DefaultParams(), []*keygen.SignedTerms{s}); err == nil {
+	if _, err := Assemble([]*SignedTerms{s}); err == nil {
 		t.Error("assembled without a consent")
 	}
-	if _, err := Assemble(ordering.DefaultParams(), nil); err == nil {
+	if _, err := Assemble(nil); err == nil {
 		t.Error("assembled from nothing")
 	}
 	sign(t, s, h)
-	g, err := Assemble(ordering.DefaultParams(), []*keygen.SignedTerms{s})
+	g, err := Assemble([]*SignedTerms{s})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +205,7 @@ func writeSeed(t *testing.T, p *Preflight, ceremony [32]byte) {
 // A node is believed to be the right one, and fit, only if it is.
 func TestPreflightNode(t *testing.T) {
 	c := wallettest.NewCommittee(t, "member-test")
-	terms := &keygen.SignedTerms{Terms: *c.Certificate.Terms}
+	terms := &SignedTerms{keygen.SignedTerms{Terms: *c.Certificate.Terms}, ordering.DefaultParams()}
 	for name, test := range map[string]struct {
 		change func(m *wallettest.Member, p *Preflight)
 		check  string
@@ -232,6 +231,7 @@ func TestPreflightNode(t *testing.T) {
 			copied := *terms
 			p := &Preflight{Terms: &copied, Now: time.Now}
 			test.change(m, p)
+			p.useTerms()
 			node, err := client.New(m.Serve(t), client.Options{})
 			must(t, err)
 			p.Node = node
@@ -251,45 +251,6 @@ func clock(off time.Duration) func(*wallettest.Member, *Preflight) {
 	return func(m *wallettest.Member, _ *Preflight) { m.Now = func() time.Time { return time.Now().Add(off) } }
 }
 
-// The next thing to type is right for the one who asks, in every phase.
-func TestStatusNext(t *testing.T) {
-	c := wallettest.NewCommittee(t, "member-test")
-	for _, test := range []struct {
-		phase keygen.Phase
-		own   string
-		next  string
-	}{
-		{keygen.PhaseDealing, "alice", "your own message is awaited"},
-		{keygen.PhaseDealing, "", "ask alice, bob, carol, dave to start"},
-		{keygen.PhaseCertifying, "dave", "your own message is awaited"},
-		{keygen.PhaseActive, "bob", "scrim member verify --node http://"},
-	} {
-		m := c.Member(1)
-		m.State, m.Height = c.Ceremony(t, test.phase), 3
-		node, err := client.New(m.Serve(t), client.Options{})
-		must(t, err)
-		s, err := GetStatus(context.Background(), node, test.own)
-		must(t, err)
-		if !strings.Contains(s.Next, test.next) {
-			t.Errorf("%v for %q: %q, want %q", test.phase, test.own, s.Next, test.next)
-		}
-		if s.Over() != (s.BlocksLeft == nil) || s.Over() != s.Succeeded() {
-			t.Errorf("%v: %+v", test.phase, s)
-		}
-		var text bytes.Buffer
-		must(t, s.Write(&text))
-		for _, want := range []string{"terms hash 0x", "justification", "next  "} {
-			if !strings.Contains(text.String(), want) {
-				t.Errorf("%v: no %q in\n%s", test.phase, want, text.String())
-			}
-		}
-	}
-	waiting := Status{Ceremony: v1.Ceremony{CeremonySummary: v1.CeremonySummary{Outcome: v1.CeremonyRunning, StartHeight: 9}}}
-	if !strings.Contains(waiting.next(), "begins after height 8") {
-		t.Errorf("before the start: %q", waiting.next())
-	}
-}
-
 func TestReadCertificate(t *testing.T) {
 	c := wallettest.NewCommittee(t, "member-test").Certificate
 	b, err := c.MarshalBinary()
@@ -305,22 +266,25 @@ func TestReadCertificate(t *testing.T) {
 			t.Errorf("%.20q: %v", text, err)
 		}
 	}
-	forged := *c
-	forged.Transcript[0]++
-	if err := Verify(&forged, Expected{}); !errors.Is(err, keygen.ErrCertificate) {
-		t.Errorf("forged: %v", err)
-	}
+	line, err := succession.Verify(c)
+	must(t, err)
 	earlier := *c.Terms
 	earlier.Attempt = 2
-	if err := Verify(c, Expected{Terms: &keygen.SignedTerms{Terms: earlier}}); !errors.Is(err, ErrOtherAttempt) {
+	if err := Verify(line, Expected{Terms: &keygen.SignedTerms{Terms: earlier}}); !errors.Is(err, ErrOtherAttempt) {
 		t.Errorf("another attempt: %v", err)
 	}
 	earlier.Threshold = 4
-	if err := Verify(c, Expected{Terms: &keygen.SignedTerms{Terms: earlier}}); !errors.Is(err, keygen.ErrCertificate) {
+	if err := Verify(line, Expected{Terms: &keygen.SignedTerms{Terms: earlier}}); !errors.Is(err, keygen.ErrCertificate) {
 		t.Errorf("other terms: %v", err)
 	}
+	if err := Verify(line, Expected{Terms: &keygen.SignedTerms{Terms: *c.Terms}}); err == nil {
+		t.Error("without the consents")
+	}
 	hash := [32]byte{1}
-	if err := Verify(c, Expected{TermsHash: &hash}); !errors.Is(err, keygen.ErrCertificate) {
+	if err := Verify(line, Expected{TermsPin: &hash}); !errors.Is(err, keygen.ErrCertificate) {
+		t.Errorf("another pin: %v", err)
+	}
+	if err := Verify(line, Expected{TermsHash: &hash}); !errors.Is(err, keygen.ErrCertificate) {
 		t.Errorf("another hash: %v", err)
 	}
 }

@@ -60,16 +60,20 @@ func AdvisedPhase(n int) uint64 { return uint64(200 + 20*n) }
 // firstPossibleTime is that of the genesis of every chain; a clock before it is wrong.
 var firstPossibleTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Preflight looks whether this member can hold the ceremony under the terms. It
-// changes nothing but that it writes, and removes, a small file in the share folder.
+// Preflight looks whether this member can hold the ceremony under the terms: those of a
+// file, or those that Status shows. It changes nothing but that it writes, and removes, a
+// small file in the share folder.
 type Preflight struct {
 	Home    *home.Home
-	Terms   *keygen.SignedTerms
+	Terms   *SignedTerms                     // nil: the terms are those of Status
+	Status  *Status                          // nil: there is no chain yet
 	Node    *client.Client                   // the member's own node; nil: not asked
 	Version string                           // of this program; "" if unknown
 	Now     func() time.Time                 // nil: time.Now
 	Free    func(dir string) (uint64, error) // bytes that may still be written; nil: as the system says
 
+	terms  *keygen.Terms
+	roles  []uint32
 	checks []Check
 }
 
@@ -85,7 +89,10 @@ func (p *Preflight) Run(ctx context.Context) []Check {
 	if p.Free == nil {
 		p.Free = freeSpace
 	}
-	p.checks = nil
+	p.checks, p.roles = nil, nil
+	if p.useTerms(); p.terms == nil {
+		return p.checks
+	}
 	p.member()
 	p.phases()
 	p.shareDir()
@@ -95,9 +102,22 @@ func (p *Preflight) Run(ctx context.Context) []Check {
 	return p.checks
 }
 
+// useTerms finds the terms that all checks are about.
+func (p *Preflight) useTerms() {
+	if p.Terms != nil {
+		p.terms = &p.Terms.Terms
+		return
+	}
+	t, err := keygen.ParseTerms(p.Status.Ceremony.Terms)
+	if err != nil {
+		p.add(Fail, "terms", "%s shows terms that cannot be read: %v", p.Status.Node, err)
+		return
+	}
+	p.terms = t
+}
+
 // member checks the keys: that they open, that the terms have exactly them, that they signed.
 func (p *Preflight) member() {
-	t := &p.Terms.Terms
 	secret, err := p.Home.Secret()
 	if err != nil {
 		p.add(Fail, "keys", "%v", err)
@@ -108,28 +128,90 @@ func (p *Preflight) member() {
 	if file := p.Home.IdentityFile; file != "" && strings.HasPrefix(file, p.Home.Dir+string(filepath.Separator)) {
 		p.add(Warn, "age identity", "%s lies beside what it opens: keep a copy elsewhere, and move it to another device", file)
 	}
-	index, err := t.IndexOf(secret)
-	if err != nil {
+	if p.roles, err = p.terms.Roles(secret); err != nil {
 		p.add(Fail, "listed", "%v: do not sign; ask who drafted them to use your member.json", err)
 		return
 	}
-	name := t.Members[index-1].Name
-	p.add(OK, "listed", "the terms name you as member %d, %s, with your keys", index, name)
+	for _, j := range p.roles {
+		p.listed(j)
+	}
+	p.consent()
+	p.oldShare(secret)
+}
+
+func (p *Preflight) listed(j uint32) {
+	name, n := p.terms.Speaker(j).Name, uint32(p.terms.N())
+	if j <= n {
+		p.add(OK, "listed", "the terms name you as member %d, %s, with your keys", j, name)
+		return
+	}
+	p.add(OK, "listed", "the terms name you as member %d, %s, of the committee that hands over", j-n, name)
+}
+
+// consent says whether the member has agreed, in the file or in the chain's log.
+func (p *Preflight) consent() {
 	switch {
-	case !p.Terms.Consented(index):
+	case p.Terms == nil:
+		p.consentInLog()
+	case !p.Terms.Consented(p.roles[0]):
 		p.add(Fail, "consent", "your consent is missing: scrim member terms sign FILE")
-	case keygen.VerifyConsent(t, p.Terms.Consents) != nil:
+	case keygen.VerifyConsent(p.terms, p.Terms.Consents) != nil:
 		p.add(Warn, "consent", "you have signed; %s", consentText(p.Terms))
 	default:
 		p.add(OK, "consent", "%s", consentText(p.Terms))
 	}
 }
 
+func (p *Preflight) consentInLog() {
+	c := &p.Status.Ceremony
+	missing := slices.ContainsFunc(p.roles, func(j uint32) bool { return consent(c, j) == keygen.CellAwaited })
+	switch {
+	case c.Phase != keygen.PhaseProposed.String():
+		p.add(OK, "consent", "the ceremony is %s: who had to has agreed", c.Phase)
+	case missing:
+		p.add(Warn, "consent", "yours is missing: scrim member accept --node %s; missing of all: %s", p.Status.Node, p.Status.names(c.Waiting))
+	default:
+		p.add(OK, "consent", "you have accepted; missing: %s", orElse(p.Status.names(c.Waiting), "nobody"))
+	}
+}
+
+// oldShare looks for the share that a resharing is dealt from.
+func (p *Preflight) oldShare(secret *keygen.MemberSecret) {
+	t := p.terms
+	if t.Change != keygen.ChangeReshare || int(p.roles[len(p.roles)-1]) <= t.N() {
+		return
+	}
+	ids, _, err := p.Home.Identities()
+	if err != nil {
+		return // said with the keys
+	}
+	own := secret.Member("").Identity
+	i := slices.IndexFunc(t.Previous.Members, func(m keygen.Member) bool { return m.Identity.Equal(own) })
+	files, err := filepath.Glob(filepath.Join(p.Home.ShareDir, fmt.Sprintf("epoch-%d-attempt-*.share.age", t.Epoch-1)))
+	if err != nil || i < 0 {
+		p.add(Fail, "old share", "%v", err)
+		return
+	}
+	for _, path := range files {
+		_, share, err := sharefile.ReadShare(path, ids)
+		if err != nil {
+			continue
+		}
+		fits := bytes.Equal(share.MemberKey().Bytes(), t.Previous.Committee.Members[i].Bytes())
+		share.Wipe()
+		if fits {
+			p.add(OK, "old share", "%s is your share of the key of epoch %d, of which your node deals", path, t.Epoch-1)
+			return
+		}
+	}
+	p.add(Fail, "old share", "there is no share of the key of epoch %d in %s: scrim member recover --node URL, or put the backup there", t.Epoch-1, p.Home.ShareDir)
+}
+
 func (p *Preflight) phases() {
-	t := &p.Terms.Terms
+	t := p.terms
 	shortest := min(t.Phases.Deal, t.Phases.Respond, t.Phases.Justify, t.Phases.Certify, t.Phases.Store)
 	level, advice := OK, "long enough"
-	switch n := t.N(); {
+	switch n := max(t.N(), t.Speakers()-t.N()); {
 	case shortest < ShortestPhase(n):
 		level, advice = Fail, fmt.Sprintf("%d members need at least %d, better %d: draft again", n, ShortestPhase(n), AdvisedPhase(n))
 	case shortest < AdvisedPhase(n):
@@ -159,12 +241,16 @@ func (p *Preflight) shareDir() {
 
 // ceremonyFiles looks whether the places of this ceremony's secrets are free, or hold this ceremony's.
 func (p *Preflight) ceremonyFiles() {
-	t := &p.Terms.Terms
+	t := p.terms
 	ids, _, err := p.Home.Identities()
 	if err != nil {
 		return // said with the keys
 	}
 	const another = "%s is another ceremony's: move it away, or draft the terms with the next attempt number"
+	if len(p.roles) > 0 && int(p.roles[0]) > t.N() {
+		p.add(OK, "share file", "you leave, and get no new share")
+		return
+	}
 	share := p.Home.ShareFile(t)
 	switch meta, _, err := sharefile.ReadShare(share, ids); {
 	case errors.Is(err, sharefile.ErrNotFound):
@@ -243,7 +329,7 @@ func (p *Preflight) clock(before, after, theirs time.Time) {
 }
 
 func (p *Preflight) sameChain(ctx context.Context, health *v1.Health) {
-	t := &p.Terms.Terms
+	t := p.terms
 	if health.ChainID != t.ChainID {
 		p.add(Fail, "chain", "the node is of chain %s, the terms are for %s: give the node the right genesis.json", health.ChainID, t.ChainID)
 		return

@@ -26,6 +26,13 @@ func ConfirmStored(h *home.Home, path string, c *keygen.Certificate) (uint32, er
 	} else if same {
 		return 0, fmt.Errorf("%w: %s is the file in the home itself; name the copy on the backup medium", ErrNotStored, path)
 	}
+	return CheckShare(h, path, c)
+}
+
+// CheckShare reads a share file and checks that it is this home's member's share of the
+// committee that the certificate, which must have been verified, proves. It returns whose
+// share it is, 1 to n.
+func CheckShare(h *home.Home, path string, c *keygen.Certificate) (uint32, error) {
 	secret, err := h.Secret()
 	if err != nil {
 		return 0, err
@@ -43,6 +50,7 @@ func ConfirmStored(h *home.Home, path string, c *keygen.Certificate) (uint32, er
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
+	defer share.Wipe()
 	switch {
 	case meta.ChainID != c.Terms.ChainID || meta.Ceremony != c.Terms.Hash() || meta.Epoch != c.Terms.Epoch:
 		return 0, fmt.Errorf("%w: %s is of chain %s, epoch %d, terms 0x%x; the certificate is for chain %s, epoch %d, terms 0x%x",

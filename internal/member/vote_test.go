@@ -39,7 +39,7 @@ func failed(t *testing.T, terms *keygen.Terms) *keygen.State {
 func proposed(t *testing.T, c *wallettest.Committee) *keygen.State {
 	t.Helper()
 	before := failed(t, c.Certificate.Terms)
-	m, err := keygen.ProposeRetry(c.Secret(4), before.Terms().Retry(200))
+	m, err := keygen.ProposeTerms(c.Secret(4), before.Terms().Retry(200))
 	must(t, err)
 	s, err := keygen.BeginRetry(before, before.Height()+1, m)
 	must(t, err)
@@ -66,14 +66,14 @@ func TestVoteFitsThePhase(t *testing.T) {
 			}
 			var taken bool
 			if k == keygen.KindProposal {
-				p, err := keygen.ProposeRetry(c.Secret(2), s.Terms().Retry(s.Height()+10))
+				p, err := keygen.ProposeTerms(c.Secret(2), s.Terms().Retry(s.Height()+10))
 				must(t, err)
 				_, err = keygen.BeginRetry(s, s.Height()+1, p)
 				taken = err == nil
 			} else {
-				p, err := keygen.Vote(c.Secret(2), s.Terms(), k)
+				words, err := keygen.Votes(c.Secret(2), s.Terms(), k)
 				must(t, err)
-				taken = s.Admit(p) == nil
+				taken = s.Admit(words[0]) == nil
 			}
 			if taken != (err == nil) {
 				t.Errorf("%s in %s: the tool says %v, the ceremony takes it: %v", k, phase, err, taken)
@@ -111,10 +111,7 @@ func TestVoteRefusals(t *testing.T) {
 			ErrOtherTerms, "nothing was signed"},
 		"behind": {func(m *wallettest.Member, _ *Voter) { m.Reasons = []v1.Reason{{Code: "catching_up", Detail: "far"}} }, nil, "the node is behind"},
 		"answered": {func(m *wallettest.Member, _ *Voter) {
-			a, err := keygen.Vote(c.Secret(1), m.State.Terms(), keygen.KindAbort)
-			must(t, err)
-			m.State, _, err = keygen.Step(m.State, keygen.Event{Height: m.State.Height(), Message: a})
-			must(t, err)
+			m.State = wallettest.Vote(t, m.State, keygen.KindAbort, c.Secret(1))
 		}, ErrAnswered, "alice has asked to abort"},
 	} {
 		m := c.Member(1)
@@ -145,13 +142,8 @@ func TestVoteChecksTheHash(t *testing.T) {
 // otherID shows the ceremony under another id.
 type otherID struct{ *wallettest.Member }
 
-func (o *otherID) Ceremonies(ctx context.Context) (v1.Ceremonies, error) {
-	c, err := o.Ceremony(ctx, "")
-	return v1.Ceremonies{Ceremonies: []v1.CeremonySummary{c.CeremonySummary}}, err
-}
-
-func (o *otherID) Ceremony(ctx context.Context, _ string) (v1.Ceremony, error) {
-	c, err := o.Member.Ceremony(ctx, "")
+func (o *otherID) Ceremony(ctx context.Context, id string) (v1.Ceremony, error) {
+	c, err := o.Member.Ceremony(ctx, id)
 	c.ID = make([]byte, 32)
 	return c, err
 }

@@ -33,7 +33,7 @@ type logStore interface {
 	ReceivedAfter(ctx context.Context, after uint64, limit int) ([]pg.Received, error)
 	ReceiveHead(ctx context.Context, position uint64) (commitreveal.Hash, error)
 	ResumeLog(ctx context.Context, position uint64, head commitreveal.Hash) error
-	AddEvidence(ctx context.Context, kind string, member uint32, height uint64, body []byte) error
+	AddEvidence(ctx context.Context, e pg.Evidence) error
 }
 
 // announcer tells the other members what this one has received, and keeps what they tell. It signs nothing that is not
@@ -115,22 +115,23 @@ func (a *announcer) load(ctx context.Context, s *ordering.State) error {
 	}
 }
 
-// committedLocked is this member's log as the chain has it; zeros if it is not in office.
+// committedLocked is this member's log as the chain has it, also when the member is not in office; zeros if it never was.
 func (a *announcer) committedLocked() (sequence uint64, head commitreveal.Hash, live int) {
-	member := a.memberLocked()
-	logs, ok := a.state.ReceiveLogs()
-	if member == 0 || !ok {
-		return 0, head, 0
-	}
-	sequence, head, live, err := logs.Log(member)
-	if err != nil {
-		return 0, commitreveal.Hash{}, 0
-	}
-	return sequence, head, live
+	return a.state.CommittedLog(a.identity())
 }
 
-func (a *announcer) memberLocked() uint32 {
-	return a.state.Member(a.key.Public().(ed25519.PublicKey))
+func (a *announcer) identity() ed25519.PublicKey { return a.key.Public().(ed25519.PublicKey) }
+
+func (a *announcer) memberLocked() uint32 { return a.state.Member(a.identity()) }
+
+// receiver is as what this member receives now; member 0 if it is not in office.
+func (a *announcer) receiver() pg.Receiver {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state.Office() == nil {
+		return pg.Receiver{}
+	}
+	return pg.Receiver{Epoch: a.state.Office().Epoch(), Member: a.memberLocked()}
 }
 
 func (a *announcer) appendLocked(r *pg.Received) {
@@ -267,23 +268,26 @@ func (a *announcer) announce() error {
 }
 
 // receive takes another member's announcement.
-func (a *announcer) receive(member uint32, body []byte) error {
+func (a *announcer) receive(identity ed25519.PublicKey, body []byte) error {
 	an, err := fair.ParseAnnouncement(body)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errPeerMessage, err)
 	}
 	st := &an.Statement
 	a.mu.Lock()
-	key, known := a.state.Identity(member), a.knownLocked(st)
+	member, known := a.state.Member(identity), a.knownLocked(st)
 	a.mu.Unlock()
-	switch {
-	case st.Member != member || st.ChainID != a.chainID:
-		return errPeerSender
-	case known || key == nil: // of a committee that this node does not know yet
+	if known {
 		return nil
 	}
-	if err := st.Verify(key); err != nil {
+	if st.ChainID != a.chainID {
+		return errPeerSender
+	}
+	if err := st.Verify(identity); err != nil {
 		return fmt.Errorf("%w: %w", errPeerMessage, err)
+	}
+	if st.Member != member { // it is some blocks ahead or behind, in another committee
+		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -328,12 +332,16 @@ func (a *announcer) keepProven(ctx context.Context) {
 	a.mu.Lock()
 	proven := a.proven
 	a.proven = nil
+	var epoch uint64
+	if t := a.state.Office(); t != nil {
+		epoch = t.Epoch()
+	}
 	a.mu.Unlock()
 	for _, e := range proven {
 		a.log.Warn("a member has signed two receive logs", "member", e.Member(), "position", e.A.Sequence)
 		wire, err := e.MarshalBinary()
 		if err == nil {
-			err = a.store.AddEvidence(ctx, e.Kind(), e.Member(), e.A.Height, wire)
+			err = a.store.AddEvidence(ctx, pg.Evidence{Kind: e.Kind(), Epoch: epoch, Member: e.Member(), Height: e.A.Height, Body: wire})
 		}
 		if err != nil {
 			a.log.Error("evidence not stored", "kind", e.Kind(), "member", e.Member(), "err", err)

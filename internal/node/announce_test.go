@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"log/slog"
 	"slices"
@@ -55,10 +56,10 @@ func (d *disk) ResumeLog(_ context.Context, position uint64, _ commitreveal.Hash
 	return nil
 }
 
-func (d *disk) AddEvidence(_ context.Context, kind string, _ uint32, _ uint64, _ []byte) error {
+func (d *disk) AddEvidence(_ context.Context, e pg.Evidence) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.evidence = append(d.evidence, kind)
+	d.evidence = append(d.evidence, e.Kind)
 	return nil
 }
 
@@ -80,26 +81,27 @@ func (d *disk) write(txs ...[]byte) []pg.Received {
 
 // wire gives what a member broadcasts to all others' announcers.
 type wire struct {
-	member uint32
-	all    *[]*announcer
+	member   uint32
+	identity ed25519.PublicKey
+	all      *[]*announcer
 }
 
 func (w *wire) Broadcast(message []byte) {
 	for i, a := range *w.all {
 		if uint32(i+1) != w.member {
-			go func() { _ = a.receive(w.member, message[1:]) }()
+			go func() { _ = a.receive(w.identity, message[1:]) }()
 		}
 	}
 }
 
-func (w *wire) Send(uint32, []byte) bool { return false }
+func (w *wire) Send(ed25519.PublicKey, []byte) bool { return false }
 
 func announcers(t *testing.T, c *sim.Chain) (all []*announcer, disks []*disk) {
 	t.Helper()
 	for i := range c.Secrets {
 		a, d := newAnnouncer(), &disk{}
 		a.chainID, a.key, a.store, a.log = sim.ChainID, c.Secrets[i].Identity(), d, slog.New(slog.DiscardHandler)
-		a.net = &wire{member: uint32(i + 1), all: &all}
+		a.net = &wire{member: uint32(i + 1), identity: c.Identities()[i], all: &all}
 		c.Must(a.load(t.Context(), c.State))
 		all, disks = append(all, a), append(disks, d)
 	}
@@ -150,7 +152,7 @@ func TestAnnounced(t *testing.T) {
 	more := c.SealTxs("d")
 	disks[0].write(more...)
 	again := newAnnouncer()
-	again.chainID, again.key, again.store, again.log, again.net = sim.ChainID, c.Secrets[0].Identity(), disks[0], slog.New(slog.DiscardHandler), &wire{member: 1, all: &all}
+	again.chainID, again.key, again.store, again.log, again.net = sim.ChainID, c.Secrets[0].Identity(), disks[0], slog.New(slog.DiscardHandler), &wire{member: 1, identity: c.Identities()[0], all: &all}
 	c.Must(again.load(ctx, c.State))
 	c.Must(again.announce())
 	found := again.gather(c.State)
@@ -160,7 +162,7 @@ func TestAnnounced(t *testing.T) {
 	// Neither a lost log nor another one than is committed is announced.
 	for name, d := range map[string]*disk{"lost": {}, "another": {rows: []pg.Received{{Position: 3, Head: commitreveal.Hash{1}}}}} {
 		a := newAnnouncer()
-		a.chainID, a.key, a.store, a.log, a.net = sim.ChainID, c.Secrets[0].Identity(), d, slog.New(slog.DiscardHandler), &wire{member: 1, all: &all}
+		a.chainID, a.key, a.store, a.log, a.net = sim.ChainID, c.Secrets[0].Identity(), d, slog.New(slog.DiscardHandler), &wire{member: 1, identity: c.Identities()[0], all: &all}
 		c.Must(a.load(ctx, c.State))
 		c.Must(a.announce())
 		if a.trouble() == "" || a.room() || len(a.heard) > 0 {
@@ -181,11 +183,11 @@ func TestHostileAnnouncements(t *testing.T) {
 		t.Helper()
 		b, err := an.MarshalBinary()
 		c.Must(err)
-		return a.receive(member, b)
+		return a.receive(c.Identities()[member-1], b)
 	}
 	c.Must(send(2, good))
 	c.Must(send(2, good)) // again
-	if err := send(3, good); !errors.Is(err, errPeerSender) {
+	if err := send(3, c.Statement(2, 0, commitreveal.Hash{}, []threshold.ID{id[0], sim.IDOf(txs[1])})); !errors.Is(err, errPeerMessage) {
 		t.Errorf("another's statement: %v", err)
 	}
 	forged := good
@@ -193,7 +195,7 @@ func TestHostileAnnouncements(t *testing.T) {
 	if err := send(2, forged); !errors.Is(err, errPeerMessage) {
 		t.Errorf("forged: %v", err)
 	}
-	if err := a.receive(2, []byte{1, 2, 3}); !errors.Is(err, errPeerMessage) {
+	if err := a.receive(c.Identities()[1], []byte{1, 2, 3}); !errors.Is(err, errPeerMessage) {
 		t.Errorf("garbage: %v", err)
 	}
 	gap := c.Statement(3, 7, commitreveal.Hash{4}, id) // honest members that are ahead look like this
@@ -234,14 +236,14 @@ func (s shelf) Bodies(_ context.Context, ids []threshold.ID) (out [][]byte, err 
 
 // hand delivers messages between two members' bodies.
 type hand struct {
-	self uint32
-	all  map[uint32]*bodies
+	self ed25519.PublicKey
+	all  map[string]*bodies
 }
 
 func (h hand) Broadcast([]byte) {}
 
-func (h hand) Send(to uint32, m []byte) bool {
-	b := h.all[to]
+func (h hand) Send(to ed25519.PublicKey, m []byte) bool {
+	b := h.all[string(to)]
 	if b == nil {
 		return false
 	}
@@ -253,13 +255,15 @@ func (h hand) Send(to uint32, m []byte) bool {
 func TestBodiesAreFetched(t *testing.T) {
 	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
 	txs := c.SealTxs("a", "b", "c")
+	who := c.Identities()
+	network := map[string]*bodies{}
 	all := map[uint32]*bodies{}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for m := uint32(1); m <= 4; m++ {
 		b := newBodies()
-		b.store, b.net, b.maxBatch, b.members, b.log = shelf{}, hand{m, all}, 8, func() int { return 4 }, slog.New(slog.DiscardHandler)
-		all[m] = b
+		b.store, b.net, b.maxBatch, b.members, b.log = shelf{}, hand{who[m-1], network}, 8, func() []ed25519.PublicKey { return who }, slog.New(slog.DiscardHandler)
+		all[m], network[string(who[m-1])] = b, b
 		go b.run(ctx)
 	}
 	have := func(m uint32, tx []byte) { all[m].store.(shelf)[sim.IDOf(tx)] = tx[1:] }
@@ -284,11 +288,11 @@ func TestBodiesAreFetched(t *testing.T) {
 		if name == "too many ids" {
 			m[0] = messageWantBodies
 		}
-		if err := (peers{bodies: all[2], opener: newOpener()}).Receive(3, m); !errors.Is(err, errPeerMessage) {
+		if err := (peers{bodies: all[2], opener: newOpener()}).Receive(who[2], m); !errors.Is(err, errPeerMessage) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	c.Must((peers{bodies: all[2]}).Receive(3, append([]byte{messageBody}, txs[0][1:]...))) // not asked for
+	c.Must((peers{bodies: all[2]}).Receive(who[2], append([]byte{messageBody}, txs[0][1:]...))) // not asked for
 	if len(all[2].wanted) > 0 {
 		t.Error("kept what nobody asked for")
 	}

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -30,19 +32,19 @@ type bodies struct {
 	store    bodyStore
 	net      network
 	maxBatch int
-	members  func() int
+	members  func() []ed25519.PublicKey // in office; this one may be among them
 	log      *slog.Logger
 	requests chan bodyRequest
 
 	mu     sync.Mutex
 	wanted map[threshold.ID][]byte // nil until it has come
 	came   chan struct{}           // capacity 1
-	next   uint32                  // member to ask first
+	next   int                     // member to ask first
 }
 
 type bodyRequest struct {
-	member uint32
-	ids    []threshold.ID
+	from ed25519.PublicKey
+	ids  []threshold.ID
 }
 
 func newBodies() *bodies {
@@ -121,10 +123,10 @@ func (b *bodies) ask(ids []threshold.ID) {
 			message = append(message, id[:]...)
 		}
 	}
-	n := b.members()
-	for range n {
-		b.next = b.next%uint32(n) + 1
-		if b.net.Send(b.next, message) {
+	members := b.members()
+	for range members {
+		b.next = (b.next + 1) % len(members)
+		if b.net.Send(members[b.next], message) {
 			return
 		}
 	}
@@ -163,12 +165,12 @@ func (b *bodies) receiveBody(body []byte) error {
 }
 
 // receiveRequest takes another member's request. It asks again elsewhere if there is no room.
-func (b *bodies) receiveRequest(member uint32, body []byte) error {
+func (b *bodies) receiveRequest(from ed25519.PublicKey, body []byte) error {
 	const size = len(threshold.ID{})
 	if len(body) == 0 || len(body)%size != 0 || len(body)/size > b.maxBatch {
 		return errPeerMessage
 	}
-	r := bodyRequest{member: member, ids: make([]threshold.ID, len(body)/size)}
+	r := bodyRequest{from: from, ids: make([]threshold.ID, len(body)/size)}
 	for i := range r.ids {
 		copy(r.ids[i][:], body[i*size:])
 	}
@@ -188,10 +190,10 @@ func (b *bodies) run(ctx context.Context) {
 		case r := <-b.requests:
 			found, err := b.store.Bodies(ctx, r.ids)
 			if err != nil {
-				b.log.Warn("bodies not read for another member", "member", r.member, "err", err)
+				b.log.Warn("bodies not read for another member", "identity", fmt.Sprintf("0x%x", []byte(r.from)), "err", err)
 			}
 			for _, body := range found {
-				b.net.Send(r.member, append([]byte{messageBody}, body...))
+				b.net.Send(r.from, append([]byte{messageBody}, body...))
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+	"github.com/scrimlabs/scrim/internal/home"
+	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/internal/sim"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/keygen/sharefile"
@@ -30,7 +33,9 @@ type table struct {
 	chain   *sim.Chain
 	drivers []*ceremony
 	dirs    []string
-	shares  []*threshold.SecretShare // what the drivers gave away at the end
+	secrets []*keygen.MemberSecret
+	given   []map[uint64]*threshold.SecretShare // by epoch: what the drivers gave away
+	margin  uint64                              // as the members' configurations have it
 	mempool [][]byte
 	errs    []error // the last of each
 
@@ -47,20 +52,24 @@ type table struct {
 type crash struct{ op int }
 
 func newTable(t *testing.T, n int) *table {
-	b := &table{t: t, chain: sim.New(t, n, ordering.DefaultParams()), kill: -1}
-	for i := range n {
+	b := &table{t: t, chain: sim.New(t, n, ordering.DefaultParams()), kill: -1, margin: 1000}
+	b.join(b.chain.Secrets...)
+	return b
+}
+
+// join makes drivers for more members.
+func (b *table) join(secrets ...*keygen.MemberSecret) {
+	for _, secret := range secrets {
+		i := len(b.drivers)
 		key, err := age.GenerateX25519Identity()
 		b.must(err)
 		b.keys = append(b.keys, key)
-		b.dirs = append(b.dirs, filepath.Join(t.TempDir(), fmt.Sprintf("member-%d", i+1)))
-		b.drivers = append(b.drivers, nil)
-		b.shares = append(b.shares, nil)
+		b.dirs = append(b.dirs, filepath.Join(b.t.TempDir(), fmt.Sprintf("member-%d", i+1)))
+		b.drivers, b.secrets = append(b.drivers, nil), append(b.secrets, secret)
+		b.given = append(b.given, nil)
 		b.errs = append(b.errs, nil)
-	}
-	for i := range n {
 		b.start(i)
 	}
-	return b
 }
 
 func (b *table) must(err error) {
@@ -118,20 +127,21 @@ func (b *table) alive(i int, f func()) {
 func (b *table) start(i int) {
 	b.alive(i, func() {
 		m := mortal{b, i, b.keys[i]}
-		c := &ceremony{
-			secret: b.chain.Secrets[i], identities: []age.Identity{m}, recipients: []age.Recipient{m},
-			dir: b.dirs[i], index: uint32(i + 1), attempts: b.attempts, log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1),
-			onShare: func(s *threshold.SecretShare) { b.shares[i] = s },
-			kept:    make(map[[32]byte]int),
-		}
+		c := newCeremony(&keeper{
+			vault:  vault{b.dirs[i], []age.Identity{m}, []age.Recipient{m}},
+			secret: b.secrets[i], own: b.secrets[i].Identity().Public().(ed25519.PublicKey),
+			margin: b.margin, ended: b.ended, settled: make(map[uint64]bool), past: make(map[uint64]uint64), log: slog.New(slog.DiscardHandler),
+			give: func(epoch uint64, s *threshold.SecretShare) { b.given[i][epoch] = s },
+		})
+		c.attempts = b.attempts
+		c.keep = func(context.Context, pg.Evidence) error { return nil }
 		c.submit = func(tx []byte) error {
 			b.did(i)
 			b.mempool = append(b.mempool, tx)
 			b.did(i)
 			return nil
 		}
-		b.must(c.open(b.chain.State.Ceremony()))
-		b.drivers[i] = c
+		b.drivers[i], b.given[i] = c, make(map[uint64]*threshold.SecretShare)
 	})
 }
 
@@ -143,7 +153,8 @@ func (b *table) block() {
 			continue
 		}
 		b.alive(i, func() {
-			if err := b.drivers[i].step(b.chain.State); err != nil {
+			d, now := b.drivers[i], b.chain.State
+			if err := errors.Join(d.hold(now, true), d.step(now), d.sweep(context.Background(), now)); err != nil {
 				b.errs[i] = err
 			}
 		})
@@ -168,9 +179,25 @@ func (b *table) run() {
 	}
 	for i := range b.drivers {
 		for range 2 { // it may die once
-			b.alive(i, func() { b.must(b.drivers[i].finish(s)) })
+			b.alive(i, func() { b.must(b.drivers[i].hold(b.chain.State, true)) })
 		}
 	}
+}
+
+// holds reports whether member i+1 gave its opener its share of the ceremony's committee.
+func (b *table) holds(i int, s *keygen.State) bool {
+	share := b.given[i][s.Terms().Epoch]
+	return share != nil && keyMatches(s.Certificate().Committee, share)
+}
+
+// ended finds in the chain's blocks what the node asks its database.
+func (b *table) ended(_ context.Context, epoch uint64) (uint64, error) {
+	for _, r := range b.chain.Results {
+		if r.Activated != nil && r.Activated.Epoch() == epoch+1 {
+			return r.Height, nil
+		}
+	}
+	return 0, nil
 }
 
 func (b *table) file(i int, kind string) string {
@@ -196,8 +223,8 @@ func TestCrashAtEveryOperation(t *testing.T) {
 		if s.Phase() != keygen.PhaseActive || len(s.Blame()) > 0 {
 			t.Fatalf("killed at operation %d: %s, %v", kill, s.Phase(), s.Blame())
 		}
-		for i, share := range b.shares {
-			if share == nil || !keyMatches(s.Certificate().Committee, share) {
+		for i := range b.drivers {
+			if !b.holds(i, s) {
 				t.Fatalf("killed at operation %d: member %d has not its share", kill, i+1)
 			}
 		}
@@ -227,8 +254,13 @@ func TestCrashAtEveryOperation(t *testing.T) {
 func (b *table) plant(i int) {
 	b.t.Helper()
 	b.must(os.RemoveAll(b.dirs[i]))
-	writeSeed(b.t, b.file(i, "seed"), b.chain.Genesis.Terms.Hash(), sha256.Sum256([]byte{byte(i)}), b.keys[i])
+	b.plantFor(i, &b.chain.Genesis.Terms)
 	b.start(i)
+}
+
+func (b *table) plantFor(i int, t *keygen.Terms) {
+	b.t.Helper()
+	writeSeed(b.t, home.CeremonyFile(b.dirs[i], t, "seed"), t.Hash(), sha256.Sum256([]byte{byte(i), byte(t.Epoch)}), b.keys[i])
 }
 
 // leftovers reports files that a crash left behind and nobody will use.
@@ -259,9 +291,9 @@ func TestCrashWhenTheSeedIsDrawn(t *testing.T) {
 				}
 			}()
 			m := mortal{b, 0, b.keys[0]}
-			c := *b.drivers[0]
-			c.recipients, c.identities = []age.Recipient{m}, []age.Identity{m}
-			b.must(c.open(b.chain.State.Ceremony()))
+			b.start(0)
+			c := b.drivers[0]
+			c.vault = vault{b.dirs[0], []age.Identity{m}, []age.Recipient{m}}
 			b.must(c.step(b.chain.State))
 		}()
 		if len(b.mempool) > 0 {
@@ -314,7 +346,7 @@ func TestShareLostBeforeItIsReadAgain(t *testing.T) {
 	if cell := s.Status().Members[3].Stored; cell != keygen.CellAbsent {
 		t.Errorf("the status says %q", cell)
 	}
-	if b.shares[3] == nil || !keyMatches(s.Certificate().Committee, b.shares[3]) {
+	if !b.holds(3, s) {
 		t.Error("member 4 did not get its share back")
 	}
 	if _, err := os.Stat(b.file(3, "share")); err != nil {
@@ -334,7 +366,7 @@ func TestSharesLostAtTooMany(t *testing.T) {
 	if s.Phase() != keygen.PhaseFailed || len(s.Blame()) != 2 || b.chain.State.Committee() != nil {
 		t.Fatalf("%s, %v", s.Phase(), s.Blame())
 	}
-	if slices.ContainsFunc(b.shares, func(s *threshold.SecretShare) bool { return s != nil }) {
+	if slices.ContainsFunc(b.given, func(m map[uint64]*threshold.SecretShare) bool { return len(m) > 0 }) {
 		t.Error("a share was handed out without a committee")
 	}
 }
@@ -344,8 +376,8 @@ func TestSeedLostAfterTheDeal(t *testing.T) {
 	b := newTable(t, 4)
 	b.block()
 	b.must(os.Remove(b.file(0, "seed")))
-	c := *b.drivers[0]
-	if err := c.open(b.chain.State.Ceremony()); err == nil || !strings.Contains(err.Error(), "restore it from a backup") {
+	b.start(0)
+	if err := b.drivers[0].open(b.chain.State.Ceremony()); err == nil || !strings.Contains(err.Error(), "restore it from a backup") {
 		t.Errorf("opened: %v", err)
 	}
 	if _, err := os.Stat(b.file(0, "seed")); err == nil {
@@ -394,14 +426,24 @@ func TestAttemptsByThemselves(t *testing.T) {
 	}
 	b.away = nil
 	b.until(keygen.PhaseAccepted)
+	past, err := pastCeremony(b.chain.State.PastCeremonies()[0])
+	b.must(err)
+	if past.Outcome != v1.CeremonyFailed || past.Attempt != 1 || *past.EndedIn != "dealing" || len(past.Blame) != 2 {
+		t.Errorf("%+v", past)
+	}
+	failed := prometheus.NewRegistry()
+	newMetrics(failed).ceremony(b.chain.State)
+	if n := metric(t, failed, "scrim_ceremonies_failed"); n != 1 {
+		t.Errorf("%v ceremonies failed", n)
+	}
 	b.start(1) // restarts between the attempts
 	b.run()
 	s := b.chain.State.Ceremony()
 	if s.Phase() != keygen.PhaseActive || s.Terms().Attempt != 2 || len(s.Blame()) > 0 {
 		t.Fatalf("attempt %d %s, %v", s.Terms().Attempt, s.Phase(), s.Blame())
 	}
-	for i, share := range b.shares {
-		if share == nil || !keyMatches(s.Certificate().Committee, share) {
+	for i := range b.drivers {
+		if !b.holds(i, s) {
 			t.Errorf("member %d has not its share", i+1)
 		}
 	}
@@ -413,13 +455,8 @@ func TestAttemptsByThemselves(t *testing.T) {
 
 	registry := prometheus.NewRegistry()
 	newMetrics(registry).ceremony(b.chain.State)
-	if n := metric(t, registry, "scrim_ceremonies_failed"); n != 1 {
-		t.Errorf("%v ceremonies failed", n)
-	}
-	past, err := pastCeremony(b.chain.State.PastCeremonies()[0])
-	b.must(err)
-	if past.Outcome != v1.CeremonyFailed || past.Attempt != 1 || *past.EndedIn != "dealing" || len(past.Blame) != 2 {
-		t.Errorf("%+v", past)
+	if n := metric(t, registry, "scrim_ceremonies_failed"); n != 0 {
+		t.Errorf("%v ceremonies failed after one succeeded", n)
 	}
 }
 
@@ -440,7 +477,7 @@ func TestNoAttemptsByDefault(t *testing.T) {
 	propose := func(change func(*keygen.Terms)) {
 		terms := b.chain.State.Ceremony().Terms().Retry(b.chain.State.Height() + 6)
 		change(terms)
-		m, err := keygen.ProposeRetry(b.chain.Secrets[1], terms)
+		m, err := keygen.ProposeTerms(b.chain.Secrets[1], terms)
 		b.must(err)
 		b.mempool = append(b.mempool, b.chain.Message(m))
 		b.block()
@@ -470,7 +507,7 @@ func TestEvidenceIsKept(t *testing.T) {
 		b.must(err)
 		m, err := p.Next(b.chain.State.Ceremony())
 		b.must(err)
-		b.mempool = append(b.mempool, b.chain.Message(m))
+		b.mempool = append(b.mempool, b.chain.Message(m[0]))
 	}
 	txs := b.mempool
 	b.mempool = nil
@@ -479,14 +516,14 @@ func TestEvidenceIsKept(t *testing.T) {
 	c := b.drivers[0]
 	calls, away := 0, errors.New("the database is away")
 	var kept []byte
-	c.keep = func(_ context.Context, kind string, member uint32, height uint64, body []byte) error {
+	c.keep = func(_ context.Context, e pg.Evidence) error {
 		if calls++; calls == 1 {
 			return away
 		}
-		if kind != "ceremony" || member != 2 || height != 1 {
-			t.Errorf("%s, member %d, height %d", kind, member, height)
+		if e.Kind != "ceremony" || e.Epoch != 1 || e.Member != 2 || e.Height != 1 {
+			t.Errorf("%s, epoch %d, member %d, height %d", e.Kind, e.Epoch, e.Member, e.Height)
 		}
-		kept = body
+		kept = e.Body
 		return nil
 	}
 	s := b.chain.State.Ceremony()

@@ -59,7 +59,7 @@ type PostgresConfig struct {
 type P2PConfig struct {
 	Listen   string   `toml:"listen" doc:"address to accept members on"`
 	External string   `toml:"external" doc:"host:port that other members reach this one at, if it differs from listen"`
-	Peers    []string `toml:"peers" doc:"all other members as nodeid@host:port; 'scrimd genesis show' prints the node ids"`
+	Peers    []string `toml:"peers" doc:"nodes to connect to as nodeid@host:port: all other members, or for a node that is to join, those that let it in; 'scrimd genesis show' prints the node ids"`
 }
 
 // HTTPConfig is the section [http].
@@ -85,7 +85,8 @@ type MempoolConfig struct {
 
 // CeremonyConfig is the section [ceremony].
 type CeremonyConfig struct {
-	Attempts int `toml:"attempts" doc:"up to this attempt the member proposes (member 1) and accepts a new one by itself after a ceremony that came to nothing; 1 means never"`
+	Attempts      int `toml:"attempts" doc:"up to this attempt at the chain's first key the member proposes (member 1) and accepts a new one by itself after a ceremony that came to nothing; 1 means never"`
+	KeepOldShares int `toml:"keep_old_shares" doc:"blocks for which seeds and shares are kept when their committee has no batch to open any more, or their ceremony came to nothing; then they are destroyed"`
 }
 
 // DefaultConfig returns the values that a key has when neither file nor environment sets it.
@@ -100,7 +101,7 @@ func DefaultConfig() *Config {
 		HTTP:      HTTPConfig{Listen: "127.0.0.1:8080", RatePerMinute: 6000, TrustedProxies: []string{}, CORSOrigins: []string{}, MaxBodyBytes: 512 << 10},
 		Consensus: ConsensusConfig{TimeoutCommit: 20 * time.Millisecond, TimeoutPropose: 300 * time.Millisecond, TimeoutVote: 100 * time.Millisecond},
 		Mempool:   MempoolConfig{Size: 5000},
-		Ceremony:  CeremonyConfig{Attempts: 1},
+		Ceremony:  CeremonyConfig{Attempts: 1, KeepOldShares: 1000},
 	}
 }
 
@@ -347,6 +348,9 @@ func (c *Config) validate() error {
 	}
 	if c.Ceremony.Attempts < 1 || c.Ceremony.Attempts > 255 {
 		return bad("ceremony.attempts", "%d is not between 1 and 255; 1 means that this member begins no other by itself", c.Ceremony.Attempts)
+	}
+	if c.Ceremony.KeepOldShares < 0 || c.Ceremony.KeepOldShares > 1<<30 {
+		return bad("ceremony.keep_old_shares", "%d is not between 0 and %d blocks", c.Ceremony.KeepOldShares, 1<<30)
 	}
 	return nil
 }

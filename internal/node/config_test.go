@@ -91,6 +91,7 @@ func TestLoadConfigRefuses(t *testing.T) {
 		{"duration without unit", "[consensus]\ntimeout_commit = 20", nil, []string{"consensus.timeout_commit", "unit"}},
 		{"mempool", "[mempool]\nsize = 0", nil, []string{"mempool.size"}},
 		{"no attempt", "[ceremony]\nattempts = 0", nil, []string{"ceremony.attempts"}},
+		{"negative margin", "[ceremony]\nkeep_old_shares = -1", nil, []string{"ceremony.keep_old_shares", "-1"}},
 		{"variable for no key", "", []string{"SCRIM_HTTP_LISTN=a:1"}, []string{"environment: SCRIM_HTTP_LISTN"}},
 		{"variable not a number", "", []string{"SCRIM_MEMPOOL_SIZE=many"}, []string{"environment: SCRIM_MEMPOOL_SIZE", `"many"`}},
 		{"variable not a duration", "", []string{"SCRIM_CONSENSUS_TIMEOUT_VOTE=9"}, []string{"environment: SCRIM_CONSENSUS_TIMEOUT_VOTE"}},
@@ -141,7 +142,7 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 		"SCRIM_P2P_LISTEN=tcp://h:1", "SCRIM_P2P_EXTERNAL=h:2", "SCRIM_P2P_PEERS=" + peer + ", " + peer + ",",
 		"SCRIM_HTTP_LISTEN=h:3", "SCRIM_HTTP_RATE_PER_MINUTE=4", "SCRIM_HTTP_TRUSTED_PROXIES=10.0.0.0/8", "SCRIM_HTTP_CORS_ORIGINS=*", "SCRIM_HTTP_MAX_BODY_BYTES=5000",
 		"SCRIM_CONSENSUS_TIMEOUT_COMMIT=1ms", "SCRIM_CONSENSUS_TIMEOUT_PROPOSE=2ms", "SCRIM_CONSENSUS_TIMEOUT_VOTE=3ms",
-		"SCRIM_MEMPOOL_SIZE=7", "SCRIM_CEREMONY_ATTEMPTS=3",
+		"SCRIM_MEMPOOL_SIZE=7", "SCRIM_CEREMONY_ATTEMPTS=3", "SCRIM_CEREMONY_KEEP_OLD_SHARES=9",
 		"SCRIM_NODES=http://a", "SCRIM_LOG_IN=AGE-SECRET-KEY-", "HOME=/x", // not ours, or named by the configuration
 	}
 	got, err := loadConfig(writeConfig(t, ""), env)
@@ -157,7 +158,7 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 		HTTP:      HTTPConfig{"h:3", 4, []string{"10.0.0.0/8"}, []string{"*"}, 5000},
 		Consensus: ConsensusConfig{time.Millisecond, 2 * time.Millisecond, 3 * time.Millisecond},
 		Mempool:   MempoolConfig{7},
-		Ceremony:  CeremonyConfig{3},
+		Ceremony:  CeremonyConfig{3, 9},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/abci"
@@ -27,7 +29,7 @@ type engine struct {
 	announcer   *announcer
 	bodies      *bodies
 	arrived     func(*threshold.Ciphertext)
-	metrics     *metrics
+	persisted   prometheus.Observer // seconds
 	log         *slog.Logger
 	onCommitted []func(*ordering.State, *ordering.Result)
 }
@@ -50,7 +52,7 @@ func (e *engine) InitChain(s *ordering.State) error {
 func (e *engine) Persist(_ *ordering.State, r *ordering.Result) error {
 	start := time.Now()
 	err := e.untilDurable(fmt.Sprintf("block %d", r.Height), func() error { return e.store.CommitBlock(e.ctx, r) })
-	e.metrics.persist.Observe(time.Since(start).Seconds())
+	e.persisted.Observe(time.Since(start).Seconds())
 	return err
 }
 
@@ -80,7 +82,6 @@ func (e *engine) untilDurable(what string, write func() error) error {
 func (e *engine) Committed(next *ordering.State, r *ordering.Result) {
 	e.opener.committed(next)
 	e.announcer.committed(next)
-	e.metrics.committed(next, r)
 	for _, f := range e.onCommitted {
 		f(next, r)
 	}
@@ -88,9 +89,9 @@ func (e *engine) Committed(next *ordering.State, r *ordering.Result) {
 
 // Misbehaved keeps CometBFT's evidence beside ours.
 func (e *engine) Misbehaved(m abci.Misbehaviour) {
-	e.log.Warn("a validator misbehaved", "kind", m.Kind, "member", m.Member, "height", m.Height)
-	if err := e.store.AddEvidence(e.ctx, m.Kind, m.Member, m.Height, m.Proof); err != nil {
-		e.log.Error("evidence not stored", "kind", m.Kind, "member", m.Member, "err", err)
+	e.log.Warn("a validator misbehaved", "kind", m.Kind, "epoch", m.Epoch, "member", m.Member, "height", m.Height)
+	if err := e.store.AddEvidence(e.ctx, pg.Evidence{Kind: m.Kind, Epoch: m.Epoch, Member: m.Member, Height: m.Height, Body: m.Proof}); err != nil {
+		e.log.Error("evidence not stored", "kind", m.Kind, "epoch", m.Epoch, "member", m.Member, "err", err)
 	}
 }
 

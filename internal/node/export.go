@@ -8,6 +8,7 @@ import (
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/internal/pg"
+	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
 )
 
@@ -18,7 +19,7 @@ const exportPage = 200
 // are left out.
 func export(ctx context.Context, store *pg.Store, s *ordering.State, w io.Writer) error {
 	g, size := s.Genesis(), s.Log().Size()
-	terms, err := s.Ceremony().Terms().MarshalBinary()
+	terms, err := firstTerms(ctx, store, s)
 	if err != nil {
 		return err
 	}
@@ -47,6 +48,26 @@ func export(ctx context.Context, store *pg.Store, s *ordering.State, w io.Writer
 		from += uint64(len(entries))
 	}
 	return bundle.Close()
+}
+
+// firstTerms are those of the chain's first committee, or of its newest ceremony while
+// there is none: whoever trusts them can follow the committees in the log from there on.
+func firstTerms(ctx context.Context, store *pg.Store, s *ordering.State) ([]byte, error) {
+	if s.Office() == nil {
+		return s.Ceremony().Terms().MarshalBinary()
+	}
+	first, err := store.Committees(ctx, 0, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(first) == 0 {
+		return nil, fmt.Errorf("export: the database has not the first committee of %s", s.Genesis().ChainID)
+	}
+	c, err := keygen.ParseCertificate(first[0].Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("export: first committee: %w", err)
+	}
+	return c.Terms.MarshalBinary()
 }
 
 // exporter writes entries, with the rounds before and the transactions after them.

@@ -27,10 +27,9 @@ const (
 // Whatever is in the log is offered again after a restart.
 type intake struct {
 	chainID string
-	member  uint32
 	key     ed25519.PrivateKey
 	store   *pg.Store
-	comet   *abci.Node
+	chain   consensus
 	metrics *metrics
 	log     *slog.Logger
 	queue   chan submission
@@ -43,6 +42,7 @@ type intake struct {
 
 type submission struct {
 	ct    *threshold.Ciphertext
+	as    pg.Receiver
 	reply chan<- stored // nil: nobody waits
 }
 
@@ -84,7 +84,8 @@ func (i *intake) arrived(ct *threshold.Ciphertext) {
 	if !i.open.Load() || i.know(ct.ID()) {
 		return
 	}
-	if !i.announcer.room() || !i.enqueue(submission{ct: ct}) {
+	as := i.announcer.receiver()
+	if as.Member == 0 || !i.announcer.room() || !i.enqueue(submission{ct: ct, as: as}) {
 		i.forget(ct.ID())
 	}
 }
@@ -100,14 +101,15 @@ func (i *intake) enqueue(s submission) bool {
 	}
 }
 
-// accept makes one ciphertext durable and gives its place in the receive log. When it
-// returns without an error the ciphertext will be ordered, or expires.
-func (i *intake) accept(ctx context.Context, ct *threshold.Ciphertext, offer bool) (pg.Received, error) {
+// accept makes one ciphertext durable, received as the given member, and gives its place in
+// the receive log. When it returns without an error the ciphertext will be ordered, or
+// expires.
+func (i *intake) accept(ctx context.Context, as pg.Receiver, ct *threshold.Ciphertext, offer bool) (pg.Received, error) {
 	reply := make(chan stored, 1)
 	i.know(ct.ID())
 	i.announcer.begin(1)
 	select {
-	case i.queue <- submission{ct, reply}:
+	case i.queue <- submission{ct, as, reply}:
 	case <-ctx.Done():
 		i.announcer.appended(1, nil)
 		i.forget(ct.ID())
@@ -127,7 +129,7 @@ func (i *intake) accept(ctx context.Context, ct *threshold.Ciphertext, offer boo
 // offer gives a ciphertext to the mempool. A full mempool is no loss: the ciphertext is
 // durable, and offered again.
 func (i *intake) offer(ciphertext []byte) {
-	if err := i.comet.Submit(ordering.CiphertextTx(ciphertext), nil); err != nil && !errors.Is(err, abci.ErrMempoolFull) {
+	if err := i.chain.Submit(ordering.CiphertextTx(ciphertext), nil); err != nil && !errors.Is(err, abci.ErrMempoolFull) {
 		i.log.Warn("ciphertext not offered to the mempool; it will be again", "err", err)
 	}
 }
@@ -155,11 +157,11 @@ func (i *intake) run(ctx context.Context) {
 }
 
 func (i *intake) write(ctx context.Context, group []submission) {
-	cts := make([]*threshold.Ciphertext, len(group))
+	cts, as := make([]*threshold.Ciphertext, len(group)), make([]pg.Receiver, len(group))
 	for j, s := range group {
-		cts[j] = s.ct
+		cts[j], as[j] = s.ct, s.as
 	}
-	rows, err := i.store.Receive(ctx, time.Now().UnixMilli(), cts)
+	rows, err := i.store.Receive(ctx, time.Now().UnixMilli(), as, cts)
 	if err != nil {
 		i.log.Error("ciphertexts not written to the receive log", "count", len(cts), "err", err)
 	}
@@ -180,7 +182,8 @@ func (i *intake) write(ctx context.Context, group []submission) {
 }
 
 // offerWaiting offers what was received here and is still not ordered: after a restart,
-// or when the mempool was full or has dropped it.
+// or when the mempool was full or has dropped it. It goes on when the member has left the
+// committee: what it promised is to be kept.
 func (i *intake) offerWaiting(ctx context.Context, height func() uint64) {
 	tick := time.NewTicker(offerEvery)
 	defer tick.Stop()
@@ -208,7 +211,7 @@ func (i *intake) offerOlder(ctx context.Context, height uint64, before int64) er
 			if r.Time > before {
 				return nil
 			}
-			if err := i.comet.Submit(ordering.CiphertextTx(r.Ciphertext), nil); errors.Is(err, abci.ErrMempoolFull) {
+			if err := i.chain.Submit(ordering.CiphertextTx(r.Ciphertext), nil); errors.Is(err, abci.ErrMempoolFull) {
 				return nil
 			}
 			after = r.Position
@@ -219,11 +222,11 @@ func (i *intake) offerOlder(ctx context.Context, height uint64, before int64) er
 	}
 }
 
-// receipt signs the member's promise for a row of its receive log. Signing the same row
-// again gives the same bytes.
+// receipt signs the member's promise for a row of its receive log, as the member that it
+// was then. Signing the same row again gives the same bytes.
 func (i *intake) receipt(r *pg.Received) (*commitreveal.Receipt, error) {
 	receipt := &commitreveal.Receipt{
-		ChainID: i.chainID, ID: r.ID, Member: i.member, ValidUntil: r.ValidUntil,
+		ChainID: i.chainID, ID: r.ID, Epoch: r.Epoch, Member: r.Member, ValidUntil: r.ValidUntil,
 		Time: r.Time, Position: r.Position, Head: r.Head,
 	}
 	return receipt, commitreveal.SignReceipt(i.key, receipt)

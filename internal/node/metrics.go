@@ -3,6 +3,7 @@ package node
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
 )
@@ -16,6 +17,7 @@ type metrics struct {
 	received, ordered, opened, voids prometheus.Counter
 	sharesReleased                   prometheus.Counter
 	badShares                        *prometheus.CounterVec
+	epoch, member, committees        prometheus.Gauge
 	rejected                         *prometheus.CounterVec
 	persist, openLatency             prometheus.Histogram
 }
@@ -31,8 +33,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		r.MustRegister(c)
 		return c
 	}
-	vec := func(name, help, label string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "scrim", Name: name, Help: help}, []string{label})
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "scrim", Name: name, Help: help}, labels)
 		r.MustRegister(c)
 		return c
 	}
@@ -45,10 +47,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	r.MustRegister(phases)
 	return &metrics{
 		ceremonyPhase:    phases,
-		ceremonyAwaited:  gauge("ceremony_members_awaited", "Members whose message the phase of the newest key ceremony still wants."),
+		ceremonyAwaited:  gauge("ceremony_members_awaited", "Speakers whose message the phase of the newest key ceremony still wants: new members and, in a hand-over, those of the committee before."),
 		ceremonyFaults:   gauge("ceremony_faults", "Faults that the newest key ceremony has found."),
 		ceremonyBlocks:   gauge("ceremony_blocks_left", "Blocks until the phase of the newest key ceremony ends at the latest; 0 when it is over."),
-		ceremoniesFailed: gauge("ceremonies_failed", "Key ceremonies of this chain that ended without a key: failed, aborted or rejected."),
+		ceremoniesFailed: gauge("ceremonies_failed", "Attempts at the next committee that came to nothing: failed, aborted or rejected. 0 again when one has succeeded."),
+		epoch:            gauge("committee_epoch", "Epoch of the committee in office; 0: there is none yet."),
+		member:           gauge("committee_member", "Number of this member in the committee in office; 0: it is not in it."),
+		committees:       gauge("committees_needed", "Committees that still have batches to open or a key that is taken, the one in office included."),
 		height:           gauge("height", "Height of the last committed block."),
 		pending:          gauge("batches_pending", "Batches that are ordered and not opened yet."),
 		logSize:          gauge("log_entries", "Entries of the commit-reveal log."),
@@ -57,7 +62,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		opened:           counter("ciphertexts_opened_total", "Ciphertexts opened by committed blocks since the start, void ones included."),
 		voids:            counter("ciphertexts_void_total", "Opened ciphertexts whose payload does not decrypt."),
 		sharesReleased:   counter("batch_shares_released_total", "Shares of batches that this member released."),
-		badShares:        vec("bad_shares_total", "Shares of batches that did not verify, by member.", "member"),
+		badShares:        vec("bad_shares_total", "Shares of batches that did not verify, by the epoch of their committee and member.", "epoch", "member"),
 		rejected:         vec("submissions_rejected_total", "Submissions that were not accepted, by code.", "code"),
 		persist:          seconds("persist_seconds", "Time to make a block durable in Postgres."),
 		openLatency:      seconds("open_seconds", "Time from a batch's commit at this member until it was opened here."),
@@ -86,6 +91,23 @@ func (m *metrics) ceremony(chain *ordering.State) {
 	}
 	m.ceremonyBlocks.Set(left)
 	m.ceremoniesFailed.Set(failed)
+}
+
+// place shows the committee in office, and whether this member is in it.
+func (m *metrics) place(s *ordering.State, as pg.Receiver) {
+	m.epoch.Set(float64(as.Epoch))
+	m.member.Set(float64(as.Member))
+	m.committees.Set(float64(len(s.Tenures())))
+}
+
+// shareHeld shows whether the node has its share of the key in office.
+func shareHeld(r prometheus.Registerer, held func() bool) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "scrim", Name: "share_held", Help: "1 if this node has its share of the key in office, 0 if not, or if it is not in office."}, func() float64 {
+		if held() {
+			return 1
+		}
+		return 0
+	}))
 }
 
 func (m *metrics) committed(s *ordering.State, r *ordering.Result) {

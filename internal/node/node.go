@@ -2,14 +2,16 @@
 // and the REST interface, writes each block in one database transaction, and only then
 // performs what the block allows, such as releasing this member's share.
 //
-// [Run] is a committee member's whole day; [Export] writes the audit bundle without a
-// running node; [LoadConfig] and [InitHome] are what comes before.
+// [Run] is a committee member's whole day, from before its first committee until after its
+// last; [Export] writes the audit bundle without a running node; [LoadConfig] and
+// [InitHome] are what comes before.
 //
 // The rules of the protocol are not here but in ordering, keygen, commitreveal and
 // threshold.
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -27,6 +29,7 @@ import (
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/httpapi"
+	"github.com/scrimlabs/scrim/internal/home"
 	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
@@ -36,13 +39,10 @@ import (
 )
 
 // Errors of Run that callers branch on.
-var (
-	// ErrConsensusFailure: CometBFT stopped voting. The process must end (exit code 70);
-	// started again with the same stores it would fail again.
-	ErrConsensusFailure = errors.New("node: consensus failure")
-	// ErrNotMember: the member's keys are not among the genesis' members.
-	ErrNotMember = errors.New("node: this member is not in the genesis")
-)
+//
+// ErrConsensusFailure: CometBFT stopped voting. The process must end (exit code 70);
+// started again with the same stores it would fail again.
+var ErrConsensusFailure = errors.New("node: consensus failure")
 
 const (
 	verifierMemory  = 64 << 20        // bytes of ciphertexts whose proof is remembered
@@ -62,21 +62,30 @@ func NodeID(node ed25519.PublicKey) string { //nolint:revive // CometBFT calls i
 type running struct {
 	cfg      *Config
 	log      *slog.Logger
-	self     keygen.Member
-	member   uint32
+	self     ed25519.PublicKey // this member's identity; it is in the committee in office or not
+	card     string            // this member's name, while no committee gives it one
 	store    *pg.Store
 	verifier *ordering.Verifier
 	comet    *abci.Node
+	chain    consensus // comet
 	opener   *opener
 	intake   *intake
 	metrics  *metrics
 
-	secret    ed25519.PrivateKey // the member's identity key
 	announcer *announcer
 	bodies    *bodies
 }
 
-func (n *running) state() *ordering.State { return n.comet.State() }
+// consensus is what the door and the REST interface need of CometBFT; it is an *abci.Node.
+type consensus interface {
+	State() *ordering.State
+	CatchingUp() bool
+	PeersUp() int
+	MempoolSize() int
+	Submit(tx []byte, done func(error)) error
+}
+
+func (n *running) state() *ordering.State { return n.chain.State() }
 
 // Run runs a member's node until ctx ends or something makes it impossible to go on;
 // the error then says what, and what to do. It returns nil after ctx has ended.
@@ -96,10 +105,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 		return err
 	}
 	defer secret.Wipe()
-	member, err := memberIndex(g, secret)
-	if err != nil {
-		return err
-	}
+	self := secret.Identity().Public().(ed25519.PublicKey)
 	store, err := openStore(ctx, cfg)
 	if err != nil {
 		return err
@@ -108,7 +114,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	if err := store.Claim(ctx); err != nil {
 		return err
 	}
-	chain := chainOf(g, genesis, g.Terms.Members[member-1].Identity)
+	chain := chainOf(g, genesis, self)
 	stored, err := storedChain(ctx, store)
 	if err != nil {
 		return err
@@ -121,20 +127,26 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	n := &running{cfg: cfg, log: log, self: g.Terms.Members[member-1], member: member, store: store, verifier: ordering.NewVerifier(verifierMemory), metrics: newMetrics(registry)}
+	n := &running{cfg: cfg, log: log, self: self, card: cardName(cfg), store: store, verifier: ordering.NewVerifier(verifierMemory), metrics: newMetrics(registry)}
 	n.opener = n.newOpener(g, secret)
 	n.opener.committed(state)
-	n.metrics.ceremony(state)
-	cer, err := n.newCeremony(state.Ceremony(), secret, func(s *threshold.SecretShare) { n.opener.setShare(wrap(s)) })
+	keeper, err := n.newKeeper(secret, wrap)
 	if err != nil {
 		return err
 	}
+	if err := keeper.hold(state, false); err != nil {
+		return err
+	}
+	cer := newCeremony(keeper)
+	cer.attempts, cer.keep = uint32(n.cfg.Ceremony.Attempts), n.store.AddEvidence
+	n.metrics.ceremony(state)
+	n.metrics.place(state, n.place(state))
 	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWriting()
-	eng := &engine{ctx: writing, store: store, chain: chain, opener: n.opener, metrics: n.metrics, log: log}
-	eng.onCommitted = append(eng.onCommitted, cer.poke)
-	n.secret = secret.Identity()
-	if err := n.newAnnouncer(ctx, eng, state); err != nil {
+	eng := &engine{ctx: writing, store: store, chain: chain, opener: n.opener, log: log}
+	eng.persisted = n.metrics.persist
+	eng.onCommitted = append(eng.onCommitted, n.metricsOf, cer.poke)
+	if err := n.newAnnouncer(ctx, eng, secret, state); err != nil {
 		return err
 	}
 	n.intake = n.newIntake(g, secret)
@@ -143,7 +155,9 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	if err != nil {
 		return err
 	}
-	n.opener.net, n.announcer.net, n.bodies.net, n.intake.comet = n.comet, n.comet, n.comet, n.comet
+	n.chain, n.intake.chain = n.comet, n.comet
+	n.opener.net, n.announcer.net, n.bodies.net = n.comet, n.comet, n.comet
+	shareHeld(registry, n.holdsShare)
 	cer.submit = func(tx []byte) error { return n.comet.Submit(tx, nil) }
 	return n.run(ctx, cer, registry, stopWriting)
 }
@@ -176,16 +190,6 @@ func chainOf(g *ordering.Genesis, genesis []byte, member ed25519.PublicKey) pg.C
 	return pg.Chain{ChainID: g.ChainID, GenesisHash: [32]byte(h.Sum(nil))}
 }
 
-func memberIndex(g *ordering.Genesis, secret *keygen.MemberSecret) (uint32, error) {
-	identity := secret.Identity().Public().(ed25519.PublicKey)
-	for i, m := range g.Terms.Members {
-		if m.Identity.Equal(identity) {
-			return uint32(i + 1), nil
-		}
-	}
-	return 0, fmt.Errorf("%w: chain %q has no member with identity 0x%x; the home has the wrong genesis.json or the wrong member file", ErrNotMember, g.ChainID, []byte(identity))
-}
-
 func openStore(ctx context.Context, cfg *Config) (*pg.Store, error) {
 	url, err := cfg.PostgresURL()
 	if err != nil {
@@ -197,36 +201,74 @@ func openStore(ctx context.Context, cfg *Config) (*pg.Store, error) {
 func (n *running) newOpener(g *ordering.Genesis, secret *keygen.MemberSecret) *opener {
 	o := newOpener()
 	o.chainID, o.identity, o.maxBatch = g.ChainID, secret.Identity(), int(g.Params.MaxBatch)
-	for _, m := range g.Terms.Members {
-		o.identities = append(o.identities, m.Identity)
-	}
 	o.guard, o.verifier, o.metrics, o.log = n.store, n.verifier, n.metrics, n.log
 	return o
 }
 
-func (n *running) newCeremony(s *keygen.State, secret *keygen.MemberSecret, onShare func(*threshold.SecretShare)) (*ceremony, error) {
+func (n *running) newKeeper(secret *keygen.MemberSecret, wrap func(sharer) sharer) (*keeper, error) {
 	ids, recipients, err := n.cfg.Identities()
 	if err != nil {
 		return nil, err
 	}
-	c := &ceremony{
-		secret: secret, identities: ids, recipients: recipients, dir: n.cfg.ShareDir(), index: n.member, attempts: uint32(n.cfg.Ceremony.Attempts),
-		onShare: onShare, log: n.log, wake: make(chan struct{}, 1),
-		keep: n.store.AddEvidence, kept: make(map[[32]byte]int),
+	return &keeper{
+		vault:  vault{n.cfg.ShareDir(), ids, recipients},
+		secret: secret, own: n.self, margin: uint64(n.cfg.Ceremony.KeepOldShares), ended: n.store.OfficeEnded,
+		give:    func(epoch uint64, s *threshold.SecretShare) { n.opener.setShare(epoch, wrap(s)) },
+		settled: make(map[uint64]bool), past: make(map[uint64]uint64), log: n.log,
+	}, nil
+}
+
+// holdsShare reports whether the node has its share of the key in office.
+func (n *running) holdsShare() bool { return n.opener.hasShare(n.place(n.state()).Epoch) }
+
+func (n *running) metricsOf(s *ordering.State, r *ordering.Result) {
+	n.metrics.committed(s, r)
+	n.metrics.place(s, n.place(s))
+}
+
+// cardName is the name that the home's card gives the member, "" if there is no card.
+func cardName(cfg *Config) string {
+	card, err := home.ReadCard(cfg.CardFile())
+	if err != nil {
+		return ""
 	}
-	return c, c.open(s)
+	return card.Member.Name
+}
+
+// name is what others call this member: in the committee in office, in one that may
+// come, or as its card says.
+func (n *running) name(s *ordering.State) string {
+	lists := [][]keygen.Member{s.Ceremony().Terms().Members}
+	if t := s.Office(); t != nil {
+		lists = [][]keygen.Member{t.Terms().Members, lists[0]}
+	}
+	for _, members := range lists {
+		if i := indexOf(members, n.self); i > 0 {
+			return members[i-1].Name
+		}
+	}
+	return cmp.Or(n.card, "follower")
+}
+
+// place is this member's in the committee in office; member 0 if it has none.
+func (n *running) place(s *ordering.State) pg.Receiver {
+	t := s.Office()
+	if t == nil {
+		return pg.Receiver{}
+	}
+	return pg.Receiver{Epoch: t.Epoch(), Member: indexOf(t.Terms().Members, n.self)}
 }
 
 func (n *running) newIntake(g *ordering.Genesis, secret *keygen.MemberSecret) *intake {
 	i := newIntake()
-	i.chainID, i.member, i.key = g.ChainID, n.member, secret.Identity()
-	i.store, i.announcer, i.metrics, i.log = n.store, n.announcer, n.metrics, n.log
+	i.chainID, i.key = g.ChainID, secret.Identity()
+	i.store, i.chain, i.announcer, i.metrics, i.log = n.store, n.chain, n.announcer, n.metrics, n.log
 	return i
 }
 
 func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *ordering.State, e *engine) abci.Config {
 	return abci.Config{
-		Home: n.cfg.CometDir(), Moniker: n.self.Name, Genesis: genesis,
+		Home: n.cfg.CometDir(), Moniker: n.name(s), Genesis: genesis,
 		Listen: n.cfg.P2P.Listen, External: n.cfg.P2P.External, Peers: n.cfg.P2P.Peers,
 		TimeoutCommit: n.cfg.Consensus.TimeoutCommit, TimeoutPropose: n.cfg.Consensus.TimeoutPropose, TimeoutVote: n.cfg.Consensus.TimeoutVote,
 		MempoolSize: n.cfg.Mempool.Size,
@@ -254,7 +296,8 @@ func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.R
 		_ = listener.Close()
 		return fmt.Errorf("start CometBFT: %w", err)
 	}
-	n.log.Info("node started", "member", n.member, "name", n.self.Name, "height", n.state().Height(), "http", listener.Addr().String(), "p2p", n.cfg.P2P.Listen)
+	s := n.state()
+	n.log.Info("node started", "name", n.name(s), "epoch", n.place(s).Epoch, "member", n.place(s).Member, "height", s.Height(), "http", listener.Addr().String(), "p2p", n.cfg.P2P.Listen)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { n.opener.run(ctx); return nil })
 	group.Go(func() error { n.intake.run(ctx); return nil })
@@ -312,6 +355,9 @@ func (n *running) afterSync(ctx context.Context) {
 	}
 	n.opener.setActive(true)
 	n.intake.open.Store(true)
+	if s := n.state(); s.Office() != nil && n.place(s).Member == 0 {
+		n.log.Info("this member is not in the committee in office: the node follows the chain and takes no transactions", "epoch", n.place(s).Epoch)
+	}
 	n.intake.offerWaiting(ctx, func() uint64 { return n.state().Height() })
 }
 

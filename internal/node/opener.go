@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/threshold"
 )
@@ -36,53 +37,48 @@ var (
 // guard records durably which batch root a share was made for, before it leaves.
 type guard interface {
 	RecordShare(ctx context.Context, epoch, height uint64, root commitreveal.Hash) error
-	AddEvidence(ctx context.Context, kind string, member uint32, height uint64, body []byte) error
+	AddEvidence(ctx context.Context, e pg.Evidence) error
 }
 
-// network carries messages to the other members; both calls return at once.
+// network carries messages to the other nodes, which it knows by their identity; both
+// calls return at once.
 type network interface {
 	Broadcast(message []byte)
-	Send(member uint32, message []byte) bool
-}
-
-// sharer is what the opener does with this member's share of the key; it is a
-// *threshold.SecretShare.
-type sharer interface {
-	Member() uint32
-	ShareBatch([]*threshold.Checked) (*threshold.BatchShare, error)
-	Sign([]byte) (threshold.SignatureShare, error)
+	Send(identity ed25519.PublicKey, message []byte) bool
 }
 
 // opener releases this member's share of each committed batch, gathers the others',
-// and opens the batch when t of them hold. It never makes a share of a batch that is
-// not durable, nor before the guard's record is: release is only told of committed
-// batches, and asks the guard first.
+// and opens the batch when t of them hold. A batch belongs to the committee of its epoch:
+// shares are made with the share of that epoch, and taken from its members only. It
+// never makes a share of a batch that is not durable, nor before the guard's record is:
+// release is only told of committed batches, and asks the guard first.
 type opener struct {
-	chainID    string
-	identity   ed25519.PrivateKey
-	identities []ed25519.PublicKey // of member i+1
-	maxBatch   int
-	guard      guard
-	net        network
-	verifier   *ordering.Verifier
-	metrics    *metrics
-	log        *slog.Logger
+	chainID  string
+	identity ed25519.PrivateKey
+	maxBatch int
+	guard    guard
+	net      network
+	verifier *ordering.Verifier
+	metrics  *metrics
+	log      *slog.Logger
 
-	mu        sync.Mutex
-	height    uint64 // of the last committed block
-	committee *threshold.Committee
-	secret    sharer
-	active    bool // false while catching up: nothing is released
-	batches   map[uint64]*opening
-	proven    []commitreveal.Evidence // to be stored
-	suspects  map[uint32]bool         // members that sent a bad share since the start
-	work      chan struct{}           // capacity 1: something may have become possible
+	mu       sync.Mutex
+	height   uint64             // of the last committed block
+	offices  map[uint64]*office // by epoch: the committees that the state still needs
+	given    map[uint64]sharer  // shares by epoch, of this member
+	former   []sharer           // shares that are not needed any more, to be wiped
+	active   bool               // false while catching up: nothing is released
+	batches  map[uint64]*opening
+	proven   []proof         // to be stored
+	suspects map[string]bool // identities that sent a bad share since the start
+	work     chan struct{}   // capacity 1: something may have become possible
 }
 
 // opening is what is known about one batch that is not opened on the chain yet.
 type opening struct {
-	batch    *ordering.OrderedBatch // nil until this node has committed it
-	since    time.Time              // when it was committed here
+	batch    *ordering.OrderedBatch                 // nil until this node has committed it
+	early    map[speaker]*commitreveal.ShareMessage // came before the batch; signature checked
+	since    time.Time                              // when it was committed here
 	asked    time.Time
 	released []byte                                // this member's share message, once it has left
 	shares   map[uint32]*commitreveal.ShareMessage // by member, signature checked
@@ -93,10 +89,25 @@ type opening struct {
 	outcomes []commitreveal.Outcome                // once opened
 }
 
-func (o *opening) opened() bool { return o.outcomes != nil }
+func (p *opening) opened() bool { return p.outcomes != nil }
+
+// speaker is a member of the committee of an epoch.
+type speaker struct {
+	epoch  uint64
+	member uint32
+}
+
+// proof is evidence with the epoch in which its member counts.
+type proof struct {
+	epoch uint64
+	commitreveal.Evidence
+}
 
 func newOpener() *opener {
-	return &opener{batches: make(map[uint64]*opening), suspects: make(map[uint32]bool), work: make(chan struct{}, 1)}
+	return &opener{
+		offices: make(map[uint64]*office), given: make(map[uint64]sharer),
+		batches: make(map[uint64]*opening), suspects: make(map[string]bool), work: make(chan struct{}, 1),
+	}
 }
 
 func (o *opener) wake() {
@@ -104,20 +115,6 @@ func (o *opener) wake() {
 	case o.work <- struct{}{}:
 	default:
 	}
-}
-
-// setShare gives the opener this member's share of the committee's key.
-func (o *opener) setShare(s sharer) {
-	o.mu.Lock()
-	o.secret = s
-	o.mu.Unlock()
-	o.wake()
-}
-
-func (o *opener) hasShare() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.secret != nil
 }
 
 // setActive says whether this node has caught up with the others.
@@ -128,17 +125,19 @@ func (o *opener) setActive(active bool) {
 	o.wake()
 }
 
-// committed takes over a durable state: new batches to open, opened ones to forget.
+// committed takes over a durable state: its committees, new batches to open, opened ones
+// to forget.
 func (o *opener) committed(s *ordering.State) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.height, o.committee = s.Height(), s.Committee()
+	o.height = s.Height()
+	o.setOffices(s.Tenures())
 	pending := make(map[uint64]bool, len(s.Pending()))
 	for _, b := range s.Pending() {
 		pending[b.Batch.Height] = true
 		if p := o.at(b.Batch.Height); p.batch == nil {
 			p.batch, p.since = b, time.Now()
-			o.sift(p)
+			p.sift()
 		}
 	}
 	for h := range o.batches {
@@ -153,6 +152,7 @@ func (o *opener) at(height uint64) *opening {
 	p := o.batches[height]
 	if p == nil {
 		p = &opening{
+			early:  make(map[speaker]*commitreveal.ShareMessage),
 			shares: make(map[uint32]*commitreveal.ShareMessage), odd: make(map[uint32]*commitreveal.ShareMessage),
 			bad: make(map[uint32]bool),
 		}
@@ -161,17 +161,18 @@ func (o *opener) at(height uint64) *opening {
 	return p
 }
 
-// sift sorts out shares that came before the batch was known and are for another batch.
-func (o *opener) sift(p *opening) {
-	for member, m := range p.shares {
-		if fits(p.batch, m) {
-			continue
-		}
-		delete(p.shares, member)
-		if conflicts(p.batch, m) {
-			p.odd[member] = m
+// sift takes over the shares that came before the batch was known, if they are for it or
+// contradict it. Those of another epoch say nothing about it.
+func (p *opening) sift() {
+	for who, m := range p.early {
+		switch {
+		case fits(p.batch, m):
+			p.shares[who.member] = m
+		case conflicts(p.batch, m):
+			p.odd[who.member] = m
 		}
 	}
+	p.early = nil
 }
 
 // conflicts: the share is for another batch of the same height and committee. Together with
@@ -184,58 +185,58 @@ func fits(b *ordering.OrderedBatch, m *commitreveal.ShareMessage) bool {
 	return m.Epoch == b.Batch.Epoch && m.Root == b.Batch.Root && len(m.Share.Points) == len(b.Ciphertexts)
 }
 
-// PeerUp sends a member that has just connected our shares of the open batches.
-func (o *opener) PeerUp(member uint32) {
+// PeerUp sends a node that has just connected our shares of the open batches.
+func (o *opener) PeerUp(identity ed25519.PublicKey) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, p := range o.batches {
 		if p.released != nil {
-			o.net.Send(member, p.released)
+			o.net.Send(identity, p.released)
 		}
 	}
 }
 
-// Receive takes a message of another member's node. Size, sender and signature are
-// checked before anything costs curve arithmetic.
-func (o *opener) Receive(member uint32, message []byte) error {
+// Receive takes a message of another node. Size, sender and signature are checked before
+// anything costs curve arithmetic.
+func (o *opener) Receive(identity ed25519.PublicKey, message []byte) error {
 	if len(message) == 0 {
 		return errPeerMessage
 	}
 	body := message[1:]
 	switch message[0] {
 	case messageShare:
-		return o.receiveShare(member, body)
+		return o.receiveShare(identity, body)
 	case messageRequest:
 		if len(body) != 8 {
 			return errPeerMessage
 		}
-		o.answer(member, binary.BigEndian.Uint64(body))
+		o.answer(identity, binary.BigEndian.Uint64(body))
 		return nil
 	default:
 		return errPeerMessage
 	}
 }
 
-func (o *opener) answer(member uint32, height uint64) {
+func (o *opener) answer(identity ed25519.PublicKey, height uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if p := o.batches[height]; p != nil && p.released != nil {
-		o.net.Send(member, p.released)
+		o.net.Send(identity, p.released)
 	}
 }
 
-func (o *opener) receiveShare(member uint32, body []byte) error {
+func (o *opener) receiveShare(identity ed25519.PublicKey, body []byte) error {
 	m, err := commitreveal.ParseShareMessage(body, o.maxBatch)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errPeerMessage, err)
 	}
-	if m.Share.Member != member || member < 1 || int(member) > len(o.identities) || m.ChainID != o.chainID {
+	if m.ChainID != o.chainID {
 		return errPeerSender
 	}
-	if !o.wanted(m) {
-		return nil
+	if wanted, err := o.wanted(identity, m); err != nil || !wanted {
+		return err
 	}
-	if err := m.Verify(o.identities[member-1]); err != nil {
+	if err := m.Verify(identity); err != nil {
 		return fmt.Errorf("%w: %w", errPeerMessage, err)
 	}
 	o.mu.Lock()
@@ -243,23 +244,41 @@ func (o *opener) receiveShare(member uint32, body []byte) error {
 	if !o.wantedLocked(m) {
 		return nil
 	}
-	p := o.at(m.Height)
-	if p.batch != nil && conflicts(p.batch, m) {
-		p.odd[member] = m
-	} else {
-		p.shares[member] = m
-	}
-	if good, odd := p.shares[member], p.odd[member]; good != nil && odd != nil {
-		o.proven = append(o.proven, commitreveal.NewConflictingShares(*good, *odd))
-	}
+	o.takeLocked(m)
 	o.wake()
 	return nil
 }
 
-func (o *opener) wanted(m *commitreveal.ShareMessage) bool {
+// takeLocked keeps a share that is wanted.
+func (o *opener) takeLocked(m *commitreveal.ShareMessage) {
+	p, member := o.at(m.Height), m.Share.Member
+	switch {
+	case p.batch == nil:
+		p.early[speaker{m.Epoch, member}] = m
+		return
+	case conflicts(p.batch, m):
+		p.odd[member] = m
+	default:
+		p.shares[member] = m
+	}
+	if good, odd := p.shares[member], p.odd[member]; good != nil && odd != nil {
+		o.proven = append(o.proven, proof{m.Epoch, commitreveal.NewConflictingShares(*good, *odd)})
+	}
+}
+
+// wanted also checks that the share is its sender's own. One of an epoch that is unknown
+// here is nobody's fault: a committee comes and goes at other moments at every node.
+func (o *opener) wanted(identity ed25519.PublicKey, m *commitreveal.ShareMessage) (bool, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.wantedLocked(m)
+	f := o.offices[m.Epoch]
+	if f == nil {
+		return false, nil
+	}
+	if own := f.identity(m.Share.Member); own == nil || !own.Equal(identity) {
+		return false, errPeerSender
+	}
+	return o.wantedLocked(m), nil
 }
 
 // wantedLocked: the batch is open or about to be, and this member's share is not here yet;
@@ -267,11 +286,15 @@ func (o *opener) wanted(m *commitreveal.ShareMessage) bool {
 func (o *opener) wantedLocked(m *commitreveal.ShareMessage) bool {
 	p := o.batches[m.Height]
 	switch {
-	case p == nil || p.batch == nil && p.shares[m.Share.Member] == nil:
+	case o.offices[m.Epoch] == nil:
+		return false
+	case p == nil || p.batch == nil && p.early[speaker{m.Epoch, m.Share.Member}] == nil:
 		return m.Height > o.height && m.Height <= o.height+earlyHeights
-	case p.batch != nil && conflicts(p.batch, m):
+	case p.batch == nil:
+		return false
+	case conflicts(p.batch, m):
 		return p.odd[m.Share.Member] == nil
-	case p.batch == nil, p.opened(), p.bad[m.Share.Member], p.shares[m.Share.Member] != nil:
+	case p.opened(), p.bad[m.Share.Member], p.shares[m.Share.Member] != nil:
 		return false
 	default:
 		return fits(p.batch, m)
@@ -290,6 +313,7 @@ func (o *opener) run(ctx context.Context) {
 		case <-tick.C:
 			o.ask()
 		}
+		o.wipeFormer()
 		o.keepProven(ctx)
 		for o.once(ctx) && ctx.Err() == nil {
 		}
@@ -300,51 +324,63 @@ func (o *opener) run(ctx context.Context) {
 // our own come first: others wait for them.
 func (o *opener) once(ctx context.Context) bool {
 	o.mu.Lock()
-	release, combine, shares := o.next()
-	secret, committee := o.secret, o.committee
+	j := o.next()
 	o.mu.Unlock()
 	switch {
-	case release != nil:
-		if err := o.release(ctx, secret, release); err != nil {
-			o.log.Error("share not released", "height", release.batch.Batch.Height, "err", err)
+	case j.release != nil:
+		if err := o.release(ctx, j.secret, j.release); err != nil {
+			o.log.Error("share not released", "height", j.release.batch.Batch.Height, "err", err)
 			return false // tried again at the next tick
 		}
 		return true
-	case combine != nil:
-		o.combine(ctx, committee, combine, shares)
+	case j.combine != nil:
+		o.combine(ctx, j.office, j.combine, j.shares)
 		return true
 	default:
 		return false
 	}
 }
 
-// next finds the oldest batch to release a share of, and the oldest that can be opened,
-// with the shares to do it.
-func (o *opener) next() (release, combine *opening, shares []*commitreveal.ShareMessage) {
+// job is what next found.
+type job struct {
+	release *opening // to release a share of
+	secret  sharer   // with which
+
+	combine *opening // to open
+	office  *office  // whose batch it is
+	shares  []*commitreveal.ShareMessage
+}
+
+// next finds the oldest batch to release a share of, and the oldest that can be opened.
+func (o *opener) next() (j job) {
 	for _, p := range o.batches {
-		if p.batch == nil || o.committee == nil || p.batch.Batch.Epoch != o.committee.Epoch {
+		if p.batch == nil {
 			continue
 		}
-		if o.active && o.secret != nil && p.released == nil && older(p, release) {
-			release = p
-		}
-		if p.opened() || len(p.shares) < o.committee.Threshold || !older(p, combine) {
+		f := o.offices[p.batch.Batch.Epoch]
+		if f == nil {
 			continue
 		}
-		if usable := o.usable(p); len(usable) >= o.committee.Threshold {
-			combine, shares = p, usable
+		if o.active && f.secret != nil && p.released == nil && older(p, j.release) {
+			j.release, j.secret = p, f.secret
+		}
+		if p.opened() || len(p.shares) < f.committee.Threshold || !older(p, j.combine) {
+			continue
+		}
+		if usable := o.usable(f, p); len(usable) >= f.committee.Threshold {
+			j.combine, j.office, j.shares = p, f, usable
 		}
 	}
-	return release, combine, shares
+	return j
 }
 
 // usable gives the shares to open a batch with. Those of members that have sent a bad
 // share before are used only if the batch has waited for others in vain: each bad share
 // costs the verification of all.
-func (o *opener) usable(p *opening) (out []*commitreveal.ShareMessage) {
+func (o *opener) usable(f *office, p *opening) (out []*commitreveal.ShareMessage) {
 	late := time.Since(p.since) > askAfter
-	for member := uint32(1); int(member) <= o.committee.N(); member++ {
-		if m := p.shares[member]; m != nil && (late || !o.suspects[member]) {
+	for member := uint32(1); int(member) <= f.committee.N(); member++ {
+		if m := p.shares[member]; m != nil && (late || !o.suspects[string(f.identity(member))]) {
 			out = append(out, m)
 		}
 	}
@@ -411,38 +447,39 @@ func (o *opener) share(secret sharer, p *opening, b commitreveal.ReleaseShare) e
 
 // combine opens a batch from the shares that are there. Members whose share does not
 // verify are named, their share is kept as evidence, and others are waited for.
-func (o *opener) combine(ctx context.Context, committee *threshold.Committee, p *opening, shares []*commitreveal.ShareMessage) {
+func (o *opener) combine(ctx context.Context, f *office, p *opening, shares []*commitreveal.ShareMessage) {
+	committee, epoch := f.committee, p.batch.Batch.Epoch
 	batchShares := make([]*threshold.BatchShare, len(shares))
 	signatures := make([]threshold.SignatureShare, len(shares))
 	for i, m := range shares {
 		batchShares[i], signatures[i] = &m.Share, m.Signature
 	}
 	openings, bad, err := threshold.Combine(committee, p.batch.Ciphertexts, batchShares)
-	for _, m := range o.exclude(p, bad) {
-		o.keep(ctx, badPoint(committee, p.batch, m))
+	for _, m := range o.exclude(f, p, bad) {
+		o.keep(ctx, proof{epoch, badPoint(committee, p.batch, m)})
 	}
 	if err != nil {
-		o.combineFailed(p, err)
+		o.combineFailed(f, p, err)
 		return
 	}
 	checkpoint, err := p.batch.Batch.Checkpoint.MarshalBinary()
 	if err != nil {
-		o.combineFailed(p, err)
+		o.combineFailed(f, p, err)
 		return
 	}
 	certificate, bad, err := threshold.CombineSignature(committee, checkpoint, signatures)
-	p.unproven = append(p.unproven, o.exclude(p, bad)...)
+	p.unproven = append(p.unproven, o.exclude(f, p, bad)...)
 	if err != nil {
-		o.combineFailed(p, err)
+		o.combineFailed(f, p, err)
 		return
 	}
 	for _, m := range p.unproven {
-		o.keep(ctx, &commitreveal.BadSignature{Message: *m, Checkpoint: p.batch.Batch.Checkpoint, Certificate: certificate})
+		o.keep(ctx, proof{epoch, &commitreveal.BadSignature{Message: *m, Checkpoint: p.batch.Batch.Checkpoint, Certificate: certificate}})
 	}
 	p.unproven = nil
 	outcomes, err := ordering.Outcomes(p.batch, openings)
 	if err != nil {
-		o.combineFailed(p, err)
+		o.combineFailed(f, p, err)
 		return
 	}
 	o.verifier.Remember(committee.Key, p.batch.Batch.Root, openings, checkpoint, certificate)
@@ -459,35 +496,34 @@ func (o *opener) combine(ctx context.Context, committee *threshold.Committee, p 
 // combineFailed: fewer than t of the shares held. Blame has taken the others out, so the
 // batch waits for more; should nobody be to blame, the shares are dropped and asked for
 // again rather than tried for ever.
-func (o *opener) combineFailed(p *opening, err error) {
+func (o *opener) combineFailed(f *office, p *opening, err error) {
 	o.log.Warn("batch not opened yet", "height", p.batch.Batch.Height, "err", err)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(p.shares) < o.committee.Threshold {
+	if len(p.shares) < f.committee.Threshold {
 		return
 	}
-	own := o.secret
 	for member := range p.shares {
-		if own == nil || member != own.Member() {
+		if f.secret == nil || member != f.secret.Member() {
 			delete(p.shares, member)
 		}
 	}
 }
 
 // exclude takes the members' shares of a batch out, for good, and gives them back.
-func (o *opener) exclude(p *opening, members []uint32) (out []*commitreveal.ShareMessage) {
+func (o *opener) exclude(f *office, p *opening, members []uint32) (out []*commitreveal.ShareMessage) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, member := range members {
-		p.bad[member], o.suspects[member] = true, true
+		p.bad[member], o.suspects[string(f.identity(member))] = true, true
 		m := p.shares[member]
 		if m == nil {
 			continue
 		}
 		delete(p.shares, member)
 		out = append(out, m)
-		o.metrics.badShares.WithLabelValues(fmt.Sprint(member)).Inc()
-		o.log.Warn("share does not verify", "height", m.Height, "member", member)
+		o.metrics.badShares.WithLabelValues(fmt.Sprint(m.Epoch), fmt.Sprint(member)).Inc()
+		o.log.Warn("share does not verify", "height", m.Height, "epoch", m.Epoch, "member", member)
 	}
 	return out
 }
@@ -513,29 +549,33 @@ func (o *opener) keepProven(ctx context.Context) {
 	o.proven = nil
 	o.mu.Unlock()
 	for _, e := range proven {
-		o.log.Warn("a member shared two batches of one height", "height", e.Height(), "member", e.Member())
+		o.log.Warn("a member shared two batches of one height", "height", e.Height(), "epoch", e.epoch, "member", e.Member())
 		o.keep(ctx, e)
 	}
 }
 
 // keep stores evidence, which carries its own proof.
-func (o *opener) keep(ctx context.Context, e commitreveal.Evidence) {
-	if e == nil {
+func (o *opener) keep(ctx context.Context, e proof) {
+	if e.Evidence == nil {
 		return
 	}
-	wire, err := commitreveal.MarshalEvidence(e)
+	wire, err := commitreveal.MarshalEvidence(e.Evidence)
 	if err == nil {
-		err = o.guard.AddEvidence(ctx, e.Kind(), e.Member(), e.Height(), wire)
+		err = o.guard.AddEvidence(ctx, pg.Evidence{Kind: e.Kind(), Epoch: e.epoch, Member: e.Member(), Height: e.Height(), Body: wire})
 	}
 	if err != nil {
-		o.log.Error("evidence not stored", "kind", e.Kind(), "height", e.Height(), "member", e.Member(), "err", err)
+		o.log.Error("evidence not stored", "kind", e.Kind(), "height", e.Height(), "epoch", e.epoch, "member", e.Member(), "err", err)
 	}
 }
 
-// ask requests the missing shares of batches that have waited for a while.
+// ask requests the missing shares of batches that have waited for a while. A node that is
+// in no committee does not: the others need not know it, and the chain brings the openings.
 func (o *opener) ask() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if !o.member() {
+		return
+	}
 	now := time.Now()
 	for height, p := range o.batches {
 		if p.batch == nil || p.opened() || now.Sub(p.since) < askAfter || now.Sub(p.asked) < askAfter {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/internal/pg/pgtest"
 	"github.com/scrimlabs/scrim/internal/sim"
+	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/threshold"
 )
@@ -24,6 +26,7 @@ import (
 type bus struct {
 	mu      sync.Mutex
 	openers map[uint32]*opener
+	names   map[uint32]ed25519.PublicKey
 	sent    map[uint32][][]byte // by sender
 	cut     bool                // nothing is delivered
 	failed  []error
@@ -44,7 +47,14 @@ func (p port) Broadcast(m []byte) {
 	}
 }
 
-func (p port) Send(to uint32, m []byte) bool { return p.deliver(to, m) }
+func (p port) Send(to ed25519.PublicKey, m []byte) bool {
+	for member, name := range p.bus.names {
+		if name.Equal(to) {
+			return p.deliver(member, m)
+		}
+	}
+	return false
+}
 
 func (p port) deliver(to uint32, m []byte) bool {
 	p.bus.mu.Lock()
@@ -54,7 +64,7 @@ func (p port) deliver(to uint32, m []byte) bool {
 		return false
 	}
 	go func() { // the real channel does not call back into the sender either
-		if err := o.Receive(p.member, m); err != nil {
+		if err := o.Receive(p.bus.names[p.member], m); err != nil {
 			p.bus.mu.Lock()
 			p.bus.failed = append(p.bus.failed, err)
 			p.bus.mu.Unlock()
@@ -79,7 +89,8 @@ type committee struct {
 	*sim.Chain
 	t       *testing.T
 	bus     *bus
-	openers []*opener // of member i+1
+	people  []*keygen.MemberSecret // everybody, in the order of joining
+	openers []*opener              // of people[i]
 	stores  []*pg.Store
 	stored  int // blocks that are in the stores
 }
@@ -87,29 +98,45 @@ type committee struct {
 func newCommittee(t *testing.T) *committee {
 	t.Helper()
 	c := &committee{Chain: sim.New(t, 4, ordering.DefaultParams()).Ceremony(), t: t}
-	c.bus = &bus{openers: make(map[uint32]*opener), sent: make(map[uint32][][]byte)}
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	for i := range 4 {
-		store, err := pg.Open(ctx, pgtest.New(t))
-		c.Must(err)
-		t.Cleanup(store.Close)
-		snapshot, err := c.Initial.Snapshot()
-		c.Must(err)
-		c.Must(store.InitChain(ctx, pg.Chain{ChainID: sim.ChainID, AppHash: c.Initial.AppHash(), Snapshot: snapshot}))
-		o := newOpener()
-		o.chainID, o.identity, o.maxBatch = sim.ChainID, c.Secrets[i].Identity(), 256
-		for _, m := range c.Genesis.Terms.Members {
-			o.identities = append(o.identities, m.Identity)
-		}
-		o.guard, o.net, o.verifier = store, port{c.bus, uint32(i + 1)}, ordering.NewVerifier(1<<20)
-		o.metrics, o.log = newMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler)
-		o.setShare(c.Shares[i])
-		o.setActive(true)
-		c.openers, c.stores = append(c.openers, o), append(c.stores, store)
-		c.bus.openers[uint32(i+1)] = o
+	c.bus = &bus{openers: make(map[uint32]*opener), names: make(map[uint32]ed25519.PublicKey), sent: make(map[uint32][][]byte)}
+	for i, secret := range c.Secrets {
+		c.join(secret).setShare(1, c.Shares[i])
 	}
 	return c
+}
+
+// join adds the opener of one more member, with a database that has all blocks so far.
+func (c *committee) join(secret *keygen.MemberSecret) *opener {
+	c.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	c.t.Cleanup(cancel)
+	store, err := pg.Open(ctx, pgtest.New(c.t))
+	c.Must(err)
+	c.t.Cleanup(store.Close)
+	snapshot, err := c.Initial.Snapshot()
+	c.Must(err)
+	c.Must(store.InitChain(ctx, pg.Chain{ChainID: sim.ChainID, AppHash: c.Initial.AppHash(), Snapshot: snapshot}))
+	for _, r := range c.Results[:c.stored] {
+		c.Must(store.CommitBlock(ctx, r))
+	}
+	o := newOpener()
+	o.chainID, o.identity, o.maxBatch = sim.ChainID, secret.Identity(), 256
+	member := uint32(len(c.openers) + 1)
+	o.guard, o.net, o.verifier = store, port{c.bus, member}, ordering.NewVerifier(1<<20)
+	o.metrics, o.log = newMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler)
+	o.setActive(true)
+	o.committed(c.State)
+	c.openers, c.stores, c.people = append(c.openers, o), append(c.stores, store), append(c.people, secret)
+	c.bus.openers[member], c.bus.names[member] = o, secret.Identity().Public().(ed25519.PublicKey)
+	return o
+}
+
+// identity is that of a member, or of a stranger.
+func (c *committee) identity(member uint32) ed25519.PublicKey {
+	if int(member) > len(c.people) {
+		return make(ed25519.PublicKey, ed25519.PublicKeySize)
+	}
+	return c.people[member-1].Identity().Public().(ed25519.PublicKey)
 }
 
 // run lets the openers work until the test ends.
@@ -247,7 +274,7 @@ func TestBadShareIsBlamedAndKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCommittee(t)
-			c.openers[1].setShare(wrap(c.Shares[1]))
+			c.openers[1].setShare(1, wrap(c.Shares[1]))
 			c.Block(ordering.Proposal{Txs: c.SealTxs("x", "y")})
 			c.committed()
 			// Member 2's share is at member 1 before the honest ones.
@@ -307,7 +334,7 @@ func TestReceiveRefuses(t *testing.T) {
 		{"again", 2, own, true},
 		{"again, flipped", 2, flipped, true}, // not looked at any more
 	} {
-		if err := o.Receive(test.member, test.message); (err == nil) != test.ok {
+		if err := o.Receive(c.identity(test.member), test.message); (err == nil) != test.ok {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
@@ -331,7 +358,7 @@ func TestEarlyShares(t *testing.T) {
 		o.once(context.Background())
 	}
 	height := c.State.Height()
-	c.Must(late.Receive(2, c.bus.sent[2][0]))
+	c.Must(late.Receive(c.identity(2), c.bus.sent[2][0]))
 	// Member 3 claims another batch for the same height.
 	m, err := commitreveal.ParseShareMessage(c.bus.sent[3][0][1:], 256)
 	c.Must(err)
@@ -339,14 +366,14 @@ func TestEarlyShares(t *testing.T) {
 	c.Must(m.Sign(c.Secrets[2].Identity()))
 	wire, err := m.MarshalBinary()
 	c.Must(err)
-	c.Must(late.Receive(3, append([]byte{messageShare}, wire...)))
+	c.Must(late.Receive(c.identity(3), append([]byte{messageShare}, wire...)))
 	// Member 4 is far ahead.
 	m.Height, m.Share.Member, m.Signature.Member = height+earlyHeights+1, 4, 4
 	c.Must(m.Sign(c.Secrets[3].Identity()))
 	wire, err = m.MarshalBinary()
 	c.Must(err)
-	c.Must(late.Receive(4, append([]byte{messageShare}, wire...)))
-	if len(late.batches) != 1 || len(late.batches[height].shares) != 2 {
+	c.Must(late.Receive(c.identity(4), append([]byte{messageShare}, wire...)))
+	if len(late.batches) != 1 || len(late.batches[height].early) != 2 {
 		t.Fatalf("kept %d batches", len(late.batches))
 	}
 	late.committed(c.State)
@@ -379,15 +406,15 @@ func TestConflictingSharesAreEvidence(t *testing.T) {
 			c.Must(err)
 			other := append([]byte{messageShare}, wire...)
 			if early {
-				c.Must(o.Receive(2, other))
+				c.Must(o.Receive(c.identity(2), other))
 				o.committed(c.State)
-				c.Must(o.Receive(2, right))
+				c.Must(o.Receive(c.identity(2), right))
 			} else {
 				o.committed(c.State)
-				c.Must(o.Receive(2, right))
-				c.Must(o.Receive(2, other))
+				c.Must(o.Receive(c.identity(2), right))
+				c.Must(o.Receive(c.identity(2), other))
 			}
-			c.Must(o.Receive(2, other)) // once is enough
+			c.Must(o.Receive(c.identity(2), other)) // once is enough
 			o.keepProven(context.Background())
 			evidence, err := c.stores[0].Evidence(context.Background(), 0, 10)
 			c.Must(err)
@@ -416,8 +443,8 @@ func TestPeerThatComesBackGetsShares(t *testing.T) {
 	c.bus.mu.Lock()
 	c.bus.cut = false
 	c.bus.mu.Unlock()
-	c.openers[1].PeerUp(1)
-	c.openers[2].PeerUp(1)
+	c.openers[1].PeerUp(c.identity(1))
+	c.openers[2].PeerUp(c.identity(1))
 	c.run()
 	c.opened(c.openers[0])
 	// The others ask for what they miss.

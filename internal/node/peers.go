@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"crypto/ed25519"
 
+	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
@@ -22,24 +24,24 @@ type peers struct {
 	bodies    *bodies
 }
 
-func (p peers) PeerUp(member uint32) {
-	p.opener.PeerUp(member)
+func (p peers) PeerUp(identity ed25519.PublicKey) {
+	p.opener.PeerUp(identity)
 	p.announcer.poke()
 }
 
-func (p peers) Receive(member uint32, message []byte) error {
+func (p peers) Receive(identity ed25519.PublicKey, message []byte) error {
 	if len(message) == 0 {
 		return errPeerMessage
 	}
 	switch body := message[1:]; message[0] {
 	case messageAnnouncement:
-		return p.announcer.receive(member, body)
+		return p.announcer.receive(identity, body)
 	case messageWantBodies:
-		return p.bodies.receiveRequest(member, body)
+		return p.bodies.receiveRequest(identity, body)
 	case messageBody:
 		return p.bodies.receiveBody(body)
 	default:
-		return p.opener.Receive(member, message)
+		return p.opener.Receive(identity, message)
 	}
 }
 
@@ -50,15 +52,15 @@ func (e *engine) Bodies(ids []threshold.ID) [][]byte { return e.bodies.find(e.ct
 func (e *engine) Arrived(ct *threshold.Ciphertext) { e.arrived(ct) }
 
 // newAnnouncer and newBodies connect the two with the node's parts; the network comes later.
-func (n *running) newAnnouncer(ctx context.Context, e *engine, s *ordering.State) error {
+func (n *running) newAnnouncer(ctx context.Context, e *engine, secret *keygen.MemberSecret, s *ordering.State) error {
 	a := newAnnouncer()
-	a.chainID, a.key, a.store, a.log = s.Genesis().ChainID, n.secret, n.store, n.log
+	a.chainID, a.key, a.store, a.log = s.Genesis().ChainID, secret.Identity(), n.store, n.log
 	if err := a.load(ctx, s); err != nil {
 		return err
 	}
 	b := newBodies()
 	b.store, b.maxBatch, b.log = n.store, int(s.Genesis().Params.MaxBatch), n.log
-	b.members = func() int { return len(n.state().Genesis().Terms.Members) }
+	b.members = func() []ed25519.PublicKey { return n.state().Identities() }
 	n.announcer, n.bodies = a, b
 	e.announcer, e.bodies = a, b
 	return nil

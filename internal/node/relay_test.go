@@ -22,7 +22,9 @@ func TestRelayAdmits(t *testing.T) {
 		return b
 	}
 	vote := func(member int, k keygen.Kind) []byte {
-		return wire(keygen.Vote(c.Secrets[member-1], c.State.Ceremony().Terms(), k))
+		votes, err := keygen.Votes(c.Secrets[member-1], c.State.Ceremony().Terms(), k)
+		c.Must(err)
+		return wire(votes[0], nil)
 	}
 	current := func() string {
 		id := c.State.Ceremony().Ceremony()
@@ -55,7 +57,7 @@ func TestRelayAdmits(t *testing.T) {
 	stranger, err := keygen.ParseMessage(abort)
 	c.Must(err)
 	stranger.Member = 9
-	proposal := wire(keygen.ProposeRetry(c.Secrets[0], c.State.Ceremony().Terms().Retry(100)))
+	proposal := wire(keygen.ProposeTerms(c.Secrets[0], c.State.Ceremony().Terms().Retry(100)))
 	check("an abort", first, abort, "", "")
 	check("cut short", first, abort[:20], "malformed_message", "")
 	check("with more behind", first, append(abort[:len(abort):len(abort)], 0), "malformed_message", "")
@@ -71,9 +73,9 @@ func TestRelayAdmits(t *testing.T) {
 	check("another's", first, vote(3, keygen.KindAbort), "", "")
 	c.Fail()
 	check("an abort of what failed", first, vote(3, keygen.KindAbort), "not_admitted", v1.ReasonOver)
-	good := wire(keygen.ProposeRetry(c.Secrets[0], c.State.Ceremony().Terms().Retry(c.State.Height()+20)))
+	good := wire(keygen.ProposeTerms(c.Secrets[0], c.State.Ceremony().Terms().Retry(c.State.Height()+20)))
 	check("the next attempt", first, good, "", "")
-	check("one that began too early", first, wire(keygen.ProposeRetry(c.Secrets[0], c.State.Ceremony().Terms().Retry(1))), "not_admitted", v1.ReasonNotNext)
+	check("one that began too early", first, wire(keygen.ProposeTerms(c.Secrets[0], c.State.Ceremony().Terms().Retry(1))), "not_admitted", v1.ReasonNotNext)
 	c.Apply([][]byte{ordering.CeremonyTx(good)})
 	check("a consent", current(), vote(2, keygen.KindConsent), "", "")
 	check("a consent sent to the one before", first, vote(2, keygen.KindConsent), "not_admitted", v1.ReasonOver)

@@ -47,31 +47,36 @@ func (b backend) Limits(context.Context) v1.Limits {
 func (b backend) Health(context.Context) v1.Health {
 	s := b.n.state()
 	return v1.Health{
-		Status: "ok", ChainID: s.Genesis().ChainID, Node: b.n.self.Name, Height: s.Height(),
+		Status: "ok", ChainID: s.Genesis().ChainID, Node: b.n.name(s), Height: s.Height(),
 		Version: cmp.Or(version.Release(), "unknown"), Time: v1.TimeOf(time.Now()),
 	}
 }
 
 func (b backend) Ready(ctx context.Context) v1.Readiness {
 	s := b.n.state()
-	r := v1.Readiness{Height: s.Height(), Peers: uint64(b.n.comet.PeersUp()), Reasons: []v1.Reason{}}
+	r := v1.Readiness{Height: s.Height(), Peers: uint64(b.n.chain.PeersUp()), Reasons: []v1.Reason{}}
 	add := func(code, detail string) { r.Reasons = append(r.Reasons, v1.Reason{Code: code, Detail: detail}) }
-	if b.n.comet.CatchingUp() {
+	if b.n.chain.CatchingUp() {
 		add("catching_up", "the node still fetches blocks that the other members have")
 	}
 	if err := b.n.store.Ping(ctx); err != nil {
 		add("database", "Postgres does not answer")
 	}
-	if c := s.Committee(); c != nil {
-		r.Epoch = c.Epoch
-		if !b.n.opener.hasShare() {
+	peers := s.Genesis().Terms.Threshold - 1
+	if t := s.Office(); t != nil {
+		r.Epoch, r.InOffice = t.Epoch(), b.n.place(s).Member > 0
+		peers = t.Committee().Threshold - 1
+		if r.InOffice && !b.n.opener.hasShare(t.Epoch()) {
 			add("missing_share", "this member has no share of the key, so it cannot help to open batches")
 		}
 	} else {
 		add("no_committee", "the key ceremony is in phase "+s.Ceremony().Phase().String())
 	}
-	if need := s.Genesis().Terms.Threshold - 1; b.n.comet.PeersUp() < need {
-		add("no_peers", "fewer members are connected than a block needs")
+	if r.Epoch > 0 && !r.InOffice {
+		peers = 1 // one is enough to follow the chain
+	}
+	if b.n.chain.PeersUp() < peers {
+		add("no_peers", "fewer members are connected than this node needs")
 	}
 	r.Ready = len(r.Reasons) == 0
 	return r
@@ -84,26 +89,31 @@ var (
 
 func (b backend) EncryptionKeys(context.Context) (v1.EncryptionKeys, error) {
 	s := b.n.state()
-	c := s.Committee()
-	if c == nil {
+	out := v1.EncryptionKeys{ChainID: s.Genesis().ChainID, Height: s.Height()}
+	for _, k := range s.Keys() {
+		id := k.Committee.Key.ID()
+		key := v1.EncryptionKey{
+			KeyID: v1.HexOf(id[:]), Epoch: k.Epoch, Suite: threshold.Suite, PublicKey: v1.HexOf(k.Committee.Key.Bytes()),
+			Threshold: uint32(k.Committee.Threshold), Members: uint32(k.Committee.N()), ValidFrom: k.ValidFrom,
+		}
+		if k.ValidUntil > 0 {
+			key.ValidUntil = &k.ValidUntil
+		}
+		out.Keys = append(out.Keys, key)
+	}
+	if len(out.Keys) == 0 {
 		return v1.EncryptionKeys{}, errNoCommittee
 	}
-	id := c.Key.ID()
-	return v1.EncryptionKeys{
-		ChainID: s.Genesis().ChainID, Height: s.Height(),
-		Keys: []v1.EncryptionKey{{
-			KeyID: v1.HexOf(id[:]), Epoch: c.Epoch, Suite: threshold.Suite, PublicKey: v1.HexOf(c.Key.Bytes()),
-			Threshold: uint32(c.Threshold), Members: uint32(c.N()), ValidFrom: s.ActiveSince() + 1,
-		}},
-	}, nil
+	return out, nil
 }
 
 func (b backend) Committee(context.Context) (v1.Committee, error) {
 	s := b.n.state()
-	cert := s.Ceremony().Certificate()
-	if s.Committee() == nil || cert == nil {
+	office := s.Office()
+	if office == nil {
 		return v1.Committee{}, errNoCommittee
 	}
+	cert := office.Certificate()
 	terms, err := cert.Terms.MarshalBinary()
 	if err != nil {
 		return v1.Committee{}, err
@@ -118,7 +128,7 @@ func (b backend) Committee(context.Context) (v1.Committee, error) {
 	}
 	hash := cert.Terms.Hash()
 	out := v1.Committee{
-		ChainID: cert.Terms.ChainID, Epoch: cert.Committee.Epoch, Threshold: uint32(cert.Committee.Threshold),
+		ChainID: cert.Terms.ChainID, Epoch: cert.Committee.Epoch, Change: cert.Terms.Change.String(), Since: office.Since, Threshold: uint32(cert.Committee.Threshold),
 		TermsHash: v1.HexOf(hash[:]), Terms: terms, Certificate: wire, Committee: committee,
 	}
 	certified := make(map[uint32]bool)
@@ -134,21 +144,17 @@ func (b backend) Committee(context.Context) (v1.Committee, error) {
 	return out, nil
 }
 
-func (b backend) Ceremonies(context.Context) (v1.Ceremonies, error) {
-	s := b.n.state()
-	out := v1.Ceremonies{Ceremonies: []v1.CeremonySummary{ceremonySummary(s.Ceremony())}}
-	for _, r := range slices.Backward(s.PastCeremonies()) {
-		out.Ceremonies = append(out.Ceremonies, termsSummary(r.Terms, r.Outcome))
-	}
-	return out, nil
-}
-
 func termsSummary(t *keygen.Terms, p keygen.Phase) v1.CeremonySummary {
 	id := t.Hash()
-	return v1.CeremonySummary{
+	out := v1.CeremonySummary{
 		ID: v1.HexOf(id[:]), Epoch: t.Epoch, Attempt: t.Attempt, Threshold: uint32(t.Threshold),
-		Members: uint32(len(t.Members)), Phase: p.String(), StartHeight: t.StartHeight, Outcome: outcome(p),
+		Members: uint32(len(t.Members)), Change: t.Change.String(), Overlap: t.Overlap,
+		Phase: p.String(), StartHeight: t.StartHeight, Outcome: outcome(p),
 	}
+	if t.Previous != nil {
+		out.PreviousEpoch = &t.Previous.Committee.Epoch
+	}
+	return out
 }
 
 func ceremonySummary(s *keygen.State) v1.CeremonySummary {
@@ -176,19 +182,6 @@ func outcome(p keygen.Phase) string {
 	}
 }
 
-func (b backend) Ceremony(_ context.Context, id string) (v1.Ceremony, error) {
-	s := b.n.state()
-	if isCeremony(s.Ceremony().Terms(), id) {
-		return ceremonyMatrix(s.Ceremony())
-	}
-	for _, r := range s.PastCeremonies() {
-		if isCeremony(r.Terms, id) {
-			return pastCeremony(r)
-		}
-	}
-	return v1.Ceremony{}, noCeremony(id)
-}
-
 // isCeremony reports whether id, which httpapi gives in its one spelling, names the
 // ceremony of these terms.
 func isCeremony(t *keygen.Terms, id string) bool {
@@ -202,7 +195,7 @@ func noCeremony(id string) error {
 
 // Relay offers a ceremony message that somebody has signed by hand.
 func (b backend) Relay(ctx context.Context, id string, wire []byte) (v1.CeremonyMessage, error) {
-	if b.n.comet.CatchingUp() {
+	if b.n.chain.CatchingUp() {
 		return v1.CeremonyMessage{}, errNotSynced
 	}
 	m, err := admitMessage(b.n.state(), id, wire)
@@ -210,7 +203,7 @@ func (b backend) Relay(ctx context.Context, id string, wire []byte) (v1.Ceremony
 		return v1.CeremonyMessage{}, err
 	}
 	verdict := make(chan error, 1)
-	err = b.n.comet.Submit(ordering.CeremonyTx(wire), func(err error) { verdict <- err })
+	err = b.n.chain.Submit(ordering.CeremonyTx(wire), func(err error) { verdict <- err })
 	if errors.Is(err, abci.ErrMempoolFull) {
 		return v1.CeremonyMessage{}, &httpapi.Error{Code: "mempool_full", Detail: "too much waits to be ordered; try again shortly", RetryAfter: time.Second}
 	}
@@ -239,8 +232,8 @@ func admitMessage(s *ordering.State, id string, wire []byte) (*keygen.Message, e
 	switch {
 	case isCeremony(current.Terms(), id):
 		err = ordering.AdmitMessage(s, m)
-	case slices.ContainsFunc(s.PastCeremonies(), func(r *keygen.Record) bool { return isCeremony(r.Terms, id) }):
-		err = fmt.Errorf("%w: attempt %d has begun since", keygen.ErrOver, current.Terms().Attempt)
+	case isPast(s, id):
+		err = fmt.Errorf("%w: attempt %d at epoch %d has begun since", keygen.ErrOver, current.Terms().Attempt, current.Terms().Epoch)
 	default:
 		return nil, noCeremony(id)
 	}
@@ -332,9 +325,9 @@ func ceremonyMatrix(s *keygen.State) (v1.Ceremony, error) {
 	if status.EndedIn != "" {
 		out.EndedIn = &status.EndedIn
 	}
-	for i, m := range status.Members {
+	for _, m := range status.Members {
 		out.Status = append(out.Status, v1.CeremonyMember{
-			Index: m.Index, Name: m.Name, Identity: v1.HexOf(s.Terms().Members[i].Identity),
+			Index: m.Index, Role: m.Role, Name: m.Name, Identity: v1.HexOf(s.Terms().Speaker(m.Index).Identity),
 			Consent: m.Consent, Deal: m.Deal, Response: m.Response, Justification: m.Justification, Certification: m.Certification,
 			Stored: m.Stored, Qualified: m.Qualified,
 		})
@@ -349,9 +342,23 @@ func (b backend) Submit(ctx context.Context, namespace string, wire []byte) (v1.
 	var r *ordering.Rejection
 	if errors.As(err, &r) {
 		b.n.metrics.rejected.WithLabelValues(r.Code).Inc()
-		return v1.Transaction{}, httpapi.Errorf(r.Code, "%s", r.Detail)
+		return v1.Transaction{}, rejectionOf(b.n.state(), r)
 	}
 	return tx, err
+}
+
+// rejectionOf also names the keys, if the ciphertext was sealed to another.
+func rejectionOf(s *ordering.State, r *ordering.Rejection) error {
+	e := httpapi.Errorf(r.Code, "%s", r.Detail)
+	if !slices.Contains([]string{ordering.CodeWrongKey, ordering.CodeKeyRetired, ordering.CodeKeyRetiring}, r.Code) {
+		return e
+	}
+	ids := []v1.Hex{}
+	for _, k := range s.Keys() {
+		id := k.Committee.Key.ID()
+		ids = append(ids, v1.HexOf(id[:]))
+	}
+	return e.With("key_ids", ids)
 }
 
 func (b backend) submit(ctx context.Context, namespace string, wire []byte) (v1.Transaction, error) {
@@ -359,10 +366,15 @@ func (b backend) submit(ctx context.Context, namespace string, wire []byte) (v1.
 	if err == nil && ct.Header().Namespace != namespace {
 		return v1.Transaction{}, httpapi.Errorf("namespace_mismatch", "the ciphertext is sealed for namespace %q, the request says %q; they must be the same", ct.Header().Namespace, namespace)
 	}
-	if b.n.comet.CatchingUp() {
+	if b.n.chain.CatchingUp() {
 		return v1.Transaction{}, errNotSynced
 	}
-	_, rejected := ordering.Admit(b.n.state(), b.n.verifier, wire)
+	s := b.n.state()
+	as := b.n.place(s)
+	if ct != nil && s.Office() != nil && as.Member == 0 {
+		return b.repeated(ctx, ct, notInOffice(as.Epoch))
+	}
+	_, rejected := ordering.Admit(s, b.n.verifier, wire)
 	ordered := hasCode(rejected, ordering.CodeAlreadyOrdered)
 	if rejected != nil && !ordered {
 		return b.repeated(ctx, ct, rejected)
@@ -371,11 +383,11 @@ func (b backend) submit(ctx context.Context, namespace string, wire []byte) (v1.
 		full := &httpapi.Error{Code: "mempool_full", Detail: "this member's receive log is full until some of what is in it is ordered; try again shortly", RetryAfter: time.Second}
 		return b.repeated(ctx, ct, full.With("limit", b.n.state().Genesis().Params.Order.MaxLive))
 	}
-	if !ordered && b.n.comet.MempoolSize() >= b.n.cfg.Mempool.Size-b.n.cfg.Mempool.Size/mempoolReserve {
+	if !ordered && b.n.chain.MempoolSize() >= b.n.cfg.Mempool.Size-b.n.cfg.Mempool.Size/mempoolReserve {
 		full := &httpapi.Error{Code: "mempool_full", Detail: "too many ciphertexts wait to be ordered; try again shortly", RetryAfter: time.Second}
 		return b.repeated(ctx, ct, full.With("limit", b.n.cfg.Mempool.Size))
 	}
-	row, err := b.n.intake.accept(ctx, ct, !ordered)
+	row, err := b.n.intake.accept(ctx, as, ct, !ordered)
 	if err != nil {
 		return v1.Transaction{}, err
 	}
@@ -384,6 +396,11 @@ func (b backend) submit(ctx context.Context, namespace string, wire []byte) (v1.
 		return b.transaction(&pg.Transaction{ID: row.ID, Namespace: row.Namespace, ValidUntil: row.ValidUntil, Received: &row})
 	}
 	return b.Transaction(ctx, row.ID)
+}
+
+// notInOffice refuses a ciphertext where no receipt would bind anyone.
+func notInOffice(epoch uint64) error {
+	return httpapi.Errorf(v1.CodeNotInOffice, "this node's operator is not a member of the committee of epoch %d; submit through one of its members", epoch).With("epoch", epoch)
 }
 
 func hasCode(err error, code string) bool {
@@ -431,7 +448,7 @@ func (b backend) transaction(t *pg.Transaction) (v1.Transaction, error) {
 			return v1.Transaction{}, err
 		}
 		out.Receipt = &v1.Receipt{
-			ChainID: r.ChainID, ID: v1.HexOf(r.ID[:]), Member: r.Member, ValidUntil: r.ValidUntil,
+			ChainID: r.ChainID, ID: v1.HexOf(r.ID[:]), Epoch: r.Epoch, Member: r.Member, ValidUntil: r.ValidUntil,
 			Time: v1.UnixMilli(r.Time), Position: r.Position, Head: v1.HexOf(r.Head[:]), Signature: v1.HexOf(r.Signature[:]),
 		}
 	}

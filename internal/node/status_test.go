@@ -80,7 +80,7 @@ func TestEvidenceIsShown(t *testing.T) {
 		b.must(err)
 		deal, err := p.Next(b.chain.State.Ceremony())
 		b.must(err)
-		s, _, err = keygen.Step(s, keygen.Event{Height: 1, Message: deal})
+		s, _, err = keygen.Step(s, keygen.Event{Height: 1, Message: deal[0]})
 		b.must(err)
 	}
 	shown, err := ceremonyMatrix(s)

@@ -101,7 +101,8 @@ type block struct {
 	openings   [][]any
 	entries    [][]any
 	hashes     [][]any
-	voids      []int64 // by reveal
+	voids      []int64    // by reveal
+	committee  *Committee // that it puts in office
 }
 
 // newBlock checks that the result is whole before anything is sent.
@@ -110,7 +111,7 @@ func newBlock(r *ordering.Result) (*block, error) {
 	if r.Height == 0 || r.Height > maxHeight {
 		return nil, fmt.Errorf("%w: commit block %d: there is no such height", ErrInvalid, r.Height)
 	}
-	for _, step := range []func() error{b.addBatch, b.addReveals, b.addRecords} {
+	for _, step := range []func() error{b.addBatch, b.addReveals, b.addRecords, b.addCommittee} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("%w: commit block %d: %w", ErrInvalid, r.Height, err)
 		}
@@ -210,6 +211,11 @@ func (b *block) addRecords() error {
 	return nil
 }
 
+func (b *block) addCommittee() (err error) {
+	b.committee, err = committeeOf(b.Result)
+	return err
+}
+
 // storedHashes is how many hashes a log of n entries stores, and so the index of
 // the next one (tlog's order): one for each complete subtree.
 func storedHashes(n uint64) (count uint64) {
@@ -274,6 +280,9 @@ func (b *block) writeRest(ctx context.Context, tx pgx.Tx) error {
 		q.Queue(`INSERT INTO batches (height, epoch, root, size, checkpoint) VALUES ($1, $2, $3, $4, $5)`,
 			v.Height, v.Epoch, v.Root[:], len(v.IDs), b.checkpoint)
 		q.Queue(`DELETE FROM inbox WHERE id = ANY($1)`, b.ids)
+	}
+	if b.committee != nil {
+		b.committee.queue(q)
 	}
 	b.writeRound(q)
 	for i, r := range b.Reveals {

@@ -14,6 +14,7 @@ const (
 	WaitingQuery           = waitingQuery
 	LogEntriesQuery        = logEntriesQuery
 	SeenQuery              = seenQuery
+	CommitteesQuery        = committeesQuery
 )
 
 // Setting reads a server setting on a connection that blocks are written with.
@@ -36,4 +37,13 @@ func SetPageBytes(n int) (restore func()) {
 	before := pageBytes
 	pageBytes = n
 	return func() { pageBytes = before }
+}
+
+// CommitteeBytes is how many bytes of certificates a page holds; SetCommitteeBytes changes it.
+func CommitteeBytes() int { return committeeBytes }
+
+func SetCommitteeBytes(n int) (restore func()) {
+	before := committeeBytes
+	committeeBytes = n
+	return func() { committeeBytes = before }
 }

@@ -39,11 +39,11 @@ func (s *Store) RecordShare(ctx context.Context, epoch, height uint64, root comm
 }
 
 // AddEvidence keeps something that a member signed and should not have. The same
-// kind and body again is no error and adds nothing.
-func (s *Store) AddEvidence(ctx context.Context, kind string, member uint32, height uint64, body []byte) error {
-	hash := sha256.Sum256(body)
-	_, err := s.write.Exec(ctx, `INSERT INTO evidence (kind, member, height, hash, body) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-		kind, member, height, hash[:], notNil(body))
+// kind and body again is no error and adds nothing. The number is the database's.
+func (s *Store) AddEvidence(ctx context.Context, e Evidence) error {
+	hash := sha256.Sum256(e.Body)
+	_, err := s.write.Exec(ctx, `INSERT INTO evidence (kind, epoch, member, height, hash, body) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		e.Kind, e.Epoch, e.Member, e.Height, hash[:], notNil(e.Body))
 	if err != nil {
 		return fmt.Errorf("add evidence: %w", err)
 	}
@@ -53,15 +53,15 @@ func (s *Store) AddEvidence(ctx context.Context, kind string, member uint32, hei
 // Evidence gives the evidence whose number is above after, oldest first. limit: see [MaxPage].
 func (s *Store) Evidence(ctx context.Context, after uint64, limit int) ([]Evidence, error) {
 	rows, err := s.read.Query(ctx, `
-SELECT number, kind, member, height, body FROM (
+SELECT number, kind, epoch, member, height, body FROM (
 	SELECT *, sum(octet_length(body)) OVER (ORDER BY number) AS bytes
-	FROM (SELECT number, kind, member, height, body FROM evidence WHERE number > $1 ORDER BY number LIMIT $2) e
+	FROM (SELECT number, kind, epoch, member, height, body FROM evidence WHERE number > $1 ORDER BY number LIMIT $2) e
 ) page WHERE bytes - octet_length(body) < $3 ORDER BY number`, after, pageLimit(limit), pageBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read evidence: %w", err)
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Evidence, err error) {
-		err = row.Scan(&e.Number, &e.Kind, &e.Member, &e.Height, &e.Body)
+		err = row.Scan(&e.Number, &e.Kind, &e.Epoch, &e.Member, &e.Height, &e.Body)
 		return e, err
 	})
 	if err != nil {

@@ -99,7 +99,7 @@ func TestEvidence(t *testing.T) {
 	ctx := t.Context()
 	add := func(kind string, member uint32, height uint64, body string) {
 		t.Helper()
-		if err := s.AddEvidence(ctx, kind, member, height, []byte(body)); err != nil {
+		if err := s.AddEvidence(ctx, pg.Evidence{Kind: kind, Epoch: epoch, Member: member, Height: height, Body: []byte(body)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,8 +123,8 @@ func TestEvidence(t *testing.T) {
 		got[i].Number = 0
 	}
 	equal(t, "evidence", got, []pg.Evidence{
-		{Kind: "bad share", Member: 2, Height: 5, Body: []byte("one")},
-		{Kind: "bad share", Member: 1<<32 - 1, Height: 6, Body: []byte("two")},
-		{Kind: "other kind", Member: 2, Height: 5, Body: []byte("one")},
+		{Kind: "bad share", Epoch: epoch, Member: 2, Height: 5, Body: []byte("one")},
+		{Kind: "bad share", Epoch: epoch, Member: 1<<32 - 1, Height: 6, Body: []byte("two")},
+		{Kind: "other kind", Epoch: epoch, Member: 2, Height: 5, Body: []byte("one")},
 	})
 }

@@ -208,12 +208,15 @@ func TestAppendOnly(t *testing.T) {
 	if err := s.RecordShare(ctx, epoch, 1, b1.Batch.Batch.Root); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AddEvidence(ctx, "bad share", 2, 1, []byte("x")); err != nil {
+	if err := s.AddEvidence(ctx, pg.Evidence{Kind: "bad share", Member: 2, Height: 1, Body: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
 	c := connect(t, url)
+	if _, err := c.Exec(ctx, `INSERT INTO committees VALUES (1, 1, 'first', 1, 1, sha256('k'), sha256('t'), 0, 'certificate')`); err != nil {
+		t.Fatal(err)
+	}
 	for table, column := range map[string]string{
-		"log_entries": "entry", "log_hashes": "hash", "share_guard": "root", "evidence": "body", "received": "head",
+		"committees": "certificate", "log_entries": "entry", "log_hashes": "hash", "share_guard": "root", "evidence": "body", "received": "head",
 		"blocks": "app_hash", "ordered": "ciphertext", "openings": "plaintext",
 	} {
 		var rows int

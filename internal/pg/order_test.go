@@ -17,7 +17,7 @@ func TestRounds(t *testing.T) {
 	ctx := t.Context()
 	c := &chain{t: t}
 	cts := seal(t, 1, 3, "a", 50)
-	if _, err := s.Receive(ctx, 1000, plain(cts)); err != nil {
+	if _, err := s.Receive(ctx, 1000, receivers(3), plain(cts)); err != nil {
 		t.Fatal(err)
 	}
 	first, second, third := c.empty(), c.empty(), c.empty()
@@ -78,7 +78,7 @@ func TestBodiesOutliveTheirTimeByTheGrace(t *testing.T) {
 	s, _ := newStore(t)
 	c := &chain{t: t}
 	ct := seal(t, 1, 1, "a", 2)
-	if _, err := s.Receive(t.Context(), 1000, plain(ct)); err != nil {
+	if _, err := s.Receive(t.Context(), 1000, receivers(1), plain(ct)); err != nil {
 		t.Fatal(err)
 	}
 	for range 5 {
@@ -97,7 +97,7 @@ func TestResumeLog(t *testing.T) {
 	s, _ := newStore(t)
 	ctx := t.Context()
 	cts := plain(seal(t, 1, 4, "a", 50))
-	if _, err := s.Receive(ctx, 1, cts[:2]); err != nil {
+	if _, err := s.Receive(ctx, 1, receivers(2), cts[:2]); err != nil {
 		t.Fatal(err)
 	}
 	head := commitreveal.Hash{9}
@@ -107,7 +107,7 @@ func TestResumeLog(t *testing.T) {
 	if err := s.ResumeLog(ctx, 10, head); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := s.Receive(ctx, 2, cts[2:])
+	rows, err := s.Receive(ctx, 2, receivers(2), cts[2:])
 	if err != nil || rows[0].Position != 11 || rows[0].Head != commitreveal.NextHead(head, cts[2].ID()) || rows[1].Position != 12 {
 		t.Fatalf("%+v, %v", rows, err)
 	}

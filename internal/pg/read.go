@@ -17,7 +17,7 @@ const transactionColumns = `
 	coalesce(o.id, r.id), coalesce(o.namespace, r.namespace), coalesce(o.valid_until, r.valid_until),
 	coalesce(o.height, 0), coalesce(o.position, 0),
 	coalesce(b.reveal_height, 0), p.opening, coalesce(p.place, 0), coalesce(p.void, false), p.plaintext,
-	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head,
+	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, coalesce(r.epoch, 0), coalesce(r.member, 0),
 	coalesce((SELECT code FROM dropped d WHERE d.id = r.id), '')`
 
 func scanTransaction(row pgx.CollectableRow) (Transaction, error) {
@@ -25,7 +25,7 @@ func scanTransaction(row pgx.CollectableRow) (Transaction, error) {
 	var r Received
 	opening, head := optional{dst: t.Opening[:]}, optional{dst: r.Head[:]}
 	err := row.Scan(fixed(t.ID[:]), &t.Namespace, &t.ValidUntil, &t.Height, &t.Position,
-		&t.RevealHeight, &opening, &t.Place, &t.Void, &t.Plaintext, &r.Position, &r.Time, &head, &t.Dropped, &t.Ciphertext)
+		&t.RevealHeight, &opening, &t.Place, &t.Void, &t.Plaintext, &r.Position, &r.Time, &head, &r.Epoch, &r.Member, &t.Dropped, &t.Ciphertext)
 	if err != nil {
 		return t, err
 	}
@@ -95,7 +95,7 @@ func (s *Store) transactions(ctx context.Context, query string, args ...any) ([]
 // revealed in order, so that a reader can never skip one.
 const streamQuery = `
 SELECT o.id, o.namespace, o.valid_until, o.height, o.position, o.reveal_height, o.opening, o.place, o.void, o.plaintext,
-	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, '', NULL::bytea
+	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, coalesce(r.epoch, 0), coalesce(r.member, 0), '', NULL::bytea
 FROM (
 	SELECT o.*, (SELECT reveal_height FROM batches b WHERE b.height = o.height), coalesce(octet_length(o.plaintext), 0) AS size,
 		sum(coalesce(octet_length(o.plaintext), 0)) OVER (ORDER BY o.height, o.place) AS bytes

@@ -215,7 +215,7 @@ func TestPagesAreBounded(t *testing.T) {
 	equal(t, "stream pages", pages, []int{2, 3, 3})
 
 	for i := range 3 {
-		if err := s.AddEvidence(ctx, "k", 1, 1, append(big, byte(i))); err != nil {
+		if err := s.AddEvidence(ctx, pg.Evidence{Kind: "k", Member: 1, Height: 1, Body: append(big, byte(i))}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -239,7 +239,8 @@ func TestQueriesUseIndexes(t *testing.T) {
 		`INSERT INTO batches SELECT h, 1, sha256(h::text::bytea), 10, 'x', h + 1, substring(sha256('c') || sha256('d') FROM 1 FOR 48), 0 FROM generate_series(10, 2009) h`,
 		`INSERT INTO ordered SELECT h, p, sha256((h || '/' || p)::bytea), 'n' || p, h + 100, sha256('body') FROM generate_series(10, 2009) h, generate_series(0, 9) p`,
 		`INSERT INTO openings SELECT height, position, substring(sha256('c') || sha256('d') FROM 1 FOR 48), false, 'plain', 9 - position FROM ordered WHERE height >= 10`,
-		`INSERT INTO received SELECT p, sha256(p::text::bytea), 'a', 1, 1, sha256('h') FROM generate_series(2, 20000) p`,
+		`INSERT INTO received SELECT p, sha256(p::text::bytea), 'a', 1, 1, sha256('h'), 1, 1 FROM generate_series(2, 20000) p`,
+		`INSERT INTO committees SELECT e, 10 * e, 'reshare', 3, 4, sha256('k'), sha256(e::text::bytea), e, 'certificate' FROM generate_series(1, 5000) e`,
 		`INSERT INTO inbox SELECT position, id, 5000, 'body' FROM received WHERE position > 15000`,
 		`INSERT INTO dropped SELECT sha256(('d' || i)::bytea), i, i, 'expired' FROM generate_series(1, 2000) i`,
 		`INSERT INTO log_entries SELECT i, 'entry' FROM generate_series(100, 20000) i`,
@@ -263,6 +264,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"batches", pg.BatchesQuery, []any{500, 20, 1 << 17}, []string{"batches_pkey"}, 400},
 		{"waiting", pg.WaitingQuery, []any{7, 16000, 20, pg.PageBytes()}, []string{"inbox_pkey", "ordered_id_key", "received_pkey"}, 40},
 		{"log", pg.LogEntriesQuery, []any{5000, 20, pg.PageBytes()}, []string{"log_entries_pkey"}, 20},
+		{"committees", pg.CommitteesQuery, []any{4000, 20, pg.CommitteeBytes()}, []string{"committees_pkey", "committees_since_key"}, 20},
 		{"seen", pg.SeenQuery, []any{2105}, []string{"ordered_valid_until"}, 2000},
 	} {
 		p := explain(t, conn, test.query, test.args...)

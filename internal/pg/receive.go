@@ -16,17 +16,20 @@ const receiveLock = 0x7363_7269_6d_01 // "scrim", 1
 
 // Receive appends the ciphertexts to the receive log, all in one transaction, and gives the
 // entry of each. An id that is there already, or comes twice, gets its one entry with the time and
-// head it had. now is Unix milliseconds.
+// head it had, and as whom it was received then. now is Unix milliseconds.
 //
 // Callers may be concurrent: positions stay gapless and the heads one chain.
 // Under load, hand over many at once.
-func (s *Store) Receive(ctx context.Context, now int64, cts []*threshold.Ciphertext) ([]Received, error) {
+func (s *Store) Receive(ctx context.Context, now int64, as []Receiver, cts []*threshold.Ciphertext) ([]Received, error) {
+	if len(as) != len(cts) {
+		return nil, fmt.Errorf("%w: %d receivers of %d ciphertexts", ErrInvalid, len(as), len(cts))
+	}
 	if len(cts) == 0 {
 		return nil, nil
 	}
 	var entries map[threshold.ID]Received
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-		entries, err = appendReceived(ctx, tx, now, cts)
+		entries, err = appendReceived(ctx, tx, now, as, cts)
 		return err
 	})
 	if err != nil {
@@ -40,7 +43,7 @@ func (s *Store) Receive(ctx context.Context, now int64, cts []*threshold.Ciphert
 	return out, nil
 }
 
-func appendReceived(ctx context.Context, tx pgx.Tx, now int64, cts []*threshold.Ciphertext) (map[threshold.ID]Received, error) {
+func appendReceived(ctx context.Context, tx pgx.Tx, now int64, as []Receiver, cts []*threshold.Ciphertext) (map[threshold.ID]Received, error) {
 	ids := make([][]byte, len(cts))
 	for i, ct := range cts {
 		id := ct.ID()
@@ -51,10 +54,13 @@ func appendReceived(ctx context.Context, tx pgx.Tx, now int64, cts []*threshold.
 		return nil, err
 	}
 	var fresh receivedColumns
-	for _, ct := range cts {
+	for i, ct := range cts {
 		id := ct.ID()
 		if _, known := entries[id]; known {
 			continue
+		}
+		if as[i].Member == 0 {
+			return nil, fmt.Errorf("%w: %x is received by no member", ErrInvalid, id)
 		}
 		h := ct.Header()
 		if h.ValidUntil > maxHeight {
@@ -62,7 +68,7 @@ func appendReceived(ctx context.Context, tx pgx.Tx, now int64, cts []*threshold.
 		}
 		last = Received{
 			Position: last.Position + 1, ID: id, Namespace: h.Namespace, ValidUntil: h.ValidUntil,
-			Time: now, Head: commitreveal.NextHead(last.Head, id),
+			Time: now, Head: commitreveal.NextHead(last.Head, id), Receiver: as[i],
 		}
 		entries[id] = last
 		fresh.add(last, ct.Bytes())
@@ -86,10 +92,10 @@ func lockReceived(ctx context.Context, tx pgx.Tx, ids [][]byte) (last Received, 
 		}
 		return err
 	})
-	q.Queue(`SELECT position, id, namespace, valid_until, received_at, head FROM received WHERE id = ANY($1)`, ids).Query(func(rows pgx.Rows) error {
+	q.Queue(`SELECT position, id, namespace, valid_until, received_at, head, epoch, member FROM received WHERE id = ANY($1)`, ids).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var r Received
-			if err := rows.Scan(&r.Position, fixed(r.ID[:]), &r.Namespace, &r.ValidUntil, &r.Time, fixed(r.Head[:])); err != nil {
+			if err := rows.Scan(&r.Position, fixed(r.ID[:]), &r.Namespace, &r.ValidUntil, &r.Time, fixed(r.Head[:]), &r.Epoch, &r.Member); err != nil {
 				return err
 			}
 			known[r.ID] = r
@@ -103,6 +109,7 @@ func lockReceived(ctx context.Context, tx pgx.Tx, ids [][]byte) (last Received, 
 // round trips than COPY.
 type receivedColumns struct {
 	positions, validUntil, times []int64
+	epochs, members              []int64
 	ids, heads, bodies           [][]byte
 	namespaces                   []string
 }
@@ -111,6 +118,8 @@ func (c *receivedColumns) add(r Received, body []byte) {
 	c.positions = append(c.positions, int64(r.Position))
 	c.validUntil = append(c.validUntil, int64(r.ValidUntil))
 	c.times = append(c.times, r.Time)
+	c.epochs = append(c.epochs, int64(r.Epoch))
+	c.members = append(c.members, int64(r.Member))
 	c.ids = append(c.ids, r.ID[:])
 	c.heads = append(c.heads, r.Head[:])
 	c.bodies = append(c.bodies, body)
@@ -122,9 +131,9 @@ func (c *receivedColumns) insert(ctx context.Context, tx pgx.Tx) error {
 		return nil
 	}
 	q := new(pgx.Batch)
-	q.Queue(`INSERT INTO received (position, id, namespace, valid_until, received_at, head)
-		SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])`,
-		c.positions, c.ids, c.namespaces, c.validUntil, c.times, c.heads)
+	q.Queue(`INSERT INTO received (position, id, namespace, valid_until, received_at, head, epoch, member)
+		SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bigint[], $8::bigint[])`,
+		c.positions, c.ids, c.namespaces, c.validUntil, c.times, c.heads, c.epochs, c.members)
 	q.Queue(`INSERT INTO inbox (position, id, valid_until, ciphertext)
 		SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bytea[])`,
 		c.positions, c.ids, c.validUntil, c.bodies)
@@ -140,7 +149,7 @@ func (s *Store) Waiting(ctx context.Context, height, after uint64, limit int) ([
 		return nil, fmt.Errorf("read waiting: %w", err)
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Received, err error) {
-		err = row.Scan(&r.Position, fixed(r.ID[:]), &r.Namespace, &r.ValidUntil, &r.Time, fixed(r.Head[:]), &r.Ciphertext)
+		err = row.Scan(&r.Position, fixed(r.ID[:]), &r.Namespace, &r.ValidUntil, &r.Time, fixed(r.Head[:]), &r.Epoch, &r.Member, &r.Ciphertext)
 		return r, err
 	})
 	if err != nil {
@@ -152,7 +161,7 @@ func (s *Store) Waiting(ctx context.Context, height, after uint64, limit int) ([
 // What arrives here after it was ordered elsewhere stays in the inbox until it expires,
 // hence the look into ordered: one by one as the page fills, which NOT EXISTS would not do.
 const waitingQuery = `
-SELECT position, id, namespace, valid_until, received_at, head, ciphertext FROM (
+SELECT position, id, namespace, valid_until, received_at, head, epoch, member, ciphertext FROM (
 	SELECT r.*, i.ciphertext, sum(octet_length(i.ciphertext)) OVER (ORDER BY i.position) AS bytes
 	FROM (
 		SELECT position, ciphertext FROM inbox

@@ -11,9 +11,14 @@ import (
 	"github.com/scrimlabs/scrim/threshold"
 )
 
+// alice is as whom the tests receive.
+var alice = pg.Receiver{Epoch: epoch, Member: 2}
+
+func receivers(n int) []pg.Receiver { return slices.Repeat([]pg.Receiver{alice}, n) }
+
 func receive(t testing.TB, s *pg.Store, now int64, cts ...*threshold.Ciphertext) []pg.Received {
 	t.Helper()
-	got, err := s.Receive(t.Context(), now, cts)
+	got, err := s.Receive(t.Context(), now, receivers(len(cts)), cts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,17 +37,17 @@ func TestReceive(t *testing.T) {
 	for i, ct := range cts[:2] {
 		head = commitreveal.NextHead(head, ct.ID())
 		want = append(want, pg.Received{Position: uint64(i + 1), ID: ct.ID(), Namespace: "shop", ValidUntil: 100,
-			Ciphertext: ct.Bytes(), Time: 1000, Head: head})
+			Ciphertext: ct.Bytes(), Time: 1000, Head: head, Receiver: alice})
 	}
 	equal(t, "first", first, []pg.Received{want[0], want[1], want[0]})
 
 	// Old ids keep their entry; new ones follow without a gap.
 	second := receive(t, s, 2000, cts[1], cts[2], cts[0])
 	head = commitreveal.NextHead(head, cts[2].ID())
-	third := pg.Received{Position: 3, ID: cts[2].ID(), Namespace: "shop", ValidUntil: 100, Ciphertext: cts[2].Bytes(), Time: 2000, Head: head}
+	third := pg.Received{Position: 3, ID: cts[2].ID(), Namespace: "shop", ValidUntil: 100, Ciphertext: cts[2].Bytes(), Time: 2000, Head: head, Receiver: alice}
 	equal(t, "second", second, []pg.Received{want[1], third, want[0]})
 
-	if _, err := s.Receive(t.Context(), 1, plain(seal(t, 9, 1, "shop", 1<<63))); !errors.Is(err, pg.ErrInvalid) {
+	if _, err := s.Receive(t.Context(), 1, receivers(1), plain(seal(t, 9, 1, "shop", 1<<63))); !errors.Is(err, pg.ErrInvalid) {
 		t.Errorf("valid for ever: %v", err)
 	}
 	n, _, _, _, err := s.Counts(t.Context())
@@ -68,7 +73,7 @@ func TestReceiveConcurrently(t *testing.T) {
 				if w%3 == 0 {
 					slices.Reverse(part) // locks are taken in any order
 				}
-				got, err := store.Receive(t.Context(), int64(1000*w+i), part)
+				got, err := store.Receive(t.Context(), int64(1000*w+i), receivers(len(part)), part)
 				if err != nil {
 					t.Error(err)
 					return

@@ -67,6 +67,12 @@ type Chain struct {
 	Ceremony    []byte   // the last ordering.Result.Ceremony
 }
 
+// Receiver says as whom this member received: its place in the committee then in office.
+type Receiver struct {
+	Epoch  uint64
+	Member uint32 // index, from 1
+}
+
 // Received is one entry of this member's receive log.
 type Received struct {
 	Position   uint64 // gapless, from 1
@@ -76,6 +82,7 @@ type Received struct {
 	Ciphertext []byte // wire bytes; nil inside a Transaction, which has them itself
 	Time       int64  // when it was received, Unix milliseconds
 	Head       commitreveal.Hash
+	Receiver   // the receipt names it
 }
 
 // Transaction is all that this member knows about one ciphertext.
@@ -119,9 +126,10 @@ type LogEntry struct {
 
 // Evidence is something that a member signed and should not have.
 type Evidence struct {
-	Number uint64 // in the order it was recorded, from 1, with gaps
+	Number uint64 // in the order it was recorded, from 1, with gaps; 0 when it is handed over
 	Kind   string
-	Member uint32
+	Epoch  uint64 // of the committee or ceremony in which Member counts
+	Member uint32 // index; of a ceremony, as a speaker
 	Height uint64
 	Body   []byte
 }

@@ -325,7 +325,23 @@ func listening(socket string) bool {
 	return true
 }
 
+// lingerWait is how long the processes of a server that was killed may take to end. They
+// notice by themselves, and no server starts in the folder before.
+const lingerWait = 20 * time.Second
+
 func (c *cluster) start(ctx context.Context) error {
+	for until := time.Now().Add(lingerWait); ; {
+		err := c.launch(ctx)
+		if err == nil || !strings.Contains(err.Error(), "pre-existing shared memory block") || time.Now().After(until) {
+			return err
+		}
+		if err := sleep(ctx, 10*poll); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *cluster) launch(ctx context.Context) error {
 	logFile, err := os.Create(filepath.Join(c.base, "postgres.log"))
 	if err != nil {
 		return err
@@ -335,11 +351,13 @@ func (c *cluster) start(ctx context.Context) error {
 	// Not bound to ctx: that is for the start only.
 	c.cmd = c.command(context.WithoutCancel(ctx), "postgres", c.settings()...)
 	c.cmd.Stdout, c.cmd.Stderr = logFile, logFile
-	if err := child.Start(c.cmd, syscall.SIGINT, func() { close(c.done) }); err != nil {
+	done := make(chan struct{})
+	c.done = done
+	if err := child.Start(c.cmd, syscall.SIGINT, func() { close(done) }); err != nil {
 		return err
 	}
 	if err := c.waitReady(ctx); err != nil {
-		return errors.Join(err, c.stop())
+		return errors.Join(err, c.shutDown())
 	}
 	return nil
 }

@@ -5,9 +5,11 @@
 //	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
 //	c.Block(ordering.Proposal{Txs: c.SealTxs("hello")})
 //	c.Block(ordering.Proposal{Openings: c.Open(1, 2, 3)})
+//	c.Reshare(5, append(c.Secrets, c.Newcomers(3)...)...)   // see succession.go
 package sim
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -20,12 +22,15 @@ import (
 // Chain is a committee that made its key on a chain of its own, block by block through
 // Propose, Check and Step, as the members' nodes do.
 type Chain struct {
-	t       testing.TB
-	members []*keygen.Participant
+	t        testing.TB
+	members  []*Member // of the newest ceremony
+	names    map[[32]byte]string
+	shares   map[uint64][]*threshold.SecretShare // by epoch
+	incoming []*keygen.MemberSecret              // members of the newest ceremony's terms
 
 	Genesis *ordering.Genesis
-	Secrets []*keygen.MemberSecret
-	Shares  []*threshold.SecretShare // after the ceremony; of member i+1
+	Secrets []*keygen.MemberSecret   // of the committee in office; before the first, of the genesis
+	Shares  []*threshold.SecretShare // of the committee in office; of member i+1
 	Rand    *rand.ChaCha8
 
 	Verifier *ordering.Verifier
@@ -34,7 +39,7 @@ type Chain struct {
 	Results  []*ordering.Result // of Blocks
 	Initial  *ordering.State    // before the first block
 	Rows     Rows
-	Logs     []*Log // receive log of member i+1
+	logs     map[string]*Log // receive logs by identity
 	bodies   map[threshold.ID][]byte
 }
 
@@ -55,16 +60,12 @@ const ChainID = "scrim-test-1"
 // New is a chain of n members before its first block.
 func New(t testing.TB, n int, params ordering.Params) *Chain {
 	t.Helper()
-	c := &Chain{t: t, Rand: rand.NewChaCha8([32]byte{byte(n)}), Verifier: ordering.NewVerifier(1 << 20), Rows: NewRows(), bodies: make(map[threshold.ID][]byte)}
+	c := &Chain{t: t, Rand: rand.NewChaCha8([32]byte{byte(n)}), Verifier: ordering.NewVerifier(1 << 20), Rows: NewRows(), bodies: make(map[threshold.ID][]byte),
+		names: make(map[[32]byte]string), shares: make(map[uint64][]*threshold.SecretShare), logs: make(map[string]*Log)}
+	c.Secrets = c.Newcomers(n)
 	terms := keygen.Terms{
 		ChainID: ChainID, Epoch: 1, Attempt: 1, Threshold: n - (n-1)/3, StartHeight: 1,
-		Phases: keygen.EqualPhases(10),
-	}
-	for i := range n {
-		secret, err := keygen.NewMemberSecret(c.Rand)
-		c.Must(err)
-		c.Secrets = append(c.Secrets, secret)
-		terms.Members = append(terms.Members, secret.Member(fmt.Sprintf("member-%d", i+1)))
+		Phases: keygen.EqualPhases(10), Limits: params.Hash(), Change: keygen.ChangeFirst, Members: c.cards(c.Secrets),
 	}
 	c.Genesis = &ordering.Genesis{ChainID: ChainID, Params: params, Terms: terms}
 	for _, secret := range c.Secrets {
@@ -76,13 +77,27 @@ func New(t testing.TB, n int, params ordering.Params) *Chain {
 	c.State, err = ordering.New(c.Genesis)
 	c.Must(err)
 	c.Initial = c.State
-	for i, secret := range c.Secrets {
-		p, err := keygen.NewParticipant(secret, &c.Genesis.Terms, [32]byte{byte(i + 1)})
-		c.Must(err)
-		c.members = append(c.members, p)
-		c.Logs = append(c.Logs, &Log{})
-	}
+	c.enrol(&c.Genesis.Terms, c.Secrets)
 	return c
+}
+
+// Newcomers draws n members that are in no committee yet.
+func (c *Chain) Newcomers(n int) (out []*keygen.MemberSecret) {
+	c.t.Helper()
+	for range n {
+		secret, err := keygen.NewMemberSecret(c.Rand)
+		c.Must(err)
+		c.names[[32]byte(secret.Member("").Identity)] = fmt.Sprintf("member-%d", len(c.names)+1)
+		out = append(out, secret)
+	}
+	return out
+}
+
+func (c *Chain) cards(secrets []*keygen.MemberSecret) (out []keygen.Member) {
+	for _, secret := range secrets {
+		out = append(out, secret.Member(c.names[[32]byte(secret.Member("").Identity)]))
+	}
+	return out
 }
 
 // Must ends the test on an error.
@@ -93,16 +108,16 @@ func (c *Chain) Must(err error) {
 	}
 }
 
-// Ceremony runs blocks until the committee is active.
+// Ceremony runs blocks until the newest ceremony has put its committee in office.
 func (c *Chain) Ceremony() *Chain {
 	c.t.Helper()
 	for range 60 {
-		if c.State.Committee() != nil {
+		if c.State.Ceremony().Phase() == keygen.PhaseActive {
 			return c
 		}
-		c.Block(ordering.Proposal{Txs: c.ceremonyTxs()})
+		c.Block(ordering.Proposal{Txs: c.CeremonyTxs()})
 	}
-	c.t.Fatalf("no committee after %d blocks: phase %s, blame %v", c.State.Height(), c.State.Ceremony().Phase(), c.State.Ceremony().Blame())
+	c.t.Fatalf("no committee at height %d: phase %s, blame %v", c.State.Height(), c.State.Ceremony().Phase(), c.State.Ceremony().Blame())
 	return nil
 }
 
@@ -119,29 +134,21 @@ func (c *Chain) Fail() *Chain {
 	return nil
 }
 
-// Retry proposes another attempt in the name of a member (from 1), with dealing from the
-// start height on, and lets the given members consent.
+// Retry proposes another attempt at the first key in the name of a member (from 1), with
+// dealing from the start height on, and lets the given members consent.
 func (c *Chain) Retry(by int, start uint64, consent ...int) *Chain {
 	c.t.Helper()
-	terms := c.State.Ceremony().Terms().Retry(start)
-	c.members, c.Shares = nil, nil
-	for i, secret := range c.Secrets {
-		p, err := keygen.NewParticipant(secret, terms, [32]byte{byte(i + 1), byte(terms.Attempt)})
-		c.Must(err)
-		c.members = append(c.members, p)
-	}
-	m, err := keygen.ProposeRetry(c.Secrets[by-1], terms)
-	c.Must(err)
-	c.Block(ordering.Proposal{Txs: [][]byte{c.Message(m)}})
-	var txs [][]byte
+	c.Propose(c.Secrets[by-1], c.State.Ceremony().Terms().Retry(start), c.Secrets...)
+	var who []*keygen.MemberSecret
 	for _, j := range consent {
-		m, err := keygen.Vote(c.Secrets[j-1], terms, keygen.KindConsent)
-		c.Must(err)
-		txs = append(txs, c.Message(m))
+		who = append(who, c.Secrets[j-1])
 	}
-	c.Block(ordering.Proposal{Txs: txs})
+	c.Block(ordering.Proposal{Txs: c.Votes(keygen.KindConsent, who...)})
 	return c
 }
+
+// Identity is the public identity of member i+1 of the committee in office.
+func (c *Chain) Identity(i int) ed25519.PublicKey { return c.Secrets[i].Member("").Identity }
 
 // Message is a ceremony message as a block transaction.
 func (c *Chain) Message(m *keygen.Message) []byte {
@@ -151,29 +158,7 @@ func (c *Chain) Message(m *keygen.Message) []byte {
 	return ordering.CeremonyTx(wire)
 }
 
-func (c *Chain) ceremonyTxs() (txs [][]byte) {
-	c.t.Helper()
-	for i, p := range c.members {
-		if c.State.Ceremony().Phase() == keygen.PhaseCertifying && len(c.Shares) < len(c.members) {
-			share, err := p.Share(c.State.Ceremony())
-			c.Must(err)
-			c.Must(p.ConfirmStored(share))
-			c.Shares = append(c.Shares, share)
-		}
-		if c.State.Ceremony().Phase() == keygen.PhaseStoring {
-			c.Must(p.ConfirmReadBack(c.Shares[i]))
-		}
-		m, err := p.Next(c.State.Ceremony())
-		c.Must(err)
-		if m == nil {
-			continue
-		}
-		txs = append(txs, c.Message(m))
-	}
-	return txs
-}
-
-// Block makes, judges and applies the next block. Without announcements in p, all members receive the ciphertexts
+// Block makes, judges and applies the next block. Without announcements in p, all members in office receive the ciphertexts
 // in p in its order and announce that.
 func (c *Chain) Block(p ordering.Proposal) *ordering.Result {
 	c.t.Helper()
@@ -181,7 +166,7 @@ func (c *Chain) Block(p ordering.Proposal) *ordering.Result {
 		p.MaxBytes = 4 << 20
 	}
 	if p.Announcements == nil {
-		for i := range c.Logs {
+		for i := range c.Secrets {
 			c.Receive(i+1, p.Txs...)
 		}
 		p.Announcements = c.Announce()
@@ -209,6 +194,9 @@ func (c *Chain) Apply(txs [][]byte) *ordering.Result {
 	c.Blocks = append(c.Blocks, b)
 	c.Results = append(c.Results, r)
 	c.Rows.Add(r)
+	if r.Activated != nil {
+		c.takeOffice(r.Activated.Epoch())
+	}
 	return r
 }
 
@@ -235,7 +223,7 @@ func (w *Rows) Restore() ordering.Rows {
 	return ordering.Rows{Ceremony: w.ceremony, Seen: w.seen, Ciphertexts: func(h uint64) ([][]byte, error) { return w.bodies[h], nil }}
 }
 
-// Seal seals a plaintext to the chain's committee.
+// Seal seals a plaintext to the key of the committee in office.
 func (c *Chain) Seal(plaintext string) *threshold.Ciphertext {
 	c.t.Helper()
 	return c.SealUntil(plaintext, c.State.Height()+c.Genesis.Params.MaxValidity)
@@ -244,7 +232,13 @@ func (c *Chain) Seal(plaintext string) *threshold.Ciphertext {
 // SealUntil seals with a valid-until height.
 func (c *Chain) SealUntil(plaintext string, validUntil uint64) *threshold.Ciphertext {
 	c.t.Helper()
-	ct, err := threshold.Seal(c.Rand, c.State.Committee().Key, threshold.SealOptions{ChainID: ChainID, Namespace: "test", ValidUntil: validUntil}, []byte(plaintext))
+	return c.SealTo(c.State.Committee().Key, plaintext, validUntil)
+}
+
+// SealTo seals to a key.
+func (c *Chain) SealTo(key *threshold.PublicKey, plaintext string, validUntil uint64) *threshold.Ciphertext {
+	c.t.Helper()
+	ct, err := threshold.Seal(c.Rand, key, threshold.SealOptions{ChainID: ChainID, Namespace: "test", ValidUntil: validUntil}, []byte(plaintext))
 	c.Must(err)
 	return ct
 }
@@ -258,7 +252,8 @@ func (c *Chain) SealTxs(plaintexts ...string) (txs [][]byte) {
 	return txs
 }
 
-// Open opens all pending batches with the shares of the given members (from 1).
+// Open opens all pending batches with the shares of the given members (from 1), each of
+// the committee whose batch it is.
 func (c *Chain) Open(members ...int) (out []ordering.BatchOpenings) {
 	c.t.Helper()
 	for _, b := range c.State.Pending() {
@@ -267,22 +262,40 @@ func (c *Chain) Open(members ...int) (out []ordering.BatchOpenings) {
 	return out
 }
 
+// OpenAll opens all pending batches, with as many shares as it takes.
+func (c *Chain) OpenAll() (out []ordering.BatchOpenings) {
+	c.t.Helper()
+	for _, b := range c.State.Pending() {
+		var members []int
+		for j := range c.State.Tenure(b.Batch.Epoch).Committee().Threshold {
+			members = append(members, j+1)
+		}
+		out = append(out, c.openBatch(b, members...))
+	}
+	return out
+}
+
+// EpochShares are the shares of an epoch's committee, of member i+1.
+func (c *Chain) EpochShares(epoch uint64) []*threshold.SecretShare { return c.shares[epoch] }
+
 func (c *Chain) openBatch(b *ordering.OrderedBatch, members ...int) ordering.BatchOpenings {
 	c.t.Helper()
 	message, err := b.Batch.Checkpoint.MarshalBinary()
 	c.Must(err)
+	committee := c.State.Tenure(b.Batch.Epoch).Committee()
 	var shares []*threshold.BatchShare
 	var signatures []threshold.SignatureShare
 	for _, m := range members {
-		share, err := c.Shares[m-1].ShareBatch(b.Ciphertexts)
+		own := c.shares[b.Batch.Epoch][m-1]
+		share, err := own.ShareBatch(b.Ciphertexts)
 		c.Must(err)
-		signature, err := c.Shares[m-1].Sign(message)
+		signature, err := own.Sign(message)
 		c.Must(err)
 		shares, signatures = append(shares, share), append(signatures, signature)
 	}
-	verified, bad, err := threshold.Combine(c.State.Committee(), b.Ciphertexts, shares)
+	verified, bad, err := threshold.Combine(committee, b.Ciphertexts, shares)
 	c.Must(err)
-	certificate, badSig, err := threshold.CombineSignature(c.State.Committee(), message, signatures)
+	certificate, badSig, err := threshold.CombineSignature(committee, message, signatures)
 	c.Must(err)
 	if len(bad)+len(badSig) > 0 {
 		c.t.Fatalf("honest members blamed: %v %v", bad, badSig)

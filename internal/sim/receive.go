@@ -18,18 +18,23 @@ type Log struct {
 // the log does not have it.
 func (c *Chain) Receive(member int, txs ...[]byte) {
 	c.t.Helper()
-	log := c.Logs[member-1]
 	for _, tx := range txs {
-		if len(tx) == 0 {
+		ct := ordering.CiphertextOf(tx)
+		if ct == nil || ordering.CheckTx(c.State, c.Verifier, tx) != nil {
 			continue
 		}
-		k, err := ordering.Admit(c.State, c.Verifier, tx[1:])
-		if err != nil {
-			continue
-		}
-		c.bodies[k.ID()] = tx[1:]
-		log.Add(k.ID())
+		c.bodies[ct.ID()] = ct.Bytes()
+		c.Log(member).Add(ct.ID())
 	}
+}
+
+// Log is the receive log of a member in office (from 1). It is its own over all committees.
+func (c *Chain) Log(member int) *Log {
+	identity := string(c.Secrets[member-1].Member("").Identity)
+	if c.logs[identity] == nil {
+		c.logs[identity] = &Log{}
+	}
+	return c.logs[identity]
 }
 
 // Add puts an id at the end, if the log does not have it.
@@ -46,7 +51,7 @@ func (l *Log) Add(id threshold.ID) {
 func (c *Chain) Announce(members ...int) []fair.Announcement {
 	c.t.Helper()
 	if len(members) == 0 {
-		for i := range c.Logs {
+		for i := range c.Secrets {
 			members = append(members, i+1)
 		}
 	}
@@ -64,7 +69,7 @@ func (c *Chain) announcement(logs fair.State, member int) fair.Announcement {
 	c.t.Helper()
 	committed, head, live, err := logs.Log(uint32(member))
 	c.Must(err)
-	fresh := c.Logs[member-1].IDs[committed:]
+	fresh := c.Log(member).IDs[committed:]
 	fresh = fresh[:min(len(fresh), logs.Params().MaxChunk, logs.Params().MaxLive-live)]
 	return c.Statement(member, committed, head, fresh)
 }
@@ -92,10 +97,10 @@ func (c *Chain) Bodies(ids []threshold.ID) (out [][]byte) {
 	return out
 }
 
-// Identities are the members' identity keys.
+// Identities are the identity keys of the members in office.
 func (c *Chain) Identities() (out []ed25519.PublicKey) {
-	for _, m := range c.Genesis.Terms.Members {
-		out = append(out, m.Identity)
+	for _, secret := range c.Secrets {
+		out = append(out, secret.Member("").Identity)
 	}
 	return out
 }

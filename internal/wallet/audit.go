@@ -12,15 +12,18 @@ import (
 )
 
 // Audit replays a bundle offline, with the chain's own rule for the order and
-// the check of certificates that wallets make.
+// the checks of certificates that wallets make.
 func Audit(bundle io.Reader, o audit.Options) (*audit.Report, error) {
-	return audit.Run(bundle, audit.Checks{Certificate: certificateInfo, Rule: newRule}, o)
+	return audit.Run(bundle, audit.Checks{Certificate: firstCommittee, Succession: nextCommittee, Rule: newRule}, o)
 }
 
-func certificateInfo(terms, certificate []byte) (audit.CommitteeInfo, error) {
+func firstCommittee(terms, certificate []byte) (audit.CommitteeInfo, error) {
 	t, err := keygen.ParseTerms(terms)
 	if err != nil {
 		return audit.CommitteeInfo{}, fmt.Errorf("terms: %w", err)
+	}
+	if t.Change != keygen.ChangeFirst {
+		return audit.CommitteeInfo{}, fmt.Errorf("the terms of the first committee say %s", t.Change)
 	}
 	c, err := keygen.ParseCertificate(certificate)
 	if err != nil {
@@ -29,12 +32,36 @@ func certificateInfo(terms, certificate []byte) (audit.CommitteeInfo, error) {
 	if err := keygen.VerifyCertificate(c, t); err != nil {
 		return audit.CommitteeInfo{}, err
 	}
-	info := audit.CommitteeInfo{Committee: c.Committee, ChainID: t.ChainID, TermsHash: t.Hash()}
+	return committeeInfo(c), nil
+}
+
+// nextCommittee checks a certificate by that of the committee before, which has been checked.
+func nextCommittee(previous, certificate []byte) (audit.CommitteeInfo, error) {
+	before, err := keygen.ParseCertificate(previous)
+	if err != nil {
+		return audit.CommitteeInfo{}, fmt.Errorf("certificate before: %w", err)
+	}
+	c, err := keygen.ParseCertificate(certificate)
+	if err != nil {
+		return audit.CommitteeInfo{}, fmt.Errorf("certificate: %w", err)
+	}
+	if err := keygen.VerifyCertificate(c, nil); err != nil {
+		return audit.CommitteeInfo{}, err
+	}
+	if err := keygen.VerifySuccession(c, before); err != nil {
+		return audit.CommitteeInfo{}, err
+	}
+	return committeeInfo(c), nil
+}
+
+func committeeInfo(c *keygen.Certificate) audit.CommitteeInfo {
+	t := c.Terms
+	info := audit.CommitteeInfo{Committee: c.Committee, ChainID: t.ChainID, TermsHash: t.Hash(), Limits: t.Limits, Overlap: t.Overlap}
 	for _, m := range t.Members {
 		info.Identities = append(info.Identities, m.Identity)
 		info.Names = append(info.Names, m.Name)
 	}
-	return info, nil
+	return info
 }
 
 // WriteReport writes the report for people: what was looked at, what was found, the verdict last.
@@ -45,6 +72,9 @@ func WriteReport(w io.Writer, r *audit.Report) error {
 	}
 	if r.ChainID != "" && !r.Anchored {
 		b.WriteString("  nothing but the bundle says that this is the right committee: --terms-hash was not given, or is another\n")
+	}
+	for _, c := range r.Committees[min(1, len(r.Committees)):] {
+		fmt.Fprintf(&b, "committee of epoch %d in office after block %d, by succession, terms hash %s\n", c.Epoch, c.Height, c.TermsHash)
 	}
 	fmt.Fprintf(&b, "%d log entries, root %s; the committee's signature covers %d\n", r.LogSize, r.LogRoot, r.CertifiedSize)
 	fmt.Fprintf(&b, "%d batches up to block %d, %d opened, %d pending: %d ciphertexts, %d plaintexts, %d void\n",

@@ -113,7 +113,8 @@ func Receipts(records []Record) []commitreveal.Receipt {
 	return all
 }
 
-// Trust pins a terms hash for each chain that a wallet has dealt with.
+// Trust keeps, for each chain that a wallet has dealt with, the pin of its first terms
+// (keygen.Terms.Pin). Neither another attempt nor a change of the committee changes it.
 type Trust map[string][32]byte
 
 // ReadTrust reads a trust file; one that does not exist is empty.
@@ -135,24 +136,24 @@ func ReadTrust(path string) (Trust, error) {
 		return nil, fmt.Errorf("trust file %s: there is more after the JSON object", path)
 	}
 	trust := Trust{}
-	for chain, hash := range file.TermsHashes {
-		if len(hash) != 32 {
-			return nil, fmt.Errorf("trust file %s: the terms hash of chain %q has %d bytes, not 32", path, chain, len(hash))
+	for chain, pin := range file.TermsPins {
+		if len(pin) != 32 {
+			return nil, fmt.Errorf("trust file %s: the terms pin of chain %q has %d bytes, not 32", path, chain, len(pin))
 		}
-		trust[chain] = [32]byte(hash)
+		trust[chain] = [32]byte(pin)
 	}
 	return trust, nil
 }
 
 type trustFile struct {
-	TermsHashes map[string]v1.Hex `json:"terms_hashes"`
+	TermsPins map[string]v1.Hex `json:"terms_pins"`
 }
 
 // Write replaces the trust file.
 func (t Trust) Write(path string) error {
-	file := trustFile{TermsHashes: map[string]v1.Hex{}}
-	for chain, hash := range t {
-		file.TermsHashes[chain] = hash[:]
+	file := trustFile{TermsPins: map[string]v1.Hex{}}
+	for chain, pin := range t {
+		file.TermsPins[chain] = pin[:]
 	}
 	text, err := json.MarshalIndent(file, "", "  ")
 	if err != nil {

@@ -2,7 +2,6 @@ package wallet
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,8 +33,11 @@ func newRule(chainID string, limits []byte) (audit.Rule, error) {
 	return rule{replay}, err
 }
 
-func (r rule) Committee(height uint64, c *threshold.Committee, identities []ed25519.PublicKey) error {
-	return r.replay.Committee(height, c, identities)
+func (r rule) Committee(height uint64, c audit.CommitteeInfo) error {
+	if limits := r.replay.Params().Hash(); limits != c.Limits {
+		return fmt.Errorf("the members agreed to limits with hash %x, those in the bundle have %x", c.Limits, limits)
+	}
+	return r.replay.Committee(height, c.Committee, c.Identities, c.Overlap)
 }
 
 func (r rule) Round(l *commitreveal.BundleRound) ([]audit.LogPart, error) {

@@ -1,13 +1,13 @@
 // Package wallet is the client's side of Scrim: what somebody does who holds a
 // transaction, knows the addresses of some nodes, and trusts none of them.
 //
-// [Open] asks all nodes for the committee and checks its certificate against a
-// pin. [Wallet.Seal] seals locally, [Wallet.Submit] hands the ciphertext to every
+// [Open] asks all nodes for the chain's committees, and follows their certificates from
+// a pinned first one to the one in office. [Wallet.Seal] seals locally, [Wallet.Submit] hands the ciphertext to every
 // node and checks the receipts, [Wallet.Check] checks what a node says became of
 // it. [Audit] replays an exported bundle offline.
 //
-// Invariants: nothing is sealed to a key that t members have not certified under
-// the pinned terms; a plaintext never leaves the process; what a node says is
+// Invariants: nothing is sealed to a key that does not go back, by t members of each
+// committee between, to the pinned terms; a plaintext never leaves the process; what a node says is
 // believed only as far as the committee's key or a member's signature proves it.
 //
 // Both cmd/scrim and the demo are built on it; it links neither CometBFT nor pgx.
@@ -16,6 +16,7 @@ package wallet
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ import (
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/httpapi/client"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+	"github.com/scrimlabs/scrim/internal/succession"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/threshold"
 )
@@ -36,14 +38,16 @@ import (
 var (
 	ErrNoNode      = errors.New("no node answered")
 	ErrPin         = errors.New("the committee is not the pinned one")
-	ErrDisagree    = errors.New("the nodes disagree about the committee")
+	ErrDisagree    = errors.New("the nodes disagree about the committees")
 	ErrUnconfirmed = errors.New("no node gave a valid receipt")
 	ErrFalseClaim  = errors.New("the node's claim does not hold")
 )
 
 // Options say whom to trust and how to reach the nodes.
 type Options struct {
-	// TermsHash pins the committee's terms. Without it TrustFile decides.
+	// TermsPin pins the terms of the chain's first committee (keygen.Terms.Pin).
+	TermsPin *[32]byte
+	// TermsHash pins exactly these terms of the first committee. Without either TrustFile decides.
 	TermsHash *[32]byte
 	// TrustFile holds a pin for each chain seen before, and gets one for a new chain.
 	TrustFile string
@@ -53,62 +57,108 @@ type Options struct {
 	Timeout time.Duration
 }
 
-// Wallet is a checked connection to the nodes of one committee.
+// Wallet is a checked connection to the nodes of one chain.
 type Wallet struct {
-	Certificate *keygen.Certificate // verified
-	TermsHash   [32]byte
-	Limits      v1.Limits // of the node that answered with the median height
+	Certificate *keygen.Certificate // verified; of the committee in office when the nodes were asked
+	TermsHash   [32]byte            // of the first committee's terms, which an audit is given
+	TermsPin    [32]byte            // of the same: what is compared and kept
+	Limits      v1.Limits           // of the node that answered with the median height
 	// FirstUse says that nothing vouches for the committee but the nodes
 	// themselves: no pin was known, and this one was stored.
 	FirstUse bool
 	// Warnings tell what went wrong without standing in the way, such as a node that does not answer.
 	Warnings []string
 
-	nodes []*client.Client
+	nodes   []*client.Client
+	timeout time.Duration
+	mu      sync.Mutex
+	line    succession.Line // all committees known so far; Certificate's is the last, or one before it
 }
 
-// answer is what one node said of the committee, checked as far as it goes alone.
+// answer is what one node said of the committees, checked as far as it goes alone.
 type answer struct {
-	certificate *keygen.Certificate
-	limits      v1.Limits
-	err         error
+	line   succession.Line
+	limits v1.Limits
+	err    error
 }
 
-// Open asks the nodes at urls for their committee. All that answer must agree
-// on it, and its certificate must hold under the pinned terms.
+// Open asks the nodes at urls for the chain's committees. What they answer must be one
+// line, of which some may not know the end yet, and it must begin with the pinned terms.
 func Open(ctx context.Context, urls []string, o Options) (*Wallet, error) {
 	nodes, err := connect(urls, o.Client)
 	if err != nil {
 		return nil, err
 	}
-	w := &Wallet{nodes: nodes}
-	answers := w.askAll(ctx, o.Timeout)
+	w := &Wallet{nodes: nodes, timeout: cmp.Or(o.Timeout, 10*time.Second)}
+	if err := w.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return w, w.pin(o)
+}
+
+// Refresh asks the nodes again: for the height, and for a committee that has come into
+// office since. Certificate, Limits and Warnings change with it: nothing else may be
+// called on the wallet at the same time.
+func (w *Wallet) Refresh(ctx context.Context) error {
+	line := w.known()
 	var heights []answer
 	var problems []string
-	for i, a := range answers {
+	for i, a := range w.askAll(ctx) {
 		if a.err != nil {
-			problems = append(problems, fmt.Sprintf("%s: %v", nodes[i].URL(), a.err))
+			problems = append(problems, fmt.Sprintf("%s: %v", w.nodes[i].URL(), a.err))
 			continue
 		}
-		if w.Certificate == nil {
-			w.Certificate, w.TermsHash = a.certificate, a.certificate.Terms.Hash()
+		longer, err := succession.Longer(line, a.line)
+		if err != nil {
+			return fmt.Errorf("%w: %s tells of others than a node before it (%w); do not send until it is clear who is wrong", ErrDisagree, w.nodes[i].URL(), err)
 		}
-		if !sameCommittee(w.Certificate, a.certificate) {
-			return nil, fmt.Errorf("%w: %s answers with another key than a node before it; do not send until it is clear who is wrong", ErrDisagree, nodes[i].URL())
-		}
+		line = longer
 		heights = append(heights, a)
 	}
-	if w.Certificate == nil {
-		return nil, fmt.Errorf("%w with a committee: %s", ErrNoNode, strings.Join(problems, "; "))
+	if len(heights) == 0 {
+		return fmt.Errorf("%w with a committee: %s", ErrNoNode, strings.Join(problems, "; "))
 	}
 	w.Warnings = problems
 	// The median: fewer than half of the nodes cannot move the height that validity is counted from.
-	slices.SortFunc(heights, func(a, b answer) int { return int(int64(a.limits.Height) - int64(b.limits.Height)) })
+	slices.SortFunc(heights, func(a, b answer) int { return cmp.Compare(a.limits.Height, b.limits.Height) })
 	w.Limits = heights[len(heights)/2].limits
-	if err := w.pin(o); err != nil {
-		return nil, err
+	w.Certificate, w.TermsHash, w.TermsPin = line.Office(), line.TermsHash(), line.Pin()
+	w.learn(line)
+	return nil
+}
+
+// known is the line of committees so far.
+func (w *Wallet) known() succession.Line {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.line
+}
+
+// learn keeps a line that goes on where the known one ends.
+func (w *Wallet) learn(line succession.Line) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if longer, err := succession.Longer(w.line, line); err == nil {
+		w.line = longer
 	}
-	return w, nil
+}
+
+// committee is that of an epoch. One that is not known yet is asked for.
+func (w *Wallet) committee(ctx context.Context, epoch uint64, nodes ...*client.Client) (*keygen.Certificate, error) {
+	if c := w.known().Epoch(epoch); c != nil {
+		return c, nil
+	}
+	for _, n := range nodes {
+		line, err := succession.Fetch(ctx, n)
+		if err != nil {
+			continue // the node that named the epoch cannot prove it
+		}
+		w.learn(line)
+		if c := w.known().Epoch(epoch); c != nil {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: there is no committee of epoch %d", ErrFalseClaim, epoch)
 }
 
 func connect(urls []string, o client.Options) ([]*client.Client, error) {
@@ -126,16 +176,18 @@ func connect(urls []string, o client.Options) ([]*client.Client, error) {
 	return nodes, nil
 }
 
-func (w *Wallet) askAll(ctx context.Context, timeout time.Duration) []answer {
-	if timeout == 0 {
-		timeout = 10 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+func (w *Wallet) askAll(ctx context.Context) []answer {
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
 	answers := make([]answer, len(w.nodes))
 	var wg sync.WaitGroup
 	for i, n := range w.nodes {
-		wg.Go(func() { answers[i] = ask(ctx, n) })
+		wg.Go(func() {
+			answers[i] = ask(ctx, n)
+			if errors.Is(answers[i].err, errOtherKey) { // perhaps the key was replaced between two questions
+				answers[i] = ask(ctx, n)
+			}
+		})
 	}
 	wg.Wait()
 	return answers
@@ -146,7 +198,7 @@ func ask(ctx context.Context, n *client.Client) (a answer) {
 	if err != nil {
 		return answer{err: err}
 	}
-	committee, err := n.Committee(ctx)
+	line, err := succession.Fetch(ctx, n)
 	if err != nil {
 		return answer{err: err}
 	}
@@ -154,43 +206,39 @@ func ask(ctx context.Context, n *client.Client) (a answer) {
 	if err != nil {
 		return answer{err: err}
 	}
-	certificate, err := checkCommittee(committee, keys)
-	if err != nil {
+	if err := offersKey(keys, line.Office()); err != nil {
 		return answer{err: fmt.Errorf("%w: %w", ErrFalseClaim, err)}
 	}
-	if limits.ChainID != certificate.Terms.ChainID {
-		return answer{err: fmt.Errorf("%w: its limits are for chain %q, its committee for %q", ErrFalseClaim, limits.ChainID, certificate.Terms.ChainID)}
+	if limits.ChainID != line.ChainID() {
+		return answer{err: fmt.Errorf("%w: its limits are for chain %q, its committee for %q", ErrFalseClaim, limits.ChainID, line.ChainID())}
 	}
-	return answer{certificate: certificate, limits: *limits}
+	return answer{line: line, limits: *limits}
 }
 
-// checkCommittee verifies the certificate, and that the key that a wallet is offered is the certified one.
-func checkCommittee(c *v1.Committee, keys *v1.EncryptionKeys) (*keygen.Certificate, error) {
-	certificate, err := keygen.ParseCertificate(c.Certificate)
-	if err != nil {
-		return nil, fmt.Errorf("certificate: %w", err)
-	}
-	if err := keygen.VerifyCertificate(certificate, nil); err != nil {
-		return nil, fmt.Errorf("certificate: %w", err)
-	}
-	id := certificate.Committee.Key.ID()
+var errOtherKey = errors.New("the encryption key is not the one that the committee in office certified")
+
+// offersKey says whether a wallet that asks for the key is offered the certified one.
+func offersKey(keys *v1.EncryptionKeys, office *keygen.Certificate) error {
+	id := office.Committee.Key.ID()
 	for _, k := range keys.Keys {
-		if bytes.Equal(k.KeyID, id[:]) && bytes.Equal(k.PublicKey, certificate.Committee.Key.Bytes()) {
-			return certificate, nil
+		if bytes.Equal(k.KeyID, id[:]) && bytes.Equal(k.PublicKey, office.Committee.Key.Bytes()) {
+			return nil
 		}
 	}
-	return nil, errors.New("the encryption key is not the one that the committee certified")
+	return errOtherKey
 }
 
-func sameCommittee(a, b *keygen.Certificate) bool {
-	return a.Terms.Hash() == b.Terms.Hash() && bytes.Equal(a.Committee.Key.Bytes(), b.Committee.Key.Bytes())
-}
-
-// pin compares the committee's terms with the pinned ones.
+// pin compares the first committee's terms with the pinned ones.
 func (w *Wallet) pin(o Options) error {
-	chain := w.Certificate.Terms.ChainID
-	if o.TermsHash != nil {
-		return comparePin(chain, w.TermsHash, *o.TermsHash, "the given terms hash")
+	chain := w.ChainID()
+	if o.TermsHash != nil && w.TermsHash != *o.TermsHash {
+		return otherPin(chain, "terms hash", w.TermsHash, *o.TermsHash, "the given one is")
+	}
+	if o.TermsPin != nil && w.TermsPin != *o.TermsPin {
+		return otherPin(chain, "terms pin", w.TermsPin, *o.TermsPin, "the given one is")
+	}
+	if o.TermsHash != nil || o.TermsPin != nil {
+		return nil
 	}
 	if o.TrustFile == "" {
 		w.FirstUse = true
@@ -201,19 +249,19 @@ func (w *Wallet) pin(o Options) error {
 		return err
 	}
 	if pinned, ok := trust[chain]; ok {
-		return comparePin(chain, w.TermsHash, pinned, o.TrustFile)
+		if pinned != w.TermsPin {
+			return otherPin(chain, "terms pin", w.TermsPin, pinned, o.TrustFile+" says")
+		}
+		return nil
 	}
 	w.FirstUse = true
-	trust[chain] = w.TermsHash
+	trust[chain] = w.TermsPin
 	return trust.Write(o.TrustFile)
 }
 
-func comparePin(chain string, have, want [32]byte, source string) error {
-	if have == want {
-		return nil
-	}
-	return fmt.Errorf("%w: the nodes' committee of chain %s has terms hash 0x%x, %s says 0x%x; "+
-		"either the committee was replaced (ask its members for the new hash) or the nodes deceive you", ErrPin, chain, have, source, want)
+func otherPin(chain, what string, have, want [32]byte, source string) error {
+	return fmt.Errorf("%w: the nodes' first committee of chain %s has %s 0x%x, %s 0x%x; "+
+		"the nodes deceive you, or the chain was begun anew under its old name: ask its members", ErrPin, chain, what, have, source, want)
 }
 
 // ChainID is the committee's chain.
@@ -235,7 +283,7 @@ type SealOptions struct {
 	MinSizeClass uint8  // pads to at least 256<<class bytes
 }
 
-// Seal encrypts plaintext to the committee. It talks to nobody.
+// Seal encrypts plaintext to the newest key that the wallet knows. It talks to nobody.
 func (w *Wallet) Seal(rand io.Reader, o SealOptions, plaintext []byte) (*threshold.Ciphertext, error) {
 	validity := o.Validity
 	if validity == 0 {
@@ -301,12 +349,20 @@ func (w *Wallet) submitTo(ctx context.Context, n *client.Client, ct *threshold.C
 	if r.ID != ct.ID() || r.ChainID != header.ChainID || r.ValidUntil != header.ValidUntil {
 		return nil, fmt.Errorf("%w: its receipt is for something else", ErrFalseClaim)
 	}
+	if _, err := w.committee(ctx, r.Epoch, n); err != nil {
+		return nil, err
+	}
 	return r, w.CheckReceipt(r)
 }
 
-// CheckReceipt verifies the member's signature on the receipt.
+// CheckReceipt verifies the member's signature on the receipt. The committee of its epoch
+// must be one that the wallet has heard of; see Refresh.
 func (w *Wallet) CheckReceipt(r *commitreveal.Receipt) error {
-	members := w.Certificate.Terms.Members
+	c := w.known().Epoch(r.Epoch)
+	if c == nil {
+		return fmt.Errorf("%w: the receipt is of epoch %d, which has no committee", ErrFalseClaim, r.Epoch)
+	}
+	members := c.Terms.Members
 	if r.Member < 1 || int(r.Member) > len(members) {
 		return fmt.Errorf("%w: the receipt names member %d of %d", ErrFalseClaim, r.Member, len(members))
 	}
@@ -319,6 +375,7 @@ func (w *Wallet) CheckReceipt(r *commitreveal.Receipt) error {
 func receiptOf(r *v1.Receipt) (*commitreveal.Receipt, error) {
 	out := &commitreveal.Receipt{
 		ChainID:    r.ChainID,
+		Epoch:      r.Epoch,
 		Member:     r.Member,
 		ValidUntil: r.ValidUntil,
 		Time:       r.Time.UnixMilli(),
@@ -388,7 +445,7 @@ func (w *Wallet) Check(ctx context.Context, tx *v1.Transaction, ct *threshold.Ci
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFalseClaim, err)
 	}
-	if err := w.checkBatch(ctx, tx); err != nil {
+	if err := w.checkBatch(ctx, tx, ct); err != nil {
 		return nil, err
 	}
 	return plaintext, nil
@@ -411,7 +468,11 @@ func (w *Wallet) checkOpening(tx *v1.Transaction, ct *threshold.Ciphertext) ([]b
 	if err != nil {
 		return nil, fmt.Errorf("own ciphertext: %w", err)
 	}
-	verified, err := threshold.VerifyOpenings(w.Certificate.Committee.Key, []*threshold.Checked{checked}, []threshold.Opening{opening})
+	key := w.known().Key(ct.Header().KeyID)
+	if key == nil {
+		return nil, errors.New("own ciphertext: it is sealed to a key that no committee has held")
+	}
+	verified, err := threshold.VerifyOpenings(key, []*threshold.Checked{checked}, []threshold.Opening{opening})
 	if err != nil {
 		return nil, err
 	}
@@ -428,7 +489,7 @@ func (w *Wallet) checkOpening(tx *v1.Transaction, ct *threshold.Ciphertext) ([]b
 }
 
 // checkBatch looks for one node that proves the transaction's place.
-func (w *Wallet) checkBatch(ctx context.Context, tx *v1.Transaction) error {
+func (w *Wallet) checkBatch(ctx context.Context, tx *v1.Transaction, ct *threshold.Ciphertext) error {
 	if tx.Height == nil || tx.Position == nil {
 		return fmt.Errorf("%w: it is opened, but has no place in a batch", ErrFalseClaim)
 	}
@@ -436,7 +497,7 @@ func (w *Wallet) checkBatch(ctx context.Context, tx *v1.Transaction) error {
 	for _, n := range w.nodes {
 		batch, err := n.Batch(ctx, *tx.Height)
 		if err == nil {
-			err = w.provesPlace(batch, tx)
+			err = w.provesPlace(ctx, n, batch, tx, ct)
 		}
 		if err == nil {
 			return nil
@@ -446,7 +507,15 @@ func (w *Wallet) checkBatch(ctx context.Context, tx *v1.Transaction) error {
 	return errors.Join(problems...)
 }
 
-func (w *Wallet) provesPlace(b *v1.Batch, tx *v1.Transaction) error {
+func (w *Wallet) provesPlace(ctx context.Context, n *client.Client, b *v1.Batch, tx *v1.Transaction, ct *threshold.Ciphertext) error {
+	c, err := w.committee(ctx, b.Epoch, n)
+	if err != nil {
+		return err
+	}
+	key := c.Committee.Key
+	if key.ID() != ct.Header().KeyID {
+		return fmt.Errorf("%w: the batch is of epoch %d, whose key is another than the one it is sealed to", ErrFalseClaim, b.Epoch)
+	}
 	if int(*tx.Position) >= len(b.Transactions) || !bytes.Equal(b.Transactions[*tx.Position].ID, tx.ID) {
 		return fmt.Errorf("%w: the batch does not have it at position %d", ErrFalseClaim, *tx.Position)
 	}
@@ -463,7 +532,7 @@ func (w *Wallet) provesPlace(b *v1.Batch, tx *v1.Transaction) error {
 	checkpoint := commitreveal.Checkpoint{
 		ChainID:   w.ChainID(),
 		Height:    *tx.Height,
-		Epoch:     w.Certificate.Committee.Epoch,
+		Epoch:     b.Epoch,
 		BatchRoot: commitreveal.BatchRoot(ids),
 		LogSize:   b.Checkpoint.LogSize,
 	}
@@ -472,7 +541,7 @@ func (w *Wallet) provesPlace(b *v1.Batch, tx *v1.Transaction) error {
 	if err != nil {
 		return fmt.Errorf("%w: checkpoint: %w", ErrFalseClaim, err)
 	}
-	if err := threshold.VerifySignature(w.Certificate.Committee.Key, message, threshold.Signature(b.Certificate)); err != nil {
+	if err := threshold.VerifySignature(key, message, threshold.Signature(b.Certificate)); err != nil {
 		return fmt.Errorf("%w: certificate: %w", ErrFalseClaim, err)
 	}
 	return nil

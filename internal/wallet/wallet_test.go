@@ -32,6 +32,8 @@ func must[T any](v T, err error) func(testing.TB) T {
 	}
 }
 
+func flip(h *v1.Hex, at int) { *h = bytes.Clone(*h); (*h)[at] ^= 1 }
+
 const nobody = "http://127.0.0.1:1"
 
 func TestOpenPins(t *testing.T) {
@@ -46,6 +48,13 @@ func TestOpenPins(t *testing.T) {
 	w, err := Open(t.Context(), []string{url}, Options{TermsHash: &right, TrustFile: trust, Client: quick})
 	if err != nil || w.FirstUse {
 		t.Fatalf("right terms hash: %v, first use %v", err, w != nil && w.FirstUse)
+	}
+	pin := c.Certificate.Terms.Pin()
+	if _, err := Open(t.Context(), []string{url}, Options{TermsPin: &wrong, Client: quick}); !errors.Is(err, ErrPin) {
+		t.Errorf("wrong terms pin: %v", err)
+	}
+	if w, err := Open(t.Context(), []string{url}, Options{TermsPin: &pin, TrustFile: trust, Client: quick}); err != nil || w.FirstUse {
+		t.Errorf("right terms pin: %v", err)
 	}
 	for _, first := range []bool{true, false} {
 		w, err := Open(t.Context(), []string{url}, Options{TrustFile: trust, Client: quick})
@@ -66,7 +75,7 @@ func TestOpenPins(t *testing.T) {
 	if w, err := Open(t.Context(), []string{nobody, url}, Options{Client: quick}); err != nil || len(w.Warnings) != 1 {
 		t.Errorf("one of two there: %v, %v", err, w)
 	}
-	if err := os.WriteFile(trust, []byte(`{"terms_hashes":{"wallet-test":"0x00"}}`), 0o600); err != nil {
+	if err := os.WriteFile(trust, []byte(`{"terms_pins":{"wallet-test":"0x00"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(t.Context(), []string{url}, Options{TrustFile: trust, Client: quick}); err == nil {
@@ -79,13 +88,13 @@ func TestOpenRefusesFalseCommittees(t *testing.T) {
 	c, other := wallettest.NewCommittee(t, "wallet-test"), wallettest.NewCommittee(t, "wallet-test")
 	for name, lie := range map[string]func(*wallettest.Member){
 		"garbled certificate": func(m *wallettest.Member) {
-			m.LieCommittee = func(c *v1.Committee) { c.Certificate = c.Certificate[1:] }
+			m.LieCommittees = func(c *v1.Committees) { c.Committees[0].Certificate = c.Committees[0].Certificate[1:] }
 		},
 		"changed certificate": func(m *wallettest.Member) {
-			m.LieCommittee = func(c *v1.Committee) {
-				c.Certificate = bytes.Clone(c.Certificate)
-				c.Certificate[len(c.Certificate)-1] ^= 1
-			}
+			m.LieCommittees = func(c *v1.Committees) { flip(&c.Committees[0].Certificate, len(c.Committees[0].Certificate)-1) }
+		},
+		"no committee": func(m *wallettest.Member) {
+			m.LieCommittees = func(c *v1.Committees) { c.Committees = []v1.CommitteeRecord{} }
 		},
 		"another key": func(m *wallettest.Member) {
 			m.LieKeys = func(k *v1.EncryptionKeys) { k.Keys[0].PublicKey = other.Certificate.Committee.Key.Bytes() }
@@ -197,7 +206,6 @@ func TestSubmitRefusesFalseReceipts(t *testing.T) {
 // Nothing that a node says of an opening is believed.
 func TestCheckRefusesFalseOpenings(t *testing.T) {
 	c := wallettest.NewCommittee(t, "wallet-test")
-	flip := func(h *v1.Hex, at int) { *h = bytes.Clone(*h); (*h)[at] ^= 1 }
 	for name, lie := range map[string]func(*wallettest.Member){
 		"another plaintext": func(m *wallettest.Member) { m.LieStatus = func(tx *v1.Transaction) { flip(&tx.Plaintext, 0) } },
 		"no plaintext":      func(m *wallettest.Member) { m.LieStatus = func(tx *v1.Transaction) { tx.Plaintext = nil } },

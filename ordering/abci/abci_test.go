@@ -16,6 +16,7 @@ import (
 
 	abcitypes "github.com/cometbft/cometbft/abci/types"
 	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/p2p"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/scrimlabs/scrim/internal/sim"
@@ -56,10 +57,14 @@ func TestGenesis(t *testing.T) {
 			t.Errorf("%s: accepted", test.name)
 		}
 	}
-	stranger := strings.Repeat("ab", 20) + "@127.0.0.1:1"
-	known := NodeID(g.Terms.Members[2].Node) + "@127.0.0.1:1"
-	for peer, ok := range map[string]bool{stranger: false, known: true, "127.0.0.1:1": false} {
-		if err := checkPeers(g, []string{peer}); (err == nil) != ok {
+	// A peer need not be a member, but must be a node.
+	stranger := strings.Repeat("ab", 20)
+	for peer, ok := range map[string]bool{
+		stranger + "@127.0.0.1:1": true, stranger + "@node.example:26656": true, "127.0.0.1:1": false, "nobody@127.0.0.1:1": false,
+		stranger + "@127.0.0.1": false, stranger + "@:1": false, stranger[2:] + "@127.0.0.1:1": false, "": false,
+	} {
+		ids, err := peerIDs([]string{peer})
+		if (err == nil) != ok || ok && !ids[p2p.ID(stranger)] {
 			t.Errorf("peer %s: %v", peer, err)
 		}
 	}
@@ -112,8 +117,8 @@ func (m *memory) Openings(*ordering.State) []ordering.BatchOpenings { return nil
 func (m *memory) Announcements(*ordering.State) []fair.Announcement { return m.announced }
 func (m *memory) Bodies([]threshold.ID) [][]byte                    { return nil }
 func (m *memory) Arrived(ct *threshold.Ciphertext)                  { m.arrived = append(m.arrived, ct.ID()) }
-func (m *memory) PeerUp(uint32)                                     {}
-func (m *memory) Receive(uint32, []byte) error                      { return nil }
+func (m *memory) PeerUp(ed25519.PublicKey)                          {}
+func (m *memory) Receive(ed25519.PublicKey, []byte) error           { return nil }
 
 func freePort(t *testing.T) string {
 	t.Helper()
@@ -171,7 +176,7 @@ func TestNode(t *testing.T) {
 	if err := n.Submit(make([]byte, ordering.MaxTxSize+1), nil); err == nil {
 		t.Error("oversize transaction taken")
 	}
-	if n.Send(2, nil) {
+	if n.Send(make(ed25519.PublicKey, ed25519.PublicKeySize), nil) {
 		t.Error("sent to a member that does not exist")
 	}
 	m.fail.Store(true)
@@ -237,11 +242,11 @@ func TestNewRefuses(t *testing.T) {
 func TestProposals(t *testing.T) {
 	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
 	engine := &memory{}
-	a := &app{engine: engine, verifier: c.Verifier}
+	a := &app{engine: engine, verifier: c.Verifier, reactor: newReactor(membersOf(c.State, nil), engine, 1)}
 	a.state.Store(c.State)
 	ctx := context.Background()
 	good := c.SealTxs("a", "b")
-	for i := range c.Logs {
+	for i := range c.Secrets {
 		c.Receive(i+1, good...)
 	}
 	engine.announced = c.Announce()
@@ -291,7 +296,8 @@ func TestProposals(t *testing.T) {
 	if _, err := a.Commit(ctx, nil); err != nil || a.state.Load().Height() != uint64(height) {
 		t.Errorf("commit: %v", err)
 	}
-	if len(engine.accused) != 1 || engine.accused[0].Member != 3 || engine.accused[0].Kind != "duplicate_vote" || engine.accused[0].Height != 2 {
+	third := c.Genesis.Terms.Members[2].Identity
+	if len(engine.accused) != 1 || !third.Equal(engine.accused[0].Identity) || engine.accused[0].Member != 3 || engine.accused[0].Epoch != 1 || engine.accused[0].Kind != "duplicate_vote" || engine.accused[0].Height != 2 {
 		t.Errorf("accused: %+v", engine.accused)
 	}
 	if _, err := a.Commit(ctx, nil); err == nil {

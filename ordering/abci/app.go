@@ -3,13 +3,14 @@ package abci
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 
 	abcitypes "github.com/cometbft/cometbft/abci/types"
-	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/p2p"
 
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/fair"
@@ -45,6 +46,8 @@ type app struct {
 	engine   Engine
 	verifier *ordering.Verifier
 	state    atomic.Pointer[ordering.State]
+	reactor  *reactor
+	peers    map[p2p.ID]bool // of the configuration
 
 	// Of the consensus connection only.
 	judged  folded // the last accepted proposal
@@ -53,10 +56,12 @@ type app struct {
 
 // Misbehaviour is evidence that CometBFT found and put into a block.
 type Misbehaviour struct {
-	Kind   string // "duplicate_vote" or "light_client_attack"
-	Member uint32 // index, from 1
-	Height uint64 // at which it happened
-	Proof  []byte // CometBFT's record (protobuf); the votes themselves are in the block
+	Kind     string            // "duplicate_vote" or "light_client_attack"
+	Identity ed25519.PublicKey // of the accused; nil if it is in no committee that the state still knows
+	Epoch    uint64            // of the committee for which it voted
+	Member   uint32            // its index there, from 1; 0 without identity
+	Height   uint64            // at which it happened
+	Proof    []byte            // CometBFT's record (protobuf); the votes themselves are in the block
 }
 
 // folded is a block's hash with what folding the block gave.
@@ -155,7 +160,19 @@ func (a *app) FinalizeBlock(_ context.Context, req *abcitypes.RequestFinalizeBlo
 	}
 	f.misbehaviour = req.Misbehavior
 	a.judged, a.decided = folded{}, f
-	return &abcitypes.ResponseFinalizeBlock{TxResults: txResults(f.result.Txs), AppHash: f.result.AppHash[:]}, nil
+	return &abcitypes.ResponseFinalizeBlock{
+		TxResults: txResults(f.result.Txs), AppHash: f.result.AppHash[:], ValidatorUpdates: validatorUpdates(f.result.Validators),
+	}, nil
+}
+
+// validatorDelay is how many blocks after the one that changes the validators their votes count.
+const validatorDelay = 2
+
+func validatorUpdates(changes []ordering.Validator) (out []abcitypes.ValidatorUpdate) {
+	for _, v := range changes {
+		out = append(out, abcitypes.Ed25519ValidatorUpdate(v.Key, v.Power))
+	}
+	return out
 }
 
 func txResults(codes []string) []*abcitypes.ExecTxResult {
@@ -181,22 +198,35 @@ func (a *app) Commit(context.Context, *abcitypes.RequestCommit) (*abcitypes.Resp
 	}
 	a.state.Store(d.next)
 	for _, m := range d.misbehaviour {
-		a.engine.Misbehaved(misbehaviour(d.next.Genesis(), m))
+		a.engine.Misbehaved(misbehaviour(d.next, m))
 	}
+	before := a.reactor.learn(membersOf(d.next, a.peers))
 	a.engine.Committed(d.next, d.result)
+	a.reactor.greet(before)
 	return &abcitypes.ResponseCommit{}, nil
 }
 
 // misbehaviour names the member that the record accuses.
-func misbehaviour(g *ordering.Genesis, m abcitypes.Misbehavior) Misbehaviour {
+func misbehaviour(s *ordering.State, m abcitypes.Misbehavior) Misbehaviour {
 	out := Misbehaviour{Kind: strings.ToLower(m.Type.String()), Height: uint64(m.Height)}
-	for i, member := range g.Terms.Members {
-		if bytes.Equal(cmted25519.PubKey(member.Validator).Address(), m.Validator.Address) {
-			out.Member = uint32(i + 1)
-		}
-	}
+	out.Identity, out.Epoch, out.Member = accused(s, m.Validator.Address, out.Height)
 	if proof, err := m.Marshal(); err == nil {
 		out.Proof = proof
 	}
 	return out
+}
+
+// Query answers CometBFT, which asks before a node is connected (filter_peers): addresses
+// may be any, node ids those of members and of the configuration's peers.
+func (a *app) Query(_ context.Context, req *abcitypes.RequestQuery) (*abcitypes.ResponseQuery, error) {
+	if id, ok := strings.CutPrefix(req.Path, "/p2p/filter/id/"); ok {
+		if err := a.reactor.allow(p2p.ID(id)); err != nil {
+			return &abcitypes.ResponseQuery{Code: 1, Codespace: codespace, Log: err.Error()}, nil //nolint:nilerr // it is the answer
+		}
+		return &abcitypes.ResponseQuery{}, nil
+	}
+	if strings.HasPrefix(req.Path, "/p2p/filter/addr/") {
+		return &abcitypes.ResponseQuery{}, nil
+	}
+	return &abcitypes.ResponseQuery{Code: 1, Codespace: codespace, Log: "nothing is answered here; use the REST interface"}, nil
 }

@@ -7,6 +7,9 @@
 //	err = n.Start()
 //	n.Submit(ordering.CiphertextTx(ct), nil)
 //
+// CometBFT's validators follow the committee in office, two blocks later, and who may connect
+// follows the state's members. A node that is in no committee follows the chain.
+//
 // CometBFT keeps its own stores for blocks and votes; the application's state is the
 // Engine's to keep. See docs/decisions for the choice of version and of settings.
 package abci

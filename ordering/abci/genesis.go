@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
@@ -19,9 +18,6 @@ import (
 // MaxBlockBytes is the largest block. A few hundred small ciphertexts, or thirty of
 // the largest size class, fit.
 const MaxBlockBytes = 4 << 20
-
-// votingPower of every member: all are equal.
-const votingPower = 10
 
 // NodeID is the p2p address of a node key: its hash in lower-case hex.
 func NodeID(node ed25519.PublicKey) string {
@@ -52,7 +48,7 @@ func MakeGenesis(g *ordering.Genesis) ([]byte, error) {
 	for _, m := range g.Terms.Members {
 		key := cmted25519.PubKey(m.Validator)
 		doc.Validators = append(doc.Validators, cmttypes.GenesisValidator{
-			Address: key.Address(), PubKey: key, Power: votingPower, Name: m.Name,
+			Address: key.Address(), PubKey: key, Power: ordering.VotingPower, Name: m.Name,
 		})
 	}
 	if err := doc.ValidateAndComplete(); err != nil {
@@ -89,33 +85,9 @@ func ReadGenesis(b []byte) (*ordering.Genesis, error) {
 	}
 	for i, m := range g.Terms.Members {
 		v := doc.Validators[i]
-		if v.Power != votingPower || !v.PubKey.Equals(cmted25519.PubKey(m.Validator)) {
-			return nil, fmt.Errorf("genesis file: validator %d is not member %d (%s) of the terms with power %d", i+1, i+1, m.Name, votingPower)
+		if v.Power != ordering.VotingPower || !v.PubKey.Equals(cmted25519.PubKey(m.Validator)) {
+			return nil, fmt.Errorf("genesis file: validator %d is not member %d (%s) of the terms with power %d", i+1, i+1, m.Name, ordering.VotingPower)
 		}
 	}
 	return g, nil
-}
-
-// memberOf maps the p2p ids of the committee's nodes to member indices.
-func memberOf(g *ordering.Genesis) map[p2p.ID]uint32 {
-	ids := make(map[p2p.ID]uint32, len(g.Terms.Members))
-	for i, m := range g.Terms.Members {
-		ids[p2p.ID(NodeID(m.Node))] = uint32(i + 1)
-	}
-	return ids
-}
-
-// checkPeers refuses peers that are not nodes of the committee.
-func checkPeers(g *ordering.Genesis, peers []string) error {
-	known := memberOf(g)
-	for _, peer := range peers {
-		id, _, ok := strings.Cut(peer, "@")
-		if !ok {
-			return fmt.Errorf("peer %q: want node-id@host:port", peer)
-		}
-		if _, ok := known[p2p.ID(id)]; !ok {
-			return fmt.Errorf("peer %q: no member of the genesis has this node id", peer)
-		}
-	}
-	return nil
 }

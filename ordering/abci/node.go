@@ -21,6 +21,7 @@ import (
 	cmttypes "github.com/cometbft/cometbft/types"
 
 	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/threshold"
 )
 
 // Config is what a member decides about its CometBFT node.
@@ -56,6 +57,7 @@ type Node struct {
 	comet   *cmtnode.Node
 	reactor *reactor
 	fail    *failure
+	peers   []string // configured ones, "id@host:port"
 }
 
 // Errors that New explains at more length.
@@ -74,7 +76,8 @@ func New(c Config) (_ *Node, err error) {
 			err = fmt.Errorf("CometBFT cannot start from its stores in %s: %v", c.Home, r)
 		}
 	}()
-	if err := checkPeers(c.State.Genesis(), c.Peers); err != nil {
+	peers, err := peerIDs(c.Peers)
+	if err != nil {
 		return nil, err
 	}
 	cfg, err := c.comet()
@@ -94,10 +97,10 @@ func New(c Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{fail: newFailure()}
-	n.app = &app{engine: c.Engine, verifier: c.Verifier}
+	n := &Node{fail: newFailure(), peers: c.Peers}
+	n.reactor = newReactor(membersOf(c.State, peers), c.Peer, c.MaxMessage)
+	n.app = &app{engine: c.Engine, verifier: c.Verifier, reactor: n.reactor, peers: peers}
 	n.app.state.Store(c.State)
-	n.reactor = newReactor(memberOf(c.State.Genesis()), c.Peer, c.MaxMessage)
 	genesis := func() (*cmttypes.GenesisDoc, error) { return cmttypes.GenesisDocFromJSON(c.Genesis) }
 	n.comet, err = cmtnode.NewNode(cfg, signer, &p2p.NodeKey{PrivKey: cmted25519.PrivKey(c.Node)},
 		proxy.NewConnSyncLocalClientCreator(n.app), genesis, cmtcfg.DefaultDBProvider,
@@ -109,6 +112,10 @@ func New(c Config) (_ *Node, err error) {
 	return n, nil
 }
 
+// maxInbound is how many nodes can connect to this one: two committees of the largest
+// size, and as many again of which it is not known yet who they are.
+const maxInbound = 4 * threshold.MaxMembers
+
 // comet gives CometBFT the settings of a private network of known members. What was
 // measured for each is in docs/decisions.
 func (c *Config) comet() (*cmtcfg.Config, error) {
@@ -119,15 +126,13 @@ func (c *Config) comet() (*cmtcfg.Config, error) {
 			return nil, err
 		}
 	}
-	ids := make([]string, 0, len(c.Peers))
-	for _, peer := range c.Peers {
-		id, _, _ := strings.Cut(peer, "@")
-		ids = append(ids, id)
-	}
 	p := cfg.P2P
 	p.ListenAddress, p.ExternalAddress = c.Listen, c.External
-	p.PersistentPeers, p.UnconditionalPeerIDs = strings.Join(c.Peers, ","), strings.Join(ids, ",")
-	p.MaxNumInboundPeers, p.MaxNumOutboundPeers = 0, 0 // only the unconditional ones
+	p.PersistentPeers = strings.Join(c.Peers, ",")
+	// Who may connect changes with the committees: the application says so (app.Query). These
+	// are bounds only. CometBFT's list of unconditional peers cannot be changed while it runs.
+	cfg.FilterPeers = true
+	p.MaxNumInboundPeers, p.MaxNumOutboundPeers = maxInbound, 0
 	p.PexReactor, p.AddrBookStrict, p.AllowDuplicateIP = false, false, true
 	p.PersistentPeersMaxDialPeriod = 2 * time.Second
 	p.FlushThrottleTimeout = time.Millisecond
@@ -163,7 +168,41 @@ func blockHeight(cfg *cmtcfg.Config) (uint64, error) {
 }
 
 // Start opens the network and takes part in consensus.
-func (n *Node) Start() error { return n.comet.Start() }
+func (n *Node) Start() error {
+	if err := n.comet.Start(); err != nil {
+		return err
+	}
+	go n.redial()
+	return nil
+}
+
+// redialEvery is how often a configured peer that is not connected is dialled.
+const redialEvery = 5 * time.Second
+
+// redial goes on where CometBFT gives up: it stops dialling a persistent peer after some
+// time, and at once if the peer hangs up while the dialling before is not quite over, as
+// one does that does not know this node yet (decision 0095).
+func (n *Node) redial() {
+	tick := time.NewTicker(redialEvery)
+	defer tick.Stop()
+	sw := n.comet.Switch()
+	for {
+		select {
+		case <-sw.Quit():
+			return
+		case <-tick.C:
+		}
+		for _, peer := range n.peers {
+			id, _, _ := strings.Cut(peer, "@")
+			if sw.Peers().Has(p2p.ID(id)) {
+				continue
+			}
+			if addr, err := p2p.NewNetAddressString(peer); err == nil { // else its name is not known now
+				go func() { _ = sw.DialPeerWithAddress(addr) }() // tried again at the next tick
+			}
+		}
+	}
+}
 
 // Stop ends it; nothing that was durable is lost.
 func (n *Node) Stop() error {
@@ -184,7 +223,7 @@ func (n *Node) State() *ordering.State { return n.app.state.Load() }
 // CatchingUp reports whether the node still fetches blocks that the others have.
 func (n *Node) CatchingUp() bool { return n.comet.ConsensusReactor().WaitSync() }
 
-// PeersUp is the number of members' nodes that are connected.
+// PeersUp is the number of nodes that are connected: members', and those that follow the chain.
 func (n *Node) PeersUp() int { return n.comet.Switch().Peers().Size() }
 
 // MempoolSize is the number of transactions that wait.
@@ -218,8 +257,10 @@ func (n *Node) Submit(tx []byte, done func(error)) error {
 	}
 }
 
-// Broadcast sends a message to all connected members. It does not wait.
+// Broadcast sends a message to all connected nodes. It does not wait.
 func (n *Node) Broadcast(message []byte) { n.reactor.broadcast(message) }
 
-// Send sends a message to one member, and reports whether it was taken. It does not wait.
-func (n *Node) Send(member uint32, message []byte) bool { return n.reactor.send(member, message) }
+// Send sends a message to one member's node, and reports whether it was taken. It does not wait.
+func (n *Node) Send(identity ed25519.PublicKey, message []byte) bool {
+	return n.reactor.send(identity, message)
+}

@@ -1,7 +1,11 @@
 //go:build byzantine
 
-// Command byzantine is scrimd for the end-to-end tests: `byzantine start --home DIR` runs a
-// node, and one that sends wrong shares if BYZANTINE is set. It is built with -tags byzantine.
+// Command byzantine is scrimd for the end-to-end tests, with faults that the environment
+// chooses: `byzantine start --home DIR` runs a node. It is built with -tags byzantine.
+//
+//	BYZANTINE=1            it sends wrong shares of batches
+//	DIE_IN=certifying      it kills itself with SIGKILL when a ceremony comes to this phase
+//	DIE_EPOCH=2            a ceremony for this epoch only
 package main
 
 import (
@@ -15,7 +19,7 @@ import (
 )
 
 func main() {
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	log := slog.New(mortal{slog.NewTextHandler(os.Stderr, nil)})
 	if err := start(log); err != nil {
 		log.Error("node ended", "err", err)
 		os.Exit(1)
@@ -34,3 +38,28 @@ func start(log *slog.Logger) error {
 	}
 	return node.Run(ctx, cfg, log)
 }
+
+// mortal ends the process, without any clean-up, when the node says that a ceremony came
+// to the phase DIE_IN: it says so before it acts in that phase.
+type mortal struct{ slog.Handler }
+
+func (m mortal) Handle(ctx context.Context, r slog.Record) error {
+	err := m.Handler.Handle(ctx, r)
+	phase, epoch := os.Getenv("DIE_IN"), os.Getenv("DIE_EPOCH")
+	if r.Message != "ceremony" || phase == "" {
+		return err
+	}
+	found := make(map[string]string)
+	r.Attrs(func(a slog.Attr) bool {
+		found[a.Key] = a.Value.String()
+		return true
+	})
+	if found["phase"] == phase && (epoch == "" || found["epoch"] == epoch) {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // it comes
+	}
+	return err
+}
+
+func (m mortal) WithAttrs(attrs []slog.Attr) slog.Handler { return mortal{m.Handler.WithAttrs(attrs)} }
+func (m mortal) WithGroup(name string) slog.Handler       { return mortal{m.Handler.WithGroup(name)} }

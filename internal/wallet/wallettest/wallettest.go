@@ -1,14 +1,16 @@
-// Package wallettest makes committees and nodes for tests of what a wallet believes.
+// Package wallettest makes committees and nodes for tests of what a wallet and a member believe.
 //
-// A [Committee] comes from a real ceremony. Its [Member] is an HTTP server with the
-// real API that orders and opens what it gets at once, and whose answers a test can
-// falsify.
+// A [Committee] comes from a real ceremony, and so does the one after it ([Committee.Succeed]).
+// Its [Member] is an HTTP server with the real API before real ceremony states, that
+// orders and opens what it gets at once, and whose answers a test can falsify.
 package wallettest
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -17,22 +19,53 @@ import (
 	"github.com/scrimlabs/scrim/httpapi"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
-// Committee is a real one, made by a real ceremony.
-type Committee struct {
-	secrets     []*keygen.MemberSecret
-	shares      []*threshold.SecretShare
-	states      []*keygen.State // after each event
-	Certificate *keygen.Certificate
+// Person is somebody who is, or may become, a member.
+type Person struct {
+	Name   string
+	Secret *keygen.MemberSecret
 }
 
-// Secret is what member index, 1 to 4, keeps.
-func (c *Committee) Secret(index uint32) *keygen.MemberSecret { return c.secrets[index-1] }
+// NewPerson draws the secret of somebody.
+func NewPerson(t testing.TB, name string) Person {
+	t.Helper()
+	return Person{name, must(keygen.NewMemberSecret(rand.Reader))(t)}
+}
 
-// Share is the share of member index, 1 to 4.
+// Committee is a real one, made by a real ceremony.
+type Committee struct {
+	People      []Person
+	Before      *Committee // that handed over to it; nil: none
+	Certificate *keygen.Certificate
+
+	shares []*threshold.SecretShare // of member i+1
+	states []*keygen.State          // after each event
+}
+
+// Secret is what member index, from 1, keeps.
+func (c *Committee) Secret(index uint32) *keygen.MemberSecret { return c.People[index-1].Secret }
+
+// Share is the share of member index, from 1.
 func (c *Committee) Share(index uint32) *threshold.SecretShare { return c.shares[index-1] }
+
+// Since is the height at which the nodes say that it came into office: 40 for each before it.
+func (c *Committee) Since() uint64 {
+	if c.Before == nil {
+		return 40
+	}
+	return c.Before.Since() + 40
+}
+
+// line are the committees up to this one, the first first.
+func (c *Committee) line() []*Committee {
+	if c.Before == nil {
+		return []*Committee{c}
+	}
+	return append(c.Before.line(), c)
+}
 
 // Ceremony is the ceremony when it was in the given phase.
 func (c *Committee) Ceremony(t testing.TB, p keygen.Phase) *keygen.State {
@@ -50,36 +83,93 @@ func (c *Committee) Ceremony(t testing.TB, p keygen.Phase) *keygen.State {
 func NewCommittee(t testing.TB, chain string) *Committee {
 	t.Helper()
 	c := &Committee{}
-	terms := &keygen.Terms{ChainID: chain, Epoch: 1, Attempt: 1, Threshold: 3, Phases: keygen.EqualPhases(5), StartHeight: 1}
 	for _, name := range []string{"alice", "bob", "carol", "dave"} {
-		s := must(keygen.NewMemberSecret(rand.Reader))(t)
-		c.secrets = append(c.secrets, s)
-		terms.Members = append(terms.Members, s.Member(name))
+		c.People = append(c.People, NewPerson(t, name))
 	}
-	var participants []*keygen.Participant
-	for i, s := range c.secrets {
-		participants = append(participants, must(keygen.NewParticipant(s, terms, [32]byte{byte(i)}))(t))
+	terms := &keygen.Terms{ChainID: chain, Epoch: 1, Attempt: 1, Threshold: 3, Phases: keygen.EqualPhases(5), StartHeight: 1,
+		Limits: ordering.DefaultParams().Hash(), Change: keygen.ChangeFirst, Members: members(c.People)}
+	return c.play(t, terms, must(keygen.New(terms))(t))
+}
+
+// Succeed plays the ceremony of the next committee, of these people. change may alter its
+// terms, which are those of a resharing.
+func (c *Committee) Succeed(t testing.TB, change func(*keygen.Terms), people ...Person) *Committee {
+	t.Helper()
+	next := &Committee{People: people, Before: c}
+	state := c.Propose(t, c.Next(t, change, people...), 100)
+	for _, p := range next.everybody() {
+		state = Vote(t, state, keygen.KindConsent, p.Secret)
 	}
-	state := must(keygen.New(terms))(t)
+	return next.play(t, state.Terms(), state)
+}
+
+// Next are the terms of a resharing to these people; change may alter them.
+func (c *Committee) Next(t testing.TB, change func(*keygen.Terms), people ...Person) *keygen.Terms {
+	t.Helper()
+	terms := &keygen.Terms{ChainID: c.Certificate.Terms.ChainID, Epoch: c.Certificate.Terms.Epoch + 1, Attempt: 1, Threshold: keygen.DefaultThreshold(len(people)),
+		Phases: keygen.EqualPhases(5), StartHeight: 110, Limits: c.Certificate.Terms.Limits, Change: keygen.ChangeReshare,
+		Previous: must(keygen.PreviousOf(c.Certificate))(t), Members: members(people)}
+	if change != nil {
+		change(terms)
+	}
+	return terms
+}
+
+// Propose is the ceremony under the terms after the first member has proposed it.
+func (c *Committee) Propose(t testing.TB, terms *keygen.Terms, height uint64) *keygen.State {
+	t.Helper()
+	m := must(keygen.ProposeTerms(c.Secret(1), terms))(t)
+	return must(keygen.BeginSuccession(c.Certificate, terms.Attempt, height, m))(t)
+}
+
+// Vote gives the state after somebody has said what it thinks, in all its roles that are asked.
+func Vote(t testing.TB, s *keygen.State, k keygen.Kind, secret *keygen.MemberSecret) *keygen.State {
+	t.Helper()
+	for _, m := range must(keygen.Votes(secret, s.Terms(), k))(t) {
+		if s.Admit(m) != nil {
+			continue // enough of that role have said it
+		}
+		next, _, err := keygen.Step(s, keygen.Event{Height: s.Height(), Message: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s = next
+	}
+	return s
+}
+
+func members(people []Person) (out []keygen.Member) {
+	for _, p := range people {
+		out = append(out, p.Secret.Member(p.Name))
+	}
+	return out
+}
+
+// everybody has a role in the committee's ceremony.
+func (c *Committee) everybody() []Person {
+	all := slices.Clone(c.People)
+	if c.Before == nil {
+		return all
+	}
+	for _, p := range c.Before.People {
+		if !slices.ContainsFunc(all, func(o Person) bool { return identity(o).Equal(identity(p)) }) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func identity(p Person) ed25519.PublicKey { return p.Secret.Member("").Identity }
+
+// play holds the ceremony from a state on to its end, with everybody.
+func (c *Committee) play(t testing.TB, terms *keygen.Terms, state *keygen.State) *Committee {
+	t.Helper()
+	players := c.players(t, terms)
 	c.states = []*keygen.State{state}
-	for height := uint64(1); !state.Done() && height < 50; height++ {
+	for height := state.Height() + 1; !state.Done() && height < state.Height()+50; height++ {
 		messages := []*keygen.Message{nil} // a nil ends the height
-		for i, p := range participants {
-			if state.Phase() == keygen.PhaseCertifying && len(c.shares) < len(participants) {
-				share := must(p.Share(state))(t)
-				c.shares = append(c.shares, share)
-				if err := p.ConfirmStored(share); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if state.Phase() == keygen.PhaseStoring {
-				if err := p.ConfirmReadBack(c.shares[i]); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if m := must(p.Next(state))(t); m != nil {
-				messages = append([]*keygen.Message{m}, messages...)
-			}
+		for _, p := range players {
+			messages = append(c.speak(t, p, state), messages...)
 		}
 		for _, m := range messages {
 			next, _, err := keygen.Step(state, keygen.Event{Height: height, Message: m})
@@ -96,6 +186,42 @@ func NewCommittee(t testing.TB, chain string) *Committee {
 	return c
 }
 
+func (c *Committee) players(t testing.TB, terms *keygen.Terms) (players []*keygen.Participant) {
+	t.Helper()
+	c.shares = make([]*threshold.SecretShare, terms.N())
+	for i, person := range c.everybody() {
+		p := must(keygen.NewParticipant(person.Secret, terms, [32]byte{byte(i)}))(t)
+		if terms.Change == keygen.ChangeReshare {
+			for j, old := range c.Before.People {
+				if identity(old).Equal(identity(person)) {
+					check(t, p.UseShare(c.Before.shares[j]))
+				}
+			}
+		}
+		players = append(players, p)
+	}
+	return players
+}
+
+// speak is what a participant says now. The share is kept, which stands for the disk.
+func (c *Committee) speak(t testing.TB, p *keygen.Participant, state *keygen.State) []*keygen.Message {
+	t.Helper()
+	if i := p.Index(); i > 0 && state.Phase() == keygen.PhaseCertifying && c.shares[i-1] == nil {
+		c.shares[i-1] = must(p.Share(state))(t)
+		check(t, p.ConfirmStored(c.shares[i-1]))
+	} else if i > 0 && state.Phase() == keygen.PhaseStoring {
+		check(t, p.ConfirmReadBack(c.shares[i-1]))
+	}
+	return must(p.Next(state))(t)
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Member is a node of one member: it orders and opens what it gets at once. The
 // functions, if set, change what it says.
 type Member struct {
@@ -104,23 +230,29 @@ type Member struct {
 	index     uint32
 	Height    uint64
 	Now       func() time.Time // the node's clock
-	State     *keygen.State    // of the ceremony; the end of it by default; Relay changes it
+	State     *keygen.State    // of the newest ceremony; the end of the committee's own by default; Relay changes it
+	Past      []*keygen.State  // ceremonies for the same epoch that came to nothing, oldest first
 	Reasons   []v1.Reason      // for not being ready
+
+	// OnAccepted is called, once, when Relay has brought the newest ceremony as far as accepted. It
+	// stands for the nodes of all members, which then hold it; see Hold.
+	OnAccepted func(*Member)
 
 	mu      sync.Mutex
 	txs     map[threshold.ID]v1.Transaction
 	batches map[uint64]v1.Batch
 
-	LieCommittee func(*v1.Committee)
-	LieKeys      func(*v1.EncryptionKeys)
-	LieLimits    func(*v1.Limits)
-	LieReceipt   func(*commitreveal.Receipt) // before it is signed
-	LieAnswer    func(*v1.Transaction)       // to a submission
-	LieStatus    func(*v1.Transaction)
-	LieBatch     func(*v1.Batch)
+	LieCommittees func(*v1.Committees)
+	LieTranscript func([]byte) []byte
+	LieKeys       func(*v1.EncryptionKeys)
+	LieLimits     func(*v1.Limits)
+	LieReceipt    func(*commitreveal.Receipt) // before it is signed
+	LieAnswer     func(*v1.Transaction)       // to a submission
+	LieStatus     func(*v1.Transaction)
+	LieBatch      func(*v1.Batch)
 }
 
-// Member is the node of a member, 1 to 4. Nodes of one committee know nothing of each other.
+// Member is the node of a member, from 1. Nodes of one committee know nothing of each other.
 func (c *Committee) Member(index uint32) *Member {
 	return &Member{committee: c, index: index, Height: 100, Now: time.Now, State: c.states[len(c.states)-1], txs: map[threshold.ID]v1.Transaction{}, batches: map[uint64]v1.Batch{}}
 }
@@ -143,8 +275,7 @@ func (m *Member) Limits(context.Context) v1.Limits {
 
 // Health is part of httpapi.Backend.
 func (m *Member) Health(context.Context) v1.Health {
-	t := m.ceremony().Terms()
-	return v1.Health{Status: "ok", ChainID: t.ChainID, Node: t.Members[m.index-1].Name, Height: m.height(), Version: "v0.0.0-test", Time: v1.TimeOf(m.Now())}
+	return v1.Health{Status: "ok", ChainID: m.ceremony().Terms().ChainID, Node: m.committee.People[m.index-1].Name, Height: m.height(), Version: "v0.0.0-test", Time: v1.TimeOf(m.Now())}
 }
 
 // Ready is part of httpapi.Backend.
@@ -153,27 +284,81 @@ func (m *Member) Ready(context.Context) v1.Readiness {
 }
 
 // Ceremonies is part of httpapi.Backend.
-func (m *Member) Ceremonies(ctx context.Context) (v1.Ceremonies, error) {
-	c, err := m.Ceremony(ctx, "")
-	return v1.Ceremonies{Ceremonies: []v1.CeremonySummary{c.CeremonySummary}}, err
+func (m *Member) Ceremonies(context.Context) (v1.Ceremonies, error) {
+	var out v1.Ceremonies
+	for _, s := range m.ceremonies() {
+		c, err := m.describe(s)
+		if err != nil {
+			return out, err
+		}
+		out.Ceremonies = append(out.Ceremonies, c.CeremonySummary)
+	}
+	return out, nil
+}
+
+// ceremonies are all that the node knows, newest first.
+func (m *Member) ceremonies() []*keygen.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := []*keygen.State{m.State}
+	for _, s := range slices.Backward(m.Past) {
+		all = append(all, s)
+	}
+	for _, c := range slices.Backward(m.committee.line()) {
+		if s := c.states[len(c.states)-1]; m.State.Ceremony() != s.Ceremony() {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// find gives the ceremony with an id, "0x" and 64 digits.
+func (m *Member) find(id string) (*keygen.State, error) {
+	for _, s := range m.ceremonies() {
+		have := s.Ceremony()
+		if id == v1.Hex(have[:]).String() {
+			return s, nil
+		}
+	}
+	return nil, httpapi.Errorf(v1.CodeNotFound, "unknown")
 }
 
 // Ceremony is part of httpapi.Backend.
-func (m *Member) Ceremony(_ context.Context, wanted string) (v1.Ceremony, error) {
-	state := m.ceremony()
-	t, status, id := state.Terms(), state.Status(), state.Ceremony()
-	if wanted != "" && wanted != v1.Hex(id[:]).String() {
-		return v1.Ceremony{}, httpapi.Errorf(v1.CodeNotFound, "unknown")
+func (m *Member) Ceremony(_ context.Context, id string) (v1.Ceremony, error) {
+	s, err := m.find(id)
+	if err != nil {
+		return v1.Ceremony{}, err
 	}
+	return m.describe(s)
+}
+
+// Transcript is part of httpapi.Backend.
+func (m *Member) Transcript(_ context.Context, id string) ([]byte, error) {
+	s, err := m.find(id)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.MarshalBinary()
+	if err == nil && m.LieTranscript != nil {
+		b = m.LieTranscript(b)
+	}
+	return b, err
+}
+
+func (m *Member) describe(state *keygen.State) (v1.Ceremony, error) {
+	t, status, id := state.Terms(), state.Status(), state.Ceremony()
 	terms, err := t.MarshalBinary()
 	if err != nil {
 		return v1.Ceremony{}, err
 	}
 	deadline := status.Deadline
 	out := v1.Ceremony{
-		CeremonySummary: v1.CeremonySummary{ID: v1.HexOf(id[:]), Epoch: t.Epoch, Attempt: t.Attempt, Threshold: uint32(t.Threshold),
+		CeremonySummary: v1.CeremonySummary{ID: v1.HexOf(id[:]), Epoch: t.Epoch, Attempt: t.Attempt, Threshold: uint32(t.Threshold), Change: t.Change.String(), Overlap: t.Overlap,
 			Members: uint32(t.N()), Outcome: v1.CeremonyRunning, Phase: status.Phase, StartHeight: t.StartHeight, Deadline: &deadline},
 		ChainID: t.ChainID, Waiting: status.Waiting, Aborting: status.Aborting, Blame: []v1.Fault{}, Evidence: []v1.Hex{}, Terms: terms,
+	}
+	if t.Previous != nil {
+		out.PreviousEpoch = &t.Previous.Committee.Epoch
 	}
 	if state.Done() {
 		out.Outcome, out.Deadline, out.EndedIn = v1.CeremonyFailed, nil, &status.EndedIn
@@ -190,8 +375,8 @@ func (m *Member) Ceremony(_ context.Context, wanted string) (v1.Ceremony, error)
 			return v1.Ceremony{}, err
 		}
 	}
-	for i, one := range status.Members {
-		out.Status = append(out.Status, v1.CeremonyMember{Index: one.Index, Name: one.Name, Identity: v1.HexOf(t.Members[i].Identity), Consent: one.Consent, Deal: one.Deal,
+	for _, one := range status.Members {
+		out.Status = append(out.Status, v1.CeremonyMember{Index: one.Index, Role: one.Role, Name: one.Name, Identity: v1.HexOf(t.Speaker(one.Index).Identity), Consent: one.Consent, Deal: one.Deal,
 			Response: one.Response, Justification: one.Justification, Certification: one.Certification, Stored: one.Stored, Qualified: one.Qualified})
 	}
 	for _, f := range state.Blame() {
@@ -225,18 +410,52 @@ func (m *Member) Relay(_ context.Context, id string, wire []byte) (v1.CeremonyMe
 	if id != v1.Hex(current[:]).String() {
 		return v1.CeremonyMessage{}, httpapi.Errorf(v1.CodeNotFound, "unknown")
 	}
-	var next *keygen.State
-	if message.Kind == keygen.KindProposal {
-		next, err = keygen.BeginRetry(m.State, m.Height+1, message)
-	} else {
-		next, _, err = keygen.Step(m.State, keygen.Event{Height: m.Height + 1, Message: message})
-	}
+	next, err := m.step(message)
 	if err != nil {
 		return v1.CeremonyMessage{}, httpapi.Errorf(v1.CodeNotAdmitted, "%v", err)
 	}
 	m.State = next
 	m.Height++
+	if held := m.OnAccepted; held != nil && m.State.Phase() == keygen.PhaseAccepted {
+		m.OnAccepted = nil
+		held(m)
+	}
 	return v1.CeremonyMessage{Ceremony: v1.HexOf(message.Ceremony[:]), Kind: message.Kind.String(), Member: message.Member}, nil
+}
+
+// step gives the newest ceremony after a message, which may begin another.
+func (m *Member) step(message *keygen.Message) (*keygen.State, error) {
+	if message.Kind != keygen.KindProposal {
+		next, _, err := keygen.Step(m.State, keygen.Event{Height: m.Height + 1, Message: message})
+		return next, err
+	}
+	if m.State.Terms().Change == keygen.ChangeFirst && m.State.Phase() != keygen.PhaseActive {
+		next, err := keygen.BeginRetry(m.State, m.Height+1, message)
+		return next, err
+	}
+	if !m.State.Done() {
+		return nil, keygen.ErrRetry
+	}
+	attempt := uint32(1)
+	if m.State.Terms().Epoch == m.committee.Certificate.Terms.Epoch+1 {
+		attempt = m.State.Terms().Attempt + 1
+	}
+	next, err := keygen.BeginSuccession(m.committee.Certificate, attempt, m.Height+1, message)
+	if err == nil && attempt > 1 {
+		m.Past = append(m.Past, m.State)
+	}
+	return next, err
+}
+
+// Hold lets everybody hold the newest ceremony to its end: its committee, of these people, is
+// in office then. It is to be called from OnAccepted.
+func (m *Member) Hold(t testing.TB, people ...Person) *Committee {
+	t.Helper()
+	next := &Committee{People: people, Before: m.committee}
+	next.play(t, m.State.Terms(), m.State)
+	m.committee, m.State = next, next.states[len(next.states)-1]
+	m.Height = m.State.Height()
+	return next
 }
 
 // EncryptionKeys is part of httpapi.Backend.
@@ -250,18 +469,42 @@ func (m *Member) EncryptionKeys(context.Context) (v1.EncryptionKeys, error) {
 	return keys, nil
 }
 
-// Committee is part of httpapi.Backend.
-func (m *Member) Committee(context.Context) (v1.Committee, error) {
-	c := m.committee.Certificate
-	b, err := c.MarshalBinary()
-	if err != nil {
-		return v1.Committee{}, err
+// Committees is part of httpapi.Backend: pages of two.
+func (m *Member) Committees(_ context.Context, from uint64, _ int) (v1.Committees, error) {
+	out := v1.Committees{ChainID: m.committee.Certificate.Terms.ChainID, Height: m.height(), Committees: []v1.CommitteeRecord{}}
+	line := m.committee.line()
+	for i, c := range line {
+		terms := c.Certificate.Terms
+		if terms.Epoch < from {
+			continue
+		}
+		if len(out.Committees) == 2 {
+			out.Next = &terms.Epoch
+			break
+		}
+		r, err := c.record()
+		if err != nil {
+			return out, err
+		}
+		if i+1 < len(line) {
+			until := line[i+1].Since()
+			r.Until = &until
+		}
+		r.LogIndex = uint64(10 * i)
+		out.Committees = append(out.Committees, r)
 	}
-	out := v1.Committee{ChainID: c.Terms.ChainID, Certificate: b, Members: []v1.CommitteeMember{}}
-	if m.LieCommittee != nil {
-		m.LieCommittee(&out)
+	if m.LieCommittees != nil {
+		m.LieCommittees(&out)
 	}
 	return out, nil
+}
+
+func (c *Committee) record() (v1.CommitteeRecord, error) {
+	terms, id := c.Certificate.Terms, c.Certificate.Committee.Key.ID()
+	hash := terms.Hash()
+	b, err := c.Certificate.MarshalBinary()
+	return v1.CommitteeRecord{Epoch: terms.Epoch, Change: terms.Change.String(), Threshold: uint32(terms.Threshold), Members: uint32(terms.N()), Since: c.Since(),
+		KeyID: id[:], TermsHash: hash[:], Certificate: b}, err
 }
 
 // Submit is part of httpapi.Backend.
@@ -273,19 +516,19 @@ func (m *Member) Submit(_ context.Context, namespace string, ciphertext []byte) 
 	id := ct.ID()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := commitreveal.Receipt{ChainID: ct.Header().ChainID, ID: id, Member: m.index, ValidUntil: ct.Header().ValidUntil, Time: 1_700_000_000_000,
+	r := commitreveal.Receipt{ChainID: ct.Header().ChainID, ID: id, Epoch: m.committee.Certificate.Terms.Epoch, Member: m.index, ValidUntil: ct.Header().ValidUntil, Time: 1_700_000_000_000,
 		Position: uint64(len(m.txs) + 1), Head: commitreveal.NextHead(commitreveal.Hash{}, id)}
 	if m.LieReceipt != nil {
 		m.LieReceipt(&r)
 	}
-	if err := commitreveal.SignReceipt(m.committee.secrets[m.index-1].Identity(), &r); err != nil {
+	if err := commitreveal.SignReceipt(m.committee.Secret(m.index).Identity(), &r); err != nil {
 		return v1.Transaction{}, err
 	}
 	tx, err := m.open(ct)
 	if err != nil {
 		return v1.Transaction{}, err
 	}
-	tx.Receipt = &v1.Receipt{ChainID: r.ChainID, ID: r.ID[:], Member: r.Member, ValidUntil: r.ValidUntil, Time: v1.UnixMilli(r.Time),
+	tx.Receipt = &v1.Receipt{ChainID: r.ChainID, ID: r.ID[:], Epoch: r.Epoch, Member: r.Member, ValidUntil: r.ValidUntil, Time: v1.UnixMilli(r.Time),
 		Position: r.Position, Head: r.Head[:], Signature: r.Signature[:]}
 	m.txs[id] = tx
 	if m.LieAnswer != nil {
@@ -313,7 +556,7 @@ func (m *Member) open(ct *threshold.Ciphertext) (v1.Transaction, error) {
 	}
 	var shares []*threshold.BatchShare
 	var signatures []threshold.SignatureShare
-	for _, s := range m.committee.shares[:3] {
+	for _, s := range m.committee.shares[:c.Threshold] {
 		share, err := s.ShareBatch(batch)
 		if err != nil {
 			return tx, err

@@ -24,7 +24,9 @@ import (
 	"math/big"
 
 	circl "github.com/cloudflare/circl/ecc/bls12381"
+	"github.com/consensys/gnark-crypto/ecc"
 	gnark "github.com/consensys/gnark-crypto/ecc/bls12-381"
+	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 	"go.dedis.ch/kyber/v3"
 	"go.dedis.ch/kyber/v3/xof/blake2xb"
 )
@@ -267,6 +269,24 @@ func (p *Point) mulSmall(k *big.Int, q *gnark.G1Jac) kyber.Point {
 	}
 	p.v = sum
 	return p
+}
+
+// Combine is the sum of scalars[i] times points[i], in variable time. There must be as many of the one as of the other.
+func Combine(points []*Point, scalars []*Scalar) *Point {
+	jacobian := make([]gnark.G1Jac, len(points))
+	for i, p := range points {
+		jacobian[i] = p.v
+	}
+	k := make([]fr.Element, len(scalars))
+	for i, s := range scalars {
+		b := s.Bytes()
+		k[i].SetBytes(b[:])
+	}
+	sum := Public.infinity()
+	if _, err := sum.v.MultiExp(gnark.BatchJacobianToAffineG1(jacobian), k, ecc.MultiExpConfig{NbTasks: 1}); err != nil {
+		panic("g1: " + err.Error()) // lengths differ
+	}
+	return sum
 }
 
 // Pick gives a random point; its discrete logarithm is known to whoever knows rand.

@@ -129,6 +129,23 @@ func TestMultiplicationsAgree(t *testing.T) {
 	}
 }
 
+func TestCombine(t *testing.T) {
+	var points []*g1.Point
+	var weights []*g1.Scalar
+	sum := g1.Secret.Point()
+	for i, s := range scalars(t) {
+		points = append(points, g1.Public.Point().Mul(g1.Secret.Scalar().SetInt64(int64(i)), nil).(*g1.Point)) // infinity among them
+		weights = append(weights, s.(*g1.Scalar))
+		sum.Add(sum, g1.Secret.Point().Mul(s, points[i]))
+		if got := g1.Combine(points, weights); !got.Equal(sum) {
+			t.Fatalf("of %d: %v, want %v", i+1, got, sum)
+		}
+	}
+	if !g1.Combine(nil, nil).IsInfinity() {
+		t.Error("the sum of nothing is not the neutral element")
+	}
+}
+
 func TestPointArithmetic(t *testing.T) {
 	for _, a := range scalars(t) {
 		for _, b := range scalars(t) {

@@ -1,0 +1,71 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+)
+
+// The pages for people, as a browser shows them: a transaction is followed from the list
+// of batches to its plaintext, and no page breaks its own content policy.
+func pagesInABrowser(t *testing.T, n *network) {
+	browser := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			browser = path
+			break
+		}
+	}
+	if browser == "" {
+		t.Skip("no browser here: apt-get install chromium")
+	}
+	tx := n.seal([]byte("a readable <b>plaintext</b>"))
+	n.send(tx)
+	id := tx.sealed.ID()
+	final := n.final(2, id)
+	open := func(path string) string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(n.ctx, time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+			"--enable-logging=stderr", "--user-data-dir="+t.TempDir(), "--virtual-time-budget=2000", "--dump-dom", n.Nodes[2].URL+path)
+		var console strings.Builder
+		cmd.Stderr = &console
+		dom, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s %s: %v\n%s", browser, path, err, console.String())
+		}
+		for line := range strings.SplitSeq(console.String(), "\n") {
+			if strings.Contains(line, "CONSOLE") {
+				t.Errorf("%s: the browser complains: %s", path, line)
+			}
+		}
+		return string(dom)
+	}
+	hex := v1.HexOf(id[:]).String()
+	for path, wants := range map[string][]string{
+		"/explorer/": {`href="/explorer/batches/`, "revealed"},
+		"/explorer/search?q=" + hex: {hex, "a readable &lt;b&gt;plaintext&lt;/b&gt;", "<svg", "scrim audit bundle.jsonl", final.Opening.String(),
+			`class="done"`, "received", "ordered", "opened", "in the log"},
+	} {
+		dom := open(path)
+		for _, want := range wants {
+			if !strings.Contains(dom, want) {
+				t.Errorf("%s: no %q in\n%s", path, want, dom)
+			}
+		}
+	}
+	if dir := os.Getenv("SCRIM_SCREENSHOTS"); dir != "" {
+		cmd := exec.CommandContext(n.ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--window-size=1100,900",
+			"--screenshot="+filepath.Join(dir, "transaction.png"), n.Nodes[2].URL+"/explorer/transactions/"+hex)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("screenshot: %v\n%s", err, out)
+		}
+	}
+}

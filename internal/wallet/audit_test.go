@@ -1,0 +1,186 @@
+package wallet
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/commitreveal/audit"
+	"github.com/scrimlabs/scrim/internal/sim"
+	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// threeOnChain is a chain with three committees: the second took over the key, the third has
+// a new one, and what was sealed to the old key was ordered after that.
+func threeOnChain(t *testing.T) (c *sim.Chain, receipts []commitreveal.Receipt) {
+	t.Helper()
+	c = sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	order := func(cts ...*threshold.Ciphertext) {
+		for i, all := range c.Receipts(cts...) {
+			receipts = append(receipts, all[0])
+			c.Block(ordering.Proposal{Txs: [][]byte{ordering.CiphertextTx(cts[i].Bytes())}})
+			c.Block(ordering.Proposal{Openings: c.OpenAll()})
+		}
+	}
+	order(c.Seal("first"))
+	waiting := c.Seal("ordered by the first committee, opened after it")
+	c.Reshare(3, append(slices.Clone(c.Secrets[2:]), c.Newcomers(2)...)...)
+	order(waiting)
+	old := c.State.Committee().Key
+	c.Rotate(500, 3, append(slices.Clone(c.Secrets[1:]), c.Newcomers(1)...)...)
+	order(c.SealTo(old, "late, to the old key", c.State.Height()+200), c.Seal("to the new key"))
+	return c, receipts
+}
+
+func TestAuditOfThreeCommittees(t *testing.T) {
+	c, receipts := threeOnChain(t)
+	var bundle bytes.Buffer
+	c.Bundle(&bundle)
+	hash := c.Genesis.Terms.Hash()
+	o := audit.Options{TermsHash: &hash, Receipts: receipts}
+	r := must(Audit(bytes.NewReader(bundle.Bytes()), o))(t)
+	if r.Verdict != audit.Verified || !r.Anchored || !slices.Equal(r.Epochs, []uint64{1, 2, 3}) || r.Batches != 4 {
+		t.Fatalf("%+v", r)
+	}
+	for i, want := range []uint64{1, 2, 3, 3} {
+		if r.Receipts[i].Status != audit.ReceiptKept || r.Receipts[i].Epoch != want {
+			t.Errorf("receipt %d: %+v", i, r.Receipts[i])
+		}
+	}
+	var text strings.Builder
+	if err := WriteReport(&text, r); err != nil || !strings.Contains(text.String(), "committee of epoch 3 in office after block") {
+		t.Errorf("%v\n%s", err, text.String())
+	}
+
+	// The members' statements are in it, and nobody can change what they decided.
+	for _, change := range [][2]string{{`"section":"0x01`, `"section":"0x02`}, {`"wait":4`, `"wait":5`}} {
+		text, old, new := bundle.String(), change[0], change[1]
+		if !strings.Contains(text, old) {
+			old, new = hex.EncodeToString([]byte(old)), hex.EncodeToString([]byte(new))
+		}
+		changed := strings.Replace(text, old, new, 1)
+		if changed == text {
+			t.Fatalf("%s is not in the bundle", change[0])
+		}
+		if r := must(Audit(strings.NewReader(changed), o))(t); r.Verdict != audit.Violated || r.Findings[0].Code != audit.CodeOrder {
+			t.Errorf("%s: %s, %d findings, missing %q", change[1], r.Verdict, len(r.Findings), r.Missing)
+		}
+	}
+
+	wrong := receipts[1]
+	wrong.Epoch = 1 // member 1 of epoch 2 is another one
+	r = must(Audit(bytes.NewReader(bundle.Bytes()), audit.Options{Receipts: []commitreveal.Receipt{wrong}}))(t)
+	if r.Receipts[0].Status != audit.ReceiptInvalid {
+		t.Errorf("a receipt in another epoch's name: %+v", r.Receipts[0])
+	}
+
+	// One position of one identity's receive log, twice, in two committees.
+	last := c.Secrets[0] // it was in the second and is in the third
+	twice := []commitreveal.Receipt{receiptOfEpoch(t, c, last, 2, receipts[0].ID), receiptOfEpoch(t, c, last, 3, receipts[1].ID)}
+	r = must(Audit(bytes.NewReader(bundle.Bytes()), audit.Options{Receipts: twice}))(t)
+	if !slices.ContainsFunc(r.Findings, func(f audit.Finding) bool { return f.Code == audit.CodeContradiction }) {
+		t.Errorf("contradicting receipts of two epochs: %+v", r)
+	}
+}
+
+func receiptOfEpoch(t *testing.T, c *sim.Chain, secret *keygen.MemberSecret, epoch uint64, id threshold.ID) commitreveal.Receipt {
+	t.Helper()
+	for _, r := range c.Results {
+		if r.Activated != nil && r.Activated.Epoch() == epoch {
+			r := commitreveal.Receipt{ChainID: sim.ChainID, ID: id, Epoch: epoch, Member: must(r.Activated.Terms().IndexOf(secret))(t), ValidUntil: 1 << 20,
+				Time: 1_800_000_000_000, Position: 7, Head: commitreveal.NextHead(commitreveal.Hash{}, id)}
+			if err := commitreveal.SignReceipt(secret.Identity(), &r); err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+	}
+	t.Fatalf("there was no epoch %d", epoch)
+	return commitreveal.Receipt{}
+}
+
+// A bundle in which somebody else takes over is not believed.
+func TestAuditRefusesForgedSuccessions(t *testing.T) {
+	c, _ := threeOnChain(t)
+	var bundle bytes.Buffer
+	c.Bundle(&bundle)
+	other := sim.New(t, 4, ordering.DefaultParams()).Ceremony() // the same first committee, as it comes from the same seed
+	other.Newcomers(9)
+	other.Reshare(3, other.Secrets[0], other.Secrets[1], other.Secrets[2])
+	usurper := other.State.Office()
+
+	for name, forge := range map[string]func(e *commitreveal.CommitteeEntry){
+		"another second committee": func(e *commitreveal.CommitteeEntry) {
+			if e.Committee.Epoch == 2 {
+				e.Certificate, e.Committee = must(usurper.Certificate().MarshalBinary())(t), usurper.Committee()
+			}
+		},
+		"the second again as third": func(e *commitreveal.CommitteeEntry) {
+			for _, r := range c.Results {
+				if e.Committee.Epoch == 3 && r.Activated != nil && r.Activated.Epoch() == 2 {
+					e.Certificate = must(r.Activated.Certificate().MarshalBinary())(t)
+				}
+			}
+		},
+		"too few approvals": func(e *commitreveal.CommitteeEntry) {
+			if e.Committee.Epoch == 2 {
+				k := must(keygen.ParseCertificate(e.Certificate))(t)
+				k.Approvals = k.Approvals[:2]
+				e.Certificate = must(k.MarshalBinary())(t)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := must(Audit(rewrite(t, bundle.Bytes(), forge), audit.Options{}))(t)
+			if r.Verdict != audit.Violated || !slices.ContainsFunc(r.Findings, func(f audit.Finding) bool {
+				return f.Code == audit.CodeCommittee || f.Code == audit.CodeCertificate
+			}) {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// rewrite changes the committee entries of a bundle.
+func rewrite(t *testing.T, bundle []byte, forge func(e *commitreveal.CommitteeEntry)) io.Reader {
+	t.Helper()
+	in := commitreveal.NewBundleReader(bytes.NewReader(bundle))
+	header := must(in.Next())(t).(*commitreveal.BundleHeader)
+	out := new(bytes.Buffer)
+	w := must(commitreveal.NewBundleWriter(out, *header))(t)
+	for {
+		line, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch l := line.(type) {
+		case *commitreveal.BundleEntry:
+			if e, ok := must(commitreveal.ParseEntry(l.Entry))(t).(commitreveal.CommitteeEntry); ok {
+				forge(&e)
+				l.Entry = must(commitreveal.MarshalEntry(e))(t)
+			}
+			err = w.Entry(l.Index, l.Entry)
+		case *commitreveal.BundleRound:
+			err = w.Round(*l)
+		case *commitreveal.BundleTransaction:
+			err = w.Transaction(*l)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
