@@ -93,7 +93,7 @@ func (r *Replay) handOver(next *State) (err error) {
 			offices[n-1].until += c.overlap
 		}
 	}
-	r.identities, r.offices, r.change = c.identities, append(offices, c.office), nil
+	r.identities, r.offices, r.change = c.identities, slices.Concat(offices, []replayOffice{c.office}), nil
 	return nil
 }
 

@@ -39,7 +39,8 @@ type Chain struct {
 	Results  []*ordering.Result // of Blocks
 	Initial  *ordering.State    // before the first block
 	Rows     Rows
-	logs     map[string]*Log // receive logs by identity
+	logs     map[string]*Log               // receive logs by identity
+	keys     map[string]ed25519.PrivateKey // of everybody, by identity
 	bodies   map[threshold.ID][]byte
 }
 
@@ -61,7 +62,7 @@ const ChainID = "scrim-test-1"
 func New(t testing.TB, n int, params ordering.Params) *Chain {
 	t.Helper()
 	c := &Chain{t: t, Rand: rand.NewChaCha8([32]byte{byte(n)}), Verifier: ordering.NewVerifier(1 << 20), Rows: NewRows(), bodies: make(map[threshold.ID][]byte),
-		names: make(map[[32]byte]string), shares: make(map[uint64][]*threshold.SecretShare), logs: make(map[string]*Log)}
+		names: make(map[[32]byte]string), shares: make(map[uint64][]*threshold.SecretShare), logs: make(map[string]*Log), keys: make(map[string]ed25519.PrivateKey)}
 	c.Secrets = c.Newcomers(n)
 	terms := keygen.Terms{
 		ChainID: ChainID, Epoch: 1, Attempt: 1, Threshold: n - (n-1)/3, StartHeight: 1,
@@ -88,6 +89,7 @@ func (c *Chain) Newcomers(n int) (out []*keygen.MemberSecret) {
 		secret, err := keygen.NewMemberSecret(c.Rand)
 		c.Must(err)
 		c.names[[32]byte(secret.Member("").Identity)] = fmt.Sprintf("member-%d", len(c.names)+1)
+		c.keys[string(secret.Member("").Identity)] = secret.Identity()
 		out = append(out, secret)
 	}
 	return out
@@ -166,7 +168,7 @@ func (c *Chain) Block(p ordering.Proposal) *ordering.Result {
 		p.MaxBytes = 4 << 20
 	}
 	if p.Announcements == nil {
-		for i := range c.Secrets {
+		for i := range c.Identities() {
 			c.Receive(i+1, p.Txs...)
 		}
 		p.Announcements = c.Announce()

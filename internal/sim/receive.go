@@ -30,7 +30,7 @@ func (c *Chain) Receive(member int, txs ...[]byte) {
 
 // Log is the receive log of a member in office (from 1). It is its own over all committees.
 func (c *Chain) Log(member int) *Log {
-	identity := string(c.Secrets[member-1].Member("").Identity)
+	identity := string(c.Identities()[member-1])
 	if c.logs[identity] == nil {
 		c.logs[identity] = &Log{}
 	}
@@ -51,7 +51,7 @@ func (l *Log) Add(id threshold.ID) {
 func (c *Chain) Announce(members ...int) []fair.Announcement {
 	c.t.Helper()
 	if len(members) == 0 {
-		for i := range c.Secrets {
+		for i := range c.Identities() {
 			members = append(members, i+1)
 		}
 	}
@@ -83,7 +83,7 @@ func (c *Chain) Statement(member int, committed uint64, head commitreveal.Hash, 
 	a := fair.Announcement{IDs: fresh, Statement: fair.Statement{
 		ChainID: ChainID, Height: c.State.Height(), Member: uint32(member), Sequence: committed + uint64(len(fresh)), Head: head,
 	}}
-	c.Must(fair.SignStatement(c.Secrets[member-1].Identity(), &a.Statement))
+	c.Must(fair.SignStatement(c.keys[string(c.Identities()[member-1])], &a.Statement))
 	return a
 }
 
@@ -97,10 +97,13 @@ func (c *Chain) Bodies(ids []threshold.ID) (out [][]byte) {
 	return out
 }
 
-// Identities are the identity keys of the members in office.
+// Identities are the identity keys of the members in office; before the first committee, of those to be.
 func (c *Chain) Identities() (out []ed25519.PublicKey) {
-	for _, secret := range c.Secrets {
-		out = append(out, secret.Member("").Identity)
+	if c.State.Office() != nil {
+		return c.State.Identities()
+	}
+	for _, m := range c.Genesis.Terms.Members {
+		out = append(out, m.Identity)
 	}
 	return out
 }
