@@ -73,7 +73,7 @@ type Readiness struct {
 
 // Reason is one reason for not being ready.
 type Reason struct {
-	Code   string `json:"code"` // snake_case, for machines: catching_up, no_peers, database, no_committee, missing_share, halted ...
+	Code   string `json:"code"` // snake_case, for machines: catching_up, no_peers, database, no_committee, missing_share, receive_log, halted ...
 	Detail string `json:"detail"`
 }
 

@@ -2,11 +2,17 @@ package e2e
 
 import (
 	"cmp"
+	crand "crypto/rand"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+	"github.com/scrimlabs/scrim/internal/devnet"
+	"github.com/scrimlabs/scrim/internal/node"
+	"github.com/scrimlabs/scrim/internal/wallet"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -84,4 +90,47 @@ func TestExecutedAsReceived(t *testing.T) {
 			t.Errorf("%s says %+v, executed at %d/%d and %d/%d", why.Other.Reason, why.Other, *p.Height, *p.Place, *q.Height, *q.Place)
 		}
 	}
+}
+
+// Seven members, one of which logs backwards, and one that proposes no statements while they have a victim's transactions: nothing is
+// censored, and no pair on which the honest five agree is inverted.
+func TestReversingAndCensoringMembers(t *testing.T) {
+	n := open(t, 4*time.Minute, func(*node.Config) {}, nil, func(o *devnet.Options) { o.Members = 7 })
+	for i, member := range n.Nodes {
+		n.must(member.Start([]string{2: "BYZANTINE=reverse", 5: "BYZANTINE=censor", 6: ""}[i]))
+	}
+	n.must(n.WaitReady(n.ctx))
+	n.openWallet()
+	const apart = 300 * time.Millisecond
+	var order []threshold.ID
+	for i := range 10 {
+		namespace := "e2e"
+		if i%2 == 1 {
+			namespace = "victim"
+		}
+		ct, err := n.wallet.Seal(crand.Reader, wallet.SealOptions{Namespace: namespace}, payload(100))
+		n.must(err)
+		_, err = n.wallet.SubmitTo(n.ctx, []int{0, 1, 3, 4, 6}[i%5], ct)
+		n.must(err)
+		order = append(order, ct.ID())
+		time.Sleep(apart)
+	}
+	type place struct{ height, place uint64 }
+	var places []place
+	for _, id := range order {
+		got := n.final(1, id)
+		places = append(places, place{*got.Height, uint64(*got.Place)})
+	}
+	for i := range places[1:] {
+		a, b := places[i], places[i+1]
+		if a.height > b.height || a.height == b.height && a.place > b.place {
+			t.Errorf("received as %d and %d, executed at %v and %v", i+1, i+2, a, b)
+		}
+	}
+	log, err := os.ReadFile(n.Nodes[5].LogFile)
+	n.must(err)
+	if !strings.Contains(string(log), "proposing without statements") {
+		t.Log("the censoring member had no turn in which it could have censored")
+	}
+	n.audited(0)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/abci"
+	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -29,7 +30,8 @@ type engine struct {
 	announcer   *announcer
 	bodies      *bodies
 	arrived     func(*threshold.Ciphertext)
-	persisted   prometheus.Observer // seconds
+	tamper      func(*pg.Store, []fair.Announcement) []fair.Announcement // nil but in fault injection
+	persisted   prometheus.Observer                                      // seconds
 	log         *slog.Logger
 	onCommitted []func(*ordering.State, *ordering.Result)
 }

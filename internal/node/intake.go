@@ -34,6 +34,7 @@ type intake struct {
 	log     *slog.Logger
 	queue   chan submission
 
+	tamper    func(group []submission, more <-chan submission) []submission // nil but in fault injection
 	announcer *announcer
 	open      atomic.Bool // the node has caught up: what other members relay is received
 	mu        sync.Mutex
@@ -151,6 +152,9 @@ func (i *intake) run(ctx context.Context) {
 			default:
 				more = false
 			}
+		}
+		if i.tamper != nil {
+			group = i.tamper(group, i.queue)
 		}
 		i.write(ctx, group)
 	}

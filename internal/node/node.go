@@ -90,12 +90,25 @@ func (n *running) state() *ordering.State { return n.chain.State() }
 // Run runs a member's node until ctx ends or something makes it impossible to go on;
 // the error then says what, and what to do. It returns nil after ctx has ended.
 func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
-	return run(ctx, cfg, log, func(s sharer) sharer { return s })
+	return runWith(ctx, cfg, log, tampering{})
 }
 
-// run is Run with a say in what the member's share is; only the build for fault
-// injection uses it (byzantine.go).
-func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) sharer) error {
+// tampering is what a build for fault injection does otherwise (byzantine.go); nothing here.
+type tampering struct {
+	share   func(sharer) sharer
+	log     func(group []submission, more <-chan submission) []submission
+	propose func(*pg.Store, []fair.Announcement) []fair.Announcement
+}
+
+func runWith(ctx context.Context, cfg *Config, log *slog.Logger, t tampering) error {
+	wrap := t.share
+	if wrap == nil {
+		wrap = func(s sharer) sharer { return s }
+	}
+	return run(ctx, cfg, log, wrap, t)
+}
+
+func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) sharer, tamper tampering) error {
 	genesis, g, err := readGenesis(cfg.GenesisFile())
 	if err != nil {
 		return err
@@ -150,7 +163,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 		return err
 	}
 	n.intake = n.newIntake(g, secret)
-	eng.arrived = n.intake.arrived
+	eng.arrived, eng.tamper, n.intake.tamper = n.intake.arrived, tamper.propose, tamper.log
 	n.comet, err = abci.New(n.cometConfig(genesis, secret, state, eng))
 	if err != nil {
 		return err
@@ -223,6 +236,8 @@ func (n *running) holdsShare() bool { return n.opener.hasShare(n.place(n.state()
 
 func (n *running) metricsOf(s *ordering.State, r *ordering.Result) {
 	n.metrics.committed(s, r)
+	_, _, live := s.CommittedLog(n.self)
+	n.metrics.order.committed(s, r, live)
 	n.metrics.place(s, n.place(s))
 }
 

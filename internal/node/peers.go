@@ -45,7 +45,13 @@ func (p peers) Receive(identity ed25519.PublicKey, message []byte) error {
 	}
 }
 
-func (e *engine) Announcements(s *ordering.State) []fair.Announcement { return e.announcer.gather(s) }
+func (e *engine) Announcements(s *ordering.State) []fair.Announcement {
+	found := e.announcer.gather(s)
+	if e.tamper != nil {
+		found = e.tamper(e.store, found)
+	}
+	return found
+}
 
 func (e *engine) Bodies(ids []threshold.ID) [][]byte { return e.bodies.find(e.ctx, ids) }
 

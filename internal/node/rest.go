@@ -69,6 +69,9 @@ func (b backend) Ready(ctx context.Context) v1.Readiness {
 		if r.InOffice && !b.n.opener.hasShare(t.Epoch()) {
 			add("missing_share", "this member has no share of the key, so it cannot help to open batches")
 		}
+		if trouble := b.n.announcer.trouble(); r.InOffice && trouble != "" {
+			add("receive_log", "what this member receives is not announced: "+trouble)
+		}
 	} else {
 		add("no_committee", "the key ceremony is in phase "+s.Ceremony().Phase().String())
 	}
