@@ -7,7 +7,7 @@ import (
 	"github.com/scrimlabs/scrim/threshold"
 )
 
-const domainEntry = "scrim/log-entry/v1"
+const domainEntry = "scrim/log-entry/v2"
 
 // entryVersion is the version byte of log entries. Version 1 had certificates inside its committee entries, and no
 // namespaces in its commit entries.
@@ -46,7 +46,7 @@ type CommitteeEntry struct {
 	Committee   Hash   // CommitteeHash of the committee that it certifies
 }
 
-// CommitEntry fixes a batch: which ciphertexts, in which order. A block appends
+// CommitEntry fixes a batch: which ciphertexts, and what decides about their order. A block appends
 // it after the batches it reveals; the batch's checkpoint covers the log up to
 // and including it.
 type CommitEntry struct {
@@ -55,7 +55,7 @@ type CommitEntry struct {
 	KeyID  threshold.KeyID
 	Count  uint32   // ciphertexts, 1 to MaxBatch
 	Root   Hash     // BatchRoot of their ids
-	Beacon [32]byte // what the order was computed with; see [Beacon]
+	Rounds [32]byte // hash over all that blocks have said for the order so far (ordering.Round); opaque here
 	// Namespaces is NamespaceRoot of the batch: with it a namespace's transactions can be shown to be all that it has there.
 	Namespaces Hash
 }
@@ -66,6 +66,7 @@ type RevealEntry struct {
 	Height      uint64              // of the batch
 	Root        Hash                // BatchRoot, as in the batch's CommitEntry
 	Openings    Hash                // OutcomesRoot
+	Order       Hash                // BatchRoot of the batch's ids in the order of execution, see [Beacon]
 	Voids       uint32              // outcomes that are void
 	Certificate threshold.Signature // the committee's, on the batch's checkpoint
 }
@@ -213,7 +214,7 @@ func (e CommitEntry) appendEntry(b []byte) ([]byte, error) {
 	b = appendUint64(append(b, kindCommit), e.Height)
 	b = append(appendUint64(b, e.Epoch), e.KeyID[:]...)
 	b = append(appendUint32(b, e.Count), e.Root[:]...)
-	return append(append(b, e.Beacon[:]...), e.Namespaces[:]...), nil
+	return append(append(b, e.Rounds[:]...), e.Namespaces[:]...), nil
 }
 
 func parseCommitEntry(d *decoder) (Entry, error) {
@@ -221,7 +222,7 @@ func parseCommitEntry(d *decoder) (Entry, error) {
 	d.into(e.KeyID[:])
 	e.Count = d.uint32()
 	e.Root = d.hash()
-	d.into(e.Beacon[:])
+	d.into(e.Rounds[:])
 	e.Namespaces = d.hash()
 	return checkedEntry(d, e)
 }
@@ -241,12 +242,12 @@ func (e RevealEntry) appendEntry(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	b = appendUint64(append(b, kindReveal), e.Height)
-	b = append(append(b, e.Root[:]...), e.Openings[:]...)
+	b = append(append(append(b, e.Root[:]...), e.Openings[:]...), e.Order[:]...)
 	return append(appendUint32(b, e.Voids), e.Certificate[:]...), nil
 }
 
 func parseRevealEntry(d *decoder) (Entry, error) {
-	e := RevealEntry{Height: d.uint64(), Root: d.hash(), Openings: d.hash(), Voids: d.uint32()}
+	e := RevealEntry{Height: d.uint64(), Root: d.hash(), Openings: d.hash(), Order: d.hash(), Voids: d.uint32()}
 	d.into(e.Certificate[:])
 	return checkedEntry(d, e)
 }

@@ -71,8 +71,8 @@ var (
 		}
 		return map[string][]byte{
 			"committee":    must(t)(MarshalEntry(committee)),
-			"commit":       must(t)(MarshalEntry(CommitEntry{Height: 7, Epoch: 1, KeyID: threshold.KeyID(id("key")), Count: 3, Root: BatchRoot(ids("a,b,c")), Beacon: [32]byte{9}, Namespaces: Hash{8}})),
-			"reveal":       must(t)(MarshalEntry(RevealEntry{Height: 7, Root: BatchRoot(ids("a,b,c")), Openings: Hash{4}, Voids: 1, Certificate: threshold.Signature{5}})),
+			"commit":       must(t)(MarshalEntry(CommitEntry{Height: 7, Epoch: 1, KeyID: threshold.KeyID(id("key")), Count: 3, Root: BatchRoot(ids("a,b,c")), Rounds: [32]byte{9}, Namespaces: Hash{8}})),
+			"reveal":       must(t)(MarshalEntry(RevealEntry{Height: 7, Root: BatchRoot(ids("a,b,c")), Openings: Hash{4}, Order: Hash{7}, Voids: 1, Certificate: threshold.Signature{5}})),
 			"void":         must(t)(MarshalEntry(VoidEntry{Height: 7, Position: 2, ID: id("c"), Opening: threshold.Opening{6}})),
 			"expired":      must(t)(MarshalEntry(ExpiredEntry{Height: 101, ID: id("d"), ValidUntil: 100})),
 			"misbehaviour": must(t)(MarshalEntry(MisbehaviourEntry{Height: 9, Epoch: 1, Member: 3, Kind: "bad_point", Evidence: EvidenceHash([]byte("evidence"))})),

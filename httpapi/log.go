@@ -23,6 +23,11 @@ type LogBackend interface {
 	// LogBatch gives the bundle lines of the batch of a height, and whether it is revealed, after which they never change. Code not_found if
 	// there is none.
 	LogBatch(ctx context.Context, height uint64) (lines []byte, revealed bool, err error)
+	// LogRounds gives the first bundle lines of the rounds of heights above after and up to height, none if there are no more; code not_found if
+	// the block is not there yet.
+	LogRounds(ctx context.Context, after, height uint64) (lines []byte, err error)
+	// LogLimits gives the chain's limits, as the bundle's header has them.
+	LogLimits() ([]byte, error)
 	// LogCertificate gives the ceremony certificate of a hash; code not_found if the log names none such.
 	LogCertificate(ctx context.Context, hash commitreveal.Hash) ([]byte, error)
 	// LogProof gives the .tlog-proof of a transaction; code not_found if it is not in the log.
@@ -38,6 +43,7 @@ type LogBackend interface {
 const (
 	typeText   = "text/plain; charset=utf-8" // tlog-tiles, Checkpoints
 	typeBytes  = "application/octet-stream"  // tlog-tiles, Merkle Tree and Log entries
+	typeJSON   = "application/json"
 	typeLines  = "application/x-ndjson"
 	headerKind = "X-Scrim-Evidence-Kind"
 )
@@ -48,6 +54,8 @@ func (a *api) logRoutes(r chi.Router) {
 	r.Get("/v1/log/checkpoint/{size}", a.raw(a.logCheckpointOf))
 	r.Get("/v1/log/tile/*", a.raw(a.logTile))
 	r.Get("/v1/log/batch/{height}", a.raw(a.logBatch))
+	r.Get("/v1/log/rounds/{from}/{height}", a.raw(a.logRounds))
+	r.Get("/v1/log/limits", a.raw(a.logLimits))
 	r.Get("/v1/log/certificate/{hash}", a.raw(a.logCertificate))
 	r.Get("/v1/log/proof/{id}", a.raw(a.logProof))
 	r.Get("/v1/log/namespace/{height}/{namespace}", a.get(a.logNamespace))
@@ -121,6 +129,24 @@ func (a *api) logBatch(r *http.Request) (rawAnswer, error) {
 		ans.cache = cacheForever
 	}
 	return ans, err
+}
+
+func (a *api) logRounds(r *http.Request) (rawAnswer, error) {
+	h, err := height(chi.URLParam(r, "height"))
+	if err != nil {
+		return rawAnswer{}, err
+	}
+	from, err := height(chi.URLParam(r, "from"))
+	if err != nil {
+		return rawAnswer{}, err
+	}
+	b, err := a.backend.LogRounds(r.Context(), from-1, h)
+	return rawAnswer{contentType: typeLines, cache: cacheForever, body: b}, err
+}
+
+func (a *api) logLimits(*http.Request) (rawAnswer, error) {
+	b, err := a.backend.LogLimits()
+	return rawAnswer{contentType: typeJSON, cache: cacheForever, body: b}, err
 }
 
 func (a *api) logCertificate(r *http.Request) (rawAnswer, error) {

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -42,6 +43,15 @@ func (f *fake) LogBatch(_ context.Context, height uint64) ([]byte, bool, error) 
 	}
 	return []byte("{}\n"), height == 7, f.err
 }
+
+func (f *fake) LogRounds(_ context.Context, after, height uint64) ([]byte, error) {
+	if height > 9 {
+		return nil, &Error{Code: v1.CodeNotFound}
+	}
+	return fmt.Appendf(nil, "rounds above %d up to %d\n", after, height), nil
+}
+
+func (f *fake) LogLimits() ([]byte, error) { return []byte(`{"max_batch":4}`), nil }
 
 func (f *fake) LogCertificate(_ context.Context, hash commitreveal.Hash) ([]byte, error) {
 	if hash != commitreveal.Hash(repeat(8, 32)) {

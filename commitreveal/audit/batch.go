@@ -22,13 +22,14 @@ type batch struct {
 	before       commitreveal.Log // without its commit entry
 	raw          []byte           // the commit entry
 	height       *finding         // what is wrong with its height, and with its order; to be proved when it is certified
-	order        *finding
-	ids          []threshold.ID // if its order is wrong
-	namespaces   *finding       // what is wrong with the namespaces' root
-	bodies       []Bytes        // the ciphertexts, if that is wrong
+	unsorted     *finding         // that its ids do not ascend
+	proved       []threshold.ID   // the ids, if that is to be proved
+	namespaces   *finding         // what is wrong with the namespaces' root
+	bodies       []Bytes          // the ciphertexts, if that is wrong
 
-	asCommitted bool // the transactions are those of the commit entry's root
-	opened      bool // all of them with openings
+	order       func(beacon [32]byte) []threshold.ID // nil if it cannot be replayed
+	asCommitted bool                                 // the transactions are those of the commit entry's root
+	opened      bool                                 // all of them with openings
 	outcomes    commitreveal.Hash
 	voids       uint32
 	voidsRoot   [32]byte  // over the void entries that its reveal brings
@@ -46,16 +47,21 @@ func (a *auditor) closeBatch() {
 	if cts, ids, ok := a.parse(b); ok {
 		b.asCommitted = true
 		a.checkHeaders(b, cts, ids)
-		a.checkOrder(b, ids)
+		a.checkAscending(b, ids)
 		a.checkNamespaces(b, cts, ids)
+		a.checkOrder(b, cts)
 		checked := a.checkProofs(b, cts)
 		a.openBatch(b, ids, checked)
 		a.receipts.ordered(b, cts)
 	} else {
 		a.bodiesMissing = true
+		if a.rule != nil {
+			a.rule = nil
+			a.missing("the order of batches from height %d on could not be replayed", b.entry.Height)
+		}
 	}
 	b.transactions = nil
-	if b.order == nil && b.namespaces == nil {
+	if b.proved == nil && b.namespaces == nil {
 		b.before, b.raw = commitreveal.Log{}, nil
 	}
 	a.pending = append(a.pending, b)
@@ -108,15 +114,53 @@ func (a *auditor) checkHeaders(b *batch, cts []*threshold.Ciphertext, ids []thre
 	a.seen.forget(height)
 }
 
-// checkOrder recomputes the order from the set of ids.
-func (a *auditor) checkOrder(b *batch, ids []threshold.ID) {
-	sorted, distinct := sortedIDs(ids)
-	if !distinct {
-		return // a duplicate, which has been found; the rule is for distinct ids
+// checkAscending: a batch is a set, which is committed ascending by id. This can be shown without the receive logs.
+func (a *auditor) checkAscending(b *batch, ids []threshold.ID) {
+	if !ascending(ids) {
+		a.notAscending(b, a.found(b.index, CodeOrder, b.entry.Height, "the ciphertexts are not ascending by id"), ids)
 	}
-	if !slices.Equal(a.checks.Order(b.entry.Height, b.entry.Beacon, sorted), ids) {
-		a.wrongOrder(b, a.found(b.index, CodeOrder, b.entry.Height, "the ciphertexts are not in the order that the rule gives them"), ids)
+}
+
+func compareIDs(a, b threshold.ID) int { return bytes.Compare(a[:], b[:]) }
+
+func ascending(ids []threshold.ID) bool {
+	for i := 1; i < len(ids); i++ {
+		if compareIDs(ids[i-1], ids[i]) >= 0 {
+			return false
+		}
 	}
+	return true
+}
+
+// checkOrder replays what the receive logs decided: whether it is these ciphertexts, and in which order they are executed
+// when the beacon is known.
+func (a *auditor) checkOrder(b *batch, cts []*threshold.Ciphertext) {
+	if a.rule == nil {
+		return
+	}
+	if b.unsorted != nil { // which has been found
+		a.rule = nil
+		a.missing("the order of batches from height %d on could not be replayed", b.entry.Height)
+		return
+	}
+	order, err := a.rule.Batch(b.entry.Height, b.entry.Rounds, cts)
+	if err != nil {
+		a.unruly(int64(b.index), b.entry.Height, err)
+		return
+	}
+	b.order = order
+}
+
+// compareOrder checks the order of execution that the reveal entry commits to.
+func (a *auditor) compareOrder(index uint64, b *batch, e commitreveal.RevealEntry) {
+	if b.order == nil {
+		return
+	}
+	ids := b.order(commitreveal.Beacon(e.Certificate))
+	if commitreveal.BatchRoot(ids) != e.Order {
+		a.found(index, CodeOrder, b.entry.Height, "the log commits to another order of execution than the receive logs and the beacon give")
+	}
+	a.receipts.executed(ids)
 }
 
 // checkProofs checks every ciphertext's proof. checked[i] is nil if it fails.

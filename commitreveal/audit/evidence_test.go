@@ -458,7 +458,7 @@ func constants(t *testing.T, file, prefix string) (values []string) {
 // TestCorpus: for each code that the audit finds there is a bundle that breaks this
 // and nothing else, and the audit finds exactly it.
 func TestCorpus(t *testing.T) {
-	alone := map[string]bool{CodeReceipt: true, CodeContradiction: true} // TestReceipts
+	alone := map[string]bool{CodeReceipt: true, CodeContradiction: true, CodeLog: true} // TestReceipts
 	for _, table := range []map[string]planted{dishonest(), altered(), besides()} {
 		for _, p := range table {
 			codes := map[string]bool{}
@@ -697,7 +697,7 @@ func TestTxProofLies(t *testing.T) {
 	}{
 		"ciphertext": {func(_ *note.Proof, tx *commitreveal.TransactionProof) { tx.Ciphertext = second.Ciphertext }, CodeBatchRoot},
 		"position":   {func(_ *note.Proof, tx *commitreveal.TransactionProof) { tx.Position = 1 }, CodeBatchRoot},
-		"entry":      {func(_ *note.Proof, tx *commitreveal.TransactionProof) { tx.Entry.Beacon[0]++ }, CodeLogRoot},
+		"entry":      {func(_ *note.Proof, tx *commitreveal.TransactionProof) { tx.Entry.Rounds[0]++ }, CodeLogRoot},
 		"height":     {func(_ *note.Proof, tx *commitreveal.TransactionProof) { tx.Entry.Height++ }, CodeLogRoot},
 		"opening":    {func(_ *note.Proof, tx *commitreveal.TransactionProof) { tx.Opening = second.Opening }, CodeOpening},
 		"log's path": {func(p *note.Proof, _ *commitreveal.TransactionProof) { p.Path[0][0]++ }, CodeLogRoot},

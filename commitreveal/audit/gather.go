@@ -15,21 +15,22 @@ type signed struct {
 // maxKept bounds the ids that wait, over all batches, to become evidence.
 const maxKept = 64 << 20
 
-// wrongOrder keeps what proves a wrong order, until the batch is certified.
-func (a *auditor) wrongOrder(b *batch, f *finding, ids []threshold.ID) {
+// notAscending keeps what proves ids that do not ascend, until the batch is certified.
+func (a *auditor) notAscending(b *batch, f *finding, ids []threshold.ID) {
+	b.unsorted = f
 	if size := len(ids) * len(threshold.ID{}); a.kept+size <= maxKept {
 		a.kept += size
-		b.order, b.ids = f, ids
+		b.proved = ids
 	}
 }
 
 // gather makes the evidence that a valid certificate completes.
 func (a *auditor) gather(b *batch, certificate threshold.Signature) {
 	now := &signed{b.checkpoint, certificate, b.committee}
-	if b.order != nil {
+	if b.proved != nil {
 		a.proveOrder(b, now)
-		a.kept -= len(b.ids) * len(threshold.ID{})
-		b.order, b.ids = nil, nil
+		a.kept -= len(b.proved) * len(threshold.ID{})
+		b.proved = nil
 	}
 	if b.namespaces != nil {
 		a.proveNamespaces(b, now)
@@ -63,7 +64,7 @@ func bodiesSize(bodies []Bytes) (n int) {
 }
 
 func (a *auditor) proveOrder(b *batch, s *signed) {
-	a.attachCommit(b.order, b, s, func(log Range) Proof { return &WrongOrder{Log: log, IDs: hashesOf(b.ids)} })
+	a.attachCommit(b.unsorted, b, s, func(log Range) Proof { return &WrongOrder{Log: log, IDs: hashesOf(b.proved)} })
 }
 
 func (a *auditor) proveNamespaces(b *batch, s *signed) {

@@ -126,8 +126,10 @@ func (p *SplitView) check(j *judge) (*Established, error) {
 	case len(both) > 0:
 		return &Established{Who: strings.Join(both, ", "), What: what}, nil
 	case len(first) > 0 && len(second) > 0:
+		either := []string{strings.Join(first, ", "), strings.Join(second, ", ")}
+		slices.Sort(either)
 		return &Established{
-			Who: strings.Join(first, ", ") + " or " + strings.Join(second, ", "), What: what,
+			Who: strings.Join(either, " or "), What: what,
 			Remains: "which of the two logs is the one that the committee made: its signature on a checkpoint of either tells",
 		}, nil
 	}

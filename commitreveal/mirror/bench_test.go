@@ -21,6 +21,7 @@ func BenchmarkUpdate(b *testing.B) {
 			certificate, err := c.State.Ceremony().Certificate().MarshalBinary()
 			must(b, err)
 			s := mirrortest.New(c.Genesis.ChainID, c.Secrets[0].Identity())
+			s.Limits = mirrortest.Header(b, c).Limits
 			must(b, s.Add(mirrortest.Synthetic(b, certificate, c.State.Committee(), c.Seal("x"), (transactions+size-1)/size, size)...))
 			h := httptest.NewServer(s)
 			defer h.Close()

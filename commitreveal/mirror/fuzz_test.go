@@ -77,11 +77,11 @@ func batch(t testing.TB) (job, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reveal, err := b.Reveal(outcomes, threshold.Signature{})
+	reveal, err := b.Reveal(outcomes, ids, threshold.Signature{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return job{&commit, &reveal}, lines
+	return job{commit: &commit, reveal: &reveal}, lines
 }
 
 // FuzzCopyBatch: only the lines that the entries name are ever taken.

@@ -38,6 +38,12 @@ func (n *node) LogBatch(_ context.Context, height uint64) ([]byte, bool, error) 
 	return b, true, err
 }
 
+func (n *node) LogRounds(_ context.Context, after, height uint64) ([]byte, error) {
+	return n.s.Rounds(after, height)
+}
+
+func (n *node) LogLimits() ([]byte, error) { return n.s.Limits, nil }
+
 func (n *node) LogCertificate(_ context.Context, hash commitreveal.Hash) ([]byte, error) {
 	return found(n.s.Certificate(hash), nil)
 }

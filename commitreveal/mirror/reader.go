@@ -29,6 +29,8 @@ type Lines struct {
 	entries [][]byte // of the bundle at hand that are still to come
 	after   commitreveal.Entry
 	batch   *batchLines
+	said    *roundLines
+	rounds  uint64 // height of the last committee or commit entry
 	tx      uint64
 	check   [][]commitreveal.Hash // of the tile at hand of each level
 	damage  []string
@@ -92,12 +94,15 @@ func (l *Lines) Size() uint64 { return l.state.Size }
 
 // Close closes what is open.
 func (l *Lines) Close() error {
-	if l.batch == nil {
-		return nil
+	var err error
+	if l.batch != nil {
+		err = l.batch.Close()
 	}
-	b := l.batch
-	l.batch = nil
-	return b.Close()
+	if l.said != nil {
+		err = errors.Join(err, l.said.Close())
+	}
+	l.batch, l.said = nil, nil
+	return err
 }
 
 // Next implements audit.Lines.
@@ -120,8 +125,15 @@ func (l *Lines) Next() (commitreveal.BundleLine, error) {
 
 func (l *Lines) next() (commitreveal.BundleLine, error) {
 	if !l.started {
-		l.started = true
-		return &commitreveal.BundleHeader{ChainID: l.chainID}, nil
+		return l.header()
+	}
+	if l.said != nil {
+		if r, err := l.said.next(); r != nil || err != nil {
+			return r, err
+		}
+		if err := l.Close(); err != nil {
+			return nil, err
+		}
 	}
 	if l.batch != nil {
 		if t, err := l.batch.next(); t != nil || err != nil {
@@ -142,6 +154,78 @@ func (l *Lines) next() (commitreveal.BundleLine, error) {
 		return l.openBatch(e)
 	}
 	return l.entry()
+}
+
+// header is there once the first committee is.
+func (l *Lines) header() (commitreveal.BundleLine, error) {
+	limits, err := l.store.read(limitsName, commitreveal.MaxLimitsSize)
+	if errors.Is(err, fs.ErrNotExist) && len(l.state.Committees) == 0 {
+		if l.follow {
+			return nil, io.EOF
+		}
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.started = true
+	return &commitreveal.BundleHeader{ChainID: l.chainID, Limits: limits}, nil
+}
+
+// openRounds opens what blocks said for the order before the entry, if that is due.
+func (l *Lines) openRounds(entry []byte) (due bool, err error) {
+	e, err := commitreveal.ParseEntry(entry)
+	if err != nil {
+		return false, nil //nolint:nilerr // an entry that cannot be read has no rounds; the audit will say so
+	}
+	var height uint64
+	switch e := e.(type) {
+	case commitreveal.CommitteeEntry:
+		height = e.Height
+	case commitreveal.CommitEntry:
+		height = e.Height
+	}
+	if height <= l.rounds {
+		return false, nil
+	}
+	f, err := os.Open(l.store.path(roundsName(height)))
+	if err != nil {
+		return false, err
+	}
+	l.said = &roundLines{f, bufio.NewReaderSize(f, 64<<10), l.rounds, height}
+	l.rounds = height
+	return true, nil
+}
+
+// roundLines reads the lines of a file of rounds.
+type roundLines struct {
+	f      *os.File
+	r      *bufio.Reader
+	last   uint64
+	height uint64 // of the entry after them
+}
+
+func (r *roundLines) Close() error { return r.f.Close() }
+
+// next gives nil at the end.
+func (r *roundLines) next() (commitreveal.BundleLine, error) {
+	line, err := readLine(r.r)
+	if errors.Is(err, io.EOF) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", roundsName(r.height), err)
+	}
+	l, err := commitreveal.ParseBundleLine(line)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", roundsName(r.height), err)
+	}
+	round, ok := l.(*commitreveal.BundleRound)
+	if !ok || round.Height <= r.last || round.Height > r.height {
+		return nil, fmt.Errorf("%s: after height %d comes a line that is not due", roundsName(r.height), r.last)
+	}
+	r.last = round.Height
+	return round, nil
 }
 
 func (l *Lines) openBatch(e commitreveal.CommitEntry) (commitreveal.BundleLine, error) {
@@ -169,6 +253,11 @@ func (l *Lines) entry() (commitreveal.BundleLine, error) {
 	entry := l.entries[0]
 	if l.follow && l.waits(entry) {
 		return nil, io.EOF
+	}
+	if due, err := l.openRounds(entry); err != nil {
+		return nil, err
+	} else if due {
+		return l.next()
 	}
 	l.entries = l.entries[1:]
 	next, stored, err := l.log.Append(entry)

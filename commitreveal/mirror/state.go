@@ -21,6 +21,7 @@ const (
 
 	stateName      = "mirror.json"
 	checkpointName = "checkpoint"
+	limitsName     = "limits"
 	maxStateSize   = 64 << 20
 	maxWaiting     = 4096
 )
@@ -28,6 +29,7 @@ const (
 // names of files below the directory
 func noteName(size uint64) string                 { return "checkpoints/" + strconv.FormatUint(size, 10) }
 func batchName(height uint64) string              { return "batch/" + strconv.FormatUint(height, 10) }
+func roundsName(height uint64) string             { return "rounds/" + strconv.FormatUint(height, 10) }
 func certificateName(h commitreveal.Hash) string  { return "certificate/" + h.String() }
 func nodeEvidenceName(h commitreveal.Hash) string { return "evidence/" + h.String() }
 func splitViewName(a, b uint64, root string) string {
@@ -43,6 +45,8 @@ type state struct {
 	// Size entries are here, with the log that they make.
 	Size uint64      `json:"size"`
 	Log  audit.Bytes `json:"log"`
+	// Rounds is the height of the last committee or commit entry: up to there is here what blocks said for the order.
+	Rounds uint64 `json:"rounds"`
 	// Committees are the certificates of the log so far, by their hashes, in order.
 	Committees []commitreveal.Hash `json:"committees"`
 	// Waiting are the commit entries whose batches are not revealed yet.

@@ -103,10 +103,12 @@ type update struct {
 	result  Update
 }
 
-// job is a batch body to be fetched.
+// job is a batch body to be fetched, or rounds.
 type job struct {
 	commit *commitreveal.CommitEntry
 	reveal *commitreveal.RevealEntry // nil if it is not revealed yet
+	after  uint64                    // of rounds, if commit is nil: from the height above it up to this height
+	height uint64
 }
 
 // begin asks for the newest checkpoint.
@@ -343,19 +345,29 @@ func (u *update) body(e commitreveal.Entry) error {
 	m := u.m
 	switch e := e.(type) {
 	case commitreveal.CommitteeEntry:
+		u.rounds(e.Height)
 		return u.committee(e)
 	case commitreveal.CommitEntry:
+		u.rounds(e.Height)
 		if len(m.waiting) >= maxWaiting {
 			return fmt.Errorf("%w: more than %d batches wait for their reveal", ErrServer, maxWaiting)
 		}
 		m.waiting[e.Height] = &e
 	case commitreveal.RevealEntry:
 		if c := m.waiting[e.Height]; c != nil {
-			u.jobs = append(u.jobs, job{c, &e})
+			u.jobs = append(u.jobs, job{commit: c, reveal: &e})
 			delete(m.waiting, e.Height)
 		}
 	}
 	return nil
+}
+
+// rounds notes that what blocks up to the height said for the order is needed.
+func (u *update) rounds(height uint64) {
+	if s := &u.m.state; height > s.Rounds {
+		u.jobs = append(u.jobs, job{after: s.Rounds, height: height})
+		s.Rounds = height
+	}
 }
 
 func (u *update) committee(e commitreveal.CommitteeEntry) error {
@@ -374,9 +386,32 @@ func (u *update) committee(e commitreveal.CommitteeEntry) error {
 	if err != nil || believed == nil {
 		return err
 	}
+	if len(m.known) == 0 {
+		if err := u.limits(e.Height, *believed); err != nil {
+			return err
+		}
+	}
 	m.known, m.certs = append(m.known, believed), append(m.certs, b)
 	m.state.Committees = append(m.state.Committees, e.Certificate)
 	return u.trust()
+}
+
+// limits gets the chain's limits, if they are those that the first committee agreed to.
+func (u *update) limits(height uint64, first audit.CommitteeInfo) error {
+	b, err := u.c.get(u.ctx, logPrefix+limitsName, commitreveal.MaxLimitsSize)
+	if err != nil {
+		return err
+	}
+	if begin := u.m.opts.Checks.Rule; begin != nil {
+		rule, err := begin(first.ChainID, b)
+		if err == nil {
+			err = rule.Committee(height, first)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: limits: %w", ErrServer, err)
+		}
+	}
+	return u.m.store.write(limitsName, b)
 }
 
 // believes gives the committee of a certificate if its members' signatures are to
@@ -425,7 +460,7 @@ func (u *update) fetch() error {
 	for range min(workers, len(jobs)) {
 		wg.Go(func() {
 			for j := range queue {
-				if err := u.batch(ctx, j, &names); err != nil {
+				if err := u.job(ctx, j, &names); err != nil {
 					failed <- err
 					cancel()
 					return
@@ -443,7 +478,11 @@ feed:
 	}
 	close(queue)
 	wg.Wait()
-	u.result.Batches += len(jobs)
+	for _, j := range jobs {
+		if j.commit != nil {
+			u.result.Batches++
+		}
+	}
 	select {
 	case err := <-failed:
 		return err
@@ -456,7 +495,7 @@ feed:
 func (u *update) rest() error {
 	for _, c := range u.m.waitingInOrder() {
 		if !u.m.store.has(batchName(c.Height)) {
-			u.jobs = append(u.jobs, job{c, nil})
+			u.jobs = append(u.jobs, job{commit: c})
 		}
 	}
 	return u.fetch()
@@ -473,20 +512,75 @@ func (m *Mirror) waitingInOrder() (out []*commitreveal.CommitEntry) {
 // maxBatchBody bounds a batch's body in bytes.
 const maxBatchBody = 256 << 20
 
-// batch fetches the body of a batch and keeps it if it is the committed one.
-func (u *update) batch(ctx context.Context, j job, names *sync.Mutex) error {
-	name := batchName(j.commit.Height)
+func (u *update) job(ctx context.Context, j job, names *sync.Mutex) error {
 	own := store{dir: u.m.store.dir, crash: u.m.store.crash}
-	err := u.c.stream(ctx, logPrefix+name, maxBatchBody, func(r io.Reader) error {
-		return own.writeFrom(name, func(w io.Writer) error { return copyBatch(w, r, j) })
-	})
-	if err != nil {
+	fetch := u.batch
+	if j.commit == nil {
+		fetch = u.said
+	}
+	if err := fetch(ctx, j, &own); err != nil {
 		return err
 	}
 	names.Lock()
 	defer names.Unlock()
 	u.m.store.dirty = append(u.m.store.dirty, own.dirty...)
 	return nil
+}
+
+// batch fetches the body of a batch and keeps it if it is the committed one.
+func (u *update) batch(ctx context.Context, j job, own *store) error {
+	name := batchName(j.commit.Height)
+	return u.c.stream(ctx, logPrefix+name, maxBatchBody, func(r io.Reader) error {
+		return own.writeFrom(name, func(w io.Writer) error { return copyBatch(w, r, j) })
+	})
+}
+
+// said fetches what blocks said for the order. Whether it is what the log commits to is the audit's to say.
+func (u *update) said(ctx context.Context, j job, own *store) error {
+	return own.writeFrom(roundsName(j.height), func(w io.Writer) error {
+		for last := j.after; last < j.height; {
+			var page []byte
+			before := last
+			err := u.c.stream(ctx, fmt.Sprintf("%srounds/%d/%d", logPrefix, before+1, j.height), maxBatchBody, func(r io.Reader) (err error) {
+				page, last, err = readRounds(r, before, j.height)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if len(page) == 0 {
+				return nil
+			}
+			if _, err := w.Write(page); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// readRounds reads lines of rounds above a height and up to another, and gives the height of the last one.
+func readRounds(r io.Reader, after, upTo uint64) (page []byte, last uint64, err error) {
+	last = after
+	in := bufio.NewReaderSize(r, 64<<10)
+	for {
+		line, err := readLine(in)
+		if errors.Is(err, io.EOF) {
+			return page, last, nil
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		l, err := commitreveal.ParseBundleLine(line)
+		if err != nil {
+			return nil, 0, err
+		}
+		round, ok := l.(*commitreveal.BundleRound)
+		if !ok || round.Height <= last || round.Height > upTo {
+			return nil, 0, fmt.Errorf("not the rounds of heights above %d and up to %d", after, upTo)
+		}
+		page, last = append(append(page, line...), '\n'), round.Height
+	}
 }
 
 // copyBatch copies the lines of a batch, and checks them against its entries.

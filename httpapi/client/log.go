@@ -35,6 +35,16 @@ func (c *Client) LogBatch(ctx context.Context, height uint64) ([]byte, error) {
 	return bytesOf(ctx, c, "/v1/log/batch/"+strconv.FormatUint(height, 10))
 }
 
+// LogRounds gives the first bundle lines of what the blocks of heights from one to another said for the order, none if there are no more.
+func (c *Client) LogRounds(ctx context.Context, from, height uint64) ([]byte, error) {
+	return bytesOf(ctx, c, "/v1/log/rounds/"+strconv.FormatUint(from, 10)+"/"+strconv.FormatUint(height, 10))
+}
+
+// LogLimits gives the chain's limits, as a bundle's header has them.
+func (c *Client) LogLimits(ctx context.Context) ([]byte, error) {
+	return bytesOf(ctx, c, "/v1/log/limits")
+}
+
 // LogCertificate gives the ceremony certificate that a committee entry names by its hash.
 func (c *Client) LogCertificate(ctx context.Context, hash v1.Hex) ([]byte, error) {
 	return bytesOf(ctx, c, "/v1/log/certificate/"+hash.String())

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 
@@ -22,10 +23,15 @@ func export(ctx context.Context, store *pg.Store, s *ordering.State, w io.Writer
 	if err != nil {
 		return err
 	}
-	bundle, err := commitreveal.NewBundleWriter(w, commitreveal.BundleHeader{ChainID: g.ChainID, Terms: terms})
+	limits, err := json.Marshal(g.Params)
 	if err != nil {
 		return err
 	}
+	bundle, err := commitreveal.NewBundleWriter(w, commitreveal.BundleHeader{ChainID: g.ChainID, Terms: terms, Limits: limits})
+	if err != nil {
+		return err
+	}
+	x := exporter{store: store, bundle: bundle}
 	for from := uint64(0); from < size; {
 		entries, err := store.LogEntries(ctx, from, int(min(exportPage, size-from)))
 		if err != nil {
@@ -35,7 +41,7 @@ func export(ctx context.Context, store *pg.Store, s *ordering.State, w io.Writer
 			return fmt.Errorf("export: the database has %d of %d log entries", from, size)
 		}
 		for _, e := range entries {
-			if err := exportEntry(ctx, store, bundle, s.Height(), e); err != nil {
+			if err := x.entry(ctx, s.Height(), e); err != nil {
 				return fmt.Errorf("export log entry %d: %w", e.Index, err)
 			}
 		}
@@ -64,35 +70,74 @@ func firstTerms(ctx context.Context, store *pg.Store, s *ordering.State) ([]byte
 	return c.Terms.MarshalBinary()
 }
 
-func exportEntry(ctx context.Context, store *pg.Store, bundle *commitreveal.BundleWriter, height uint64, e pg.LogEntry) error {
+// exporter writes entries, with the rounds before and the transactions after them.
+type exporter struct {
+	store  *pg.Store
+	bundle *commitreveal.BundleWriter
+	rounds uint64 // height up to which they are written
+}
+
+func (x *exporter) entry(ctx context.Context, height uint64, e pg.LogEntry) error {
 	entry, err := commitreveal.ParseEntry(e.Entry)
 	if err != nil {
 		return err
 	}
-	if err := bundle.Entry(e.Index, e.Entry); err != nil {
+	switch entry := entry.(type) {
+	case commitreveal.CommitteeEntry:
+		err = x.roundsUpTo(ctx, entry.Height)
+	case commitreveal.CommitEntry:
+		err = x.roundsUpTo(ctx, entry.Height)
+	}
+	if err != nil {
+		return err
+	}
+	if err := x.bundle.Entry(e.Index, e.Entry); err != nil {
 		return err
 	}
 	switch entry := entry.(type) {
 	case commitreveal.CommitteeEntry:
-		certificate, err := store.Certificate(ctx, entry.Certificate)
+		certificate, err := x.store.Certificate(ctx, entry.Certificate)
 		if err != nil {
 			return err
 		}
-		return bundle.Certificate(certificate)
+		return x.bundle.Certificate(certificate)
 	case commitreveal.CommitEntry:
-		return exportBatch(ctx, store, bundle, height, entry.Height)
+		return x.batch(ctx, height, entry.Height)
 	}
 	return nil
 }
 
-// exportBatch writes the batch of a height as of the height now.
-func exportBatch(ctx context.Context, store *pg.Store, bundle *commitreveal.BundleWriter, now, height uint64) error {
-	txs, err := store.BatchTransactions(ctx, height)
+func (x *exporter) roundsUpTo(ctx context.Context, height uint64) error {
+	for x.rounds < height {
+		rounds, err := x.store.Rounds(ctx, x.rounds, height, exportPage)
+		if err != nil {
+			return err
+		}
+		for _, r := range rounds {
+			if err := x.bundle.Round(bundleRound(r)); err != nil {
+				return err
+			}
+			x.rounds = r.Height
+		}
+		if len(rounds) == 0 {
+			x.rounds = height
+		}
+	}
+	return nil
+}
+
+func bundleRound(r ordering.Round) commitreveal.BundleRound {
+	return commitreveal.BundleRound{Height: r.Height, Section: r.Section, Aside: r.Aside}
+}
+
+// batch writes the batch of a height as of the height now.
+func (x *exporter) batch(ctx context.Context, now, height uint64) error {
+	txs, err := x.store.BatchTransactions(ctx, height)
 	if err != nil {
 		return err
 	}
 	for i := range txs {
-		if err := bundle.Transaction(bundleLine(&txs[i], now)); err != nil {
+		if err := x.bundle.Transaction(bundleLine(&txs[i], now)); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,7 +25,6 @@ import (
 )
 
 const (
-	messageCosignature = 8 // of the members' channel; body: cosignatureSize bytes, see docs/spec/log.md
 	cosignatureVersion = 1
 	cosignatureSize    = 1 + 8 + commitreveal.HashSize + 8 + ed25519.SignatureSize
 
@@ -41,8 +41,8 @@ const (
 // errDivided: what is stored is not what this node computed, so it signs nothing of the log any more.
 var errDivided = errors.New("node: the log in the database is not the one that this node computed; stop it, keep the database for analysis, and replay the chain into an empty one")
 
-// logStore is what the publisher keeps and reads; it is a *pg.Store.
-type logStore interface {
+// publishStore is what the publisher keeps and reads; it is a *pg.Store.
+type publishStore interface {
 	LogCheckpoint(ctx context.Context, size uint64) (*pg.LogCheckpoint, error)
 	LogSignatures(ctx context.Context, size uint64) ([]note.Signature, error)
 	LogSignatureFrom(ctx context.Context, size uint64, name string, id uint32) (*pg.LogSignature, error)
@@ -58,7 +58,7 @@ type logStore interface {
 type publisher struct {
 	chainID  string
 	identity ed25519.PrivateKey
-	store    logStore
+	store    publishStore
 	net      network
 	log      *slog.Logger
 	now      func() time.Time
@@ -105,26 +105,11 @@ func (n *running) newPublisher(g *ordering.Genesis, secret *keygen.MemberSecret)
 	return p
 }
 
-// channel is the members' channel with both who listen to it.
-type channel struct {
-	*opener
-	publish *publisher
-}
-
-// PeerUp greets a member that has just connected.
-func (c channel) PeerUp(identity ed25519.PublicKey) {
-	if m := c.publish.newest(); m != nil {
-		c.publish.net.Send(identity, m)
+// peerUp greets a member that has just connected.
+func (p *publisher) peerUp(identity ed25519.PublicKey) {
+	if m := p.newest(); m != nil {
+		p.net.Send(identity, m)
 	}
-	c.opener.PeerUp(identity)
-}
-
-// Receive hands a message on to whom it is for.
-func (c channel) Receive(identity ed25519.PublicKey, message []byte) error {
-	if len(message) == 0 || message[0] != messageCosignature {
-		return c.opener.Receive(identity, message)
-	}
-	return c.publish.receive(identity, message[1:])
 }
 
 func (p *publisher) wake() {
@@ -541,6 +526,32 @@ func (b backend) LogBatch(ctx context.Context, height uint64) (lines []byte, rev
 func noBatch(height uint64) error {
 	return httpapi.Errorf(v1.CodeNotFound, "the block of height %d has no batch, or is not there yet", height)
 }
+
+// LogRounds is part of httpapi.LogBackend.
+func (b backend) LogRounds(ctx context.Context, after, height uint64) (lines []byte, err error) {
+	if now := b.n.state().Height(); height > now {
+		return nil, httpapi.Errorf(v1.CodeNotFound, "the block of height %d is not there yet", height)
+	}
+	rounds, err := b.n.store.Rounds(ctx, after, height, roundsPage)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rounds {
+		line := bundleRound(r)
+		text, err := commitreveal.MarshalBundleLine(&line)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(append(lines, text...), '\n')
+	}
+	return lines, nil
+}
+
+// roundsPage is how many rounds one answer has at most.
+const roundsPage = 64
+
+// LogLimits is part of httpapi.LogBackend.
+func (b backend) LogLimits() ([]byte, error) { return json.Marshal(b.n.state().Genesis().Params) }
 
 // LogCertificate is part of httpapi.LogBackend.
 func (b backend) LogCertificate(ctx context.Context, hash commitreveal.Hash) ([]byte, error) {

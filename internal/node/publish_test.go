@@ -70,7 +70,7 @@ func (p publishingPort) Send(to ed25519.PublicKey, m []byte) bool {
 		if !p.identity(uint32(i + 1)).Equal(to) {
 			continue
 		}
-		if err := p.channel(uint32(i+1)).Receive(p.identity(p.member), m); err != nil {
+		if err := p.peers(uint32(i+1)).Receive(p.identity(p.member), m); err != nil {
 			p.t.Errorf("member %d refuses a message of member %d: %v", i+1, p.member, err)
 		}
 		return true
@@ -78,8 +78,8 @@ func (p publishingPort) Send(to ed25519.PublicKey, m []byte) bool {
 	return false
 }
 
-func (p *publishing) channel(member uint32) channel {
-	return channel{p.openers[member-1], p.publishers[member-1]}
+func (p *publishing) peers(member uint32) peers {
+	return peers{opener: p.openers[member-1], publish: p.publishers[member-1]}
 }
 
 // run lets the publishers work until the test ends.
@@ -287,7 +287,7 @@ func TestCosignatureAfterARestart(t *testing.T) {
 		t.Errorf("%d messages, want one before and one after", n)
 	}
 	p.publishers[1].inbox = nil
-	channel{p.openers[0], again}.PeerUp(p.identities[1])
+	again.peerUp(p.identities[1])
 	if got := p.publishers[1].inbox; len(got) != 1 || !bytes.HasSuffix(first, got[0].signature.Data) {
 		t.Errorf("a member that connects gets %d cosignatures", len(got))
 	}
@@ -380,7 +380,7 @@ func TestCosignaturesFromOutside(t *testing.T) {
 		"size 0":    {append([]byte{cosignatureVersion}, make([]byte, cosignatureSize-1)...), errPeerMessage},
 		"size huge": {append([]byte{cosignatureVersion, 255}, good[2:]...), errPeerMessage},
 	} {
-		if err := p.channel(1).Receive(p.identities[1], append([]byte{messageCosignature}, tt.body...)); !errors.Is(err, tt.want) {
+		if err := p.peers(1).Receive(p.identities[1], append([]byte{messageCosignature}, tt.body...)); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

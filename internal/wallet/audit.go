@@ -9,7 +9,6 @@ import (
 
 	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/keygen"
-	"github.com/scrimlabs/scrim/ordering"
 )
 
 // Audit replays a bundle offline, with the chain's own rule for the order and
@@ -22,7 +21,7 @@ func Audit(bundle io.Reader, o audit.Options) (*audit.Report, error) {
 // for the order, and what package keygen knows of ceremonies.
 func Checks() audit.Checks {
 	return audit.Checks{
-		Certificate: firstCommittee, Succession: nextCommittee, Order: ordering.Order, Ceremony: ceremonyFinding,
+		Certificate: firstCommittee, Succession: nextCommittee, Rule: newRule, Ceremony: ceremonyFinding,
 		Committee: anyCommittee,
 	}
 }
@@ -104,7 +103,7 @@ func nextCommittee(previous, certificate []byte) (audit.CommitteeInfo, error) {
 
 func committeeInfo(c *keygen.Certificate) (audit.CommitteeInfo, error) {
 	t := c.Terms
-	info := audit.CommitteeInfo{Committee: c.Committee, ChainID: t.ChainID, TermsHash: t.Hash(), Overlap: t.Overlap}
+	info := audit.CommitteeInfo{Committee: c.Committee, ChainID: t.ChainID, TermsHash: t.Hash(), Limits: t.Limits, Overlap: t.Overlap}
 	var err error
 	if info.Terms, err = t.MarshalBinary(); err != nil {
 		return audit.CommitteeInfo{}, err

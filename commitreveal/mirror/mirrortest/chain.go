@@ -3,6 +3,7 @@ package mirrortest
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 )
 
 // FromChain gives what a chain's log has so far as the lines of a bundle, without
-// header and end.
+// end; its header has the chain's limits only.
 func FromChain(t testing.TB, c *sim.Chain) []commitreveal.BundleLine {
 	t.Helper()
 	outcomes := map[uint64][]commitreveal.Outcome{}
@@ -22,8 +23,11 @@ func FromChain(t testing.TB, c *sim.Chain) []commitreveal.BundleLine {
 			outcomes[reveal.Batch.Height] = reveal.Outcomes
 		}
 	}
-	var lines []commitreveal.BundleLine
+	lines := []commitreveal.BundleLine{Header(t, c)}
 	for _, r := range c.Results {
+		if r.Round != nil {
+			lines = append(lines, &commitreveal.BundleRound{Height: r.Height, Section: r.Round.Section, Aside: r.Round.Aside})
+		}
 		certificates := r.Certificates
 		for _, record := range r.Records {
 			lines = append(lines, &commitreveal.BundleEntry{Index: record.Index, Entry: record.Entry})
@@ -41,6 +45,16 @@ func FromChain(t testing.TB, c *sim.Chain) []commitreveal.BundleLine {
 		}
 	}
 	return lines
+}
+
+// Header is the first line.
+func Header(t testing.TB, c *sim.Chain) *commitreveal.BundleHeader {
+	t.Helper()
+	limits, err := json.Marshal(c.Genesis.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &commitreveal.BundleHeader{ChainID: c.Genesis.ChainID, Limits: limits}
 }
 
 func batchLines(b *ordering.OrderedBatch, outcomes []commitreveal.Outcome) (lines []commitreveal.BundleLine) {
@@ -99,7 +113,7 @@ func Synthetic(t testing.TB, certificate []byte, committee *threshold.Committee,
 		must(err)
 		entry(commit)
 		lines = append(lines, txs...)
-		reveal, err := batch.Reveal(outcomes, threshold.Signature{byte(h), 1})
+		reveal, err := batch.Reveal(outcomes, ids, threshold.Signature{byte(h), 1})
 		must(err)
 		entry(reveal)
 	}

@@ -28,6 +28,7 @@ type Server struct {
 	Cosigners []ed25519.PrivateKey // cosign them
 	Extra     func(size uint64) []note.Signature
 	Size      uint64 // entries that it shows
+	Limits    []byte // of the chain
 
 	mu           sync.Mutex
 	entries      [][]byte
@@ -36,6 +37,7 @@ type Server struct {
 	roots        []commitreveal.Hash // by size
 	certificates map[commitreveal.Hash][]byte
 	batches      map[uint64][]byte
+	rounds       []*commitreveal.BundleRound
 	evidence     [][]byte
 }
 
@@ -53,6 +55,8 @@ func (s *Server) Add(lines ...commitreveal.BundleLine) error {
 	defer s.mu.Unlock()
 	for _, line := range lines {
 		switch l := line.(type) {
+		case *commitreveal.BundleHeader:
+			s.Limits = l.Limits
 		case *commitreveal.BundleEntry:
 			next, stored, err := s.log.Append(l.Entry)
 			if err != nil {
@@ -62,6 +66,8 @@ func (s *Server) Add(lines ...commitreveal.BundleLine) error {
 			s.entries, s.roots = append(s.entries, l.Entry), append(s.roots, next.Root())
 		case *commitreveal.BundleCertificate:
 			s.certificates[commitreveal.CertificateHash(l.Certificate)] = l.Certificate
+		case *commitreveal.BundleRound:
+			s.rounds = append(s.rounds, l)
 		case *commitreveal.BundleTransaction:
 			b, err := commitreveal.MarshalBundleLine(l)
 			if err != nil {
@@ -85,6 +91,23 @@ func (s *Server) Certificate(hash commitreveal.Hash) []byte { return s.certifica
 
 // Batch is the body of a batch.
 func (s *Server) Batch(height uint64) []byte { return s.batches[height] }
+
+// Rounds are the lines of rounds of heights above after and up to height, two at a time.
+func (s *Server) Rounds(after, height uint64) (out []byte, err error) {
+	n := 0
+	for _, r := range s.rounds {
+		if r.Height <= after || r.Height > height || n == 2 {
+			continue
+		}
+		n++
+		b, err := commitreveal.MarshalBundleLine(r)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(out, b...), '\n')
+	}
+	return out, nil
+}
 
 // Checkpoint is the signed checkpoint of a size.
 func (s *Server) Checkpoint(size uint64) ([]byte, error) {
@@ -159,6 +182,14 @@ func (s *Server) answer(r *http.Request) ([]byte, error) {
 		if b := s.batches[height]; b != nil && err == nil {
 			return b, nil
 		}
+	case kind == "rounds":
+		var from, height uint64
+		if _, err := fmt.Sscanf(name, "%d/%d", &from, &height); err != nil || from == 0 {
+			return nil, fmt.Errorf("%s: no heights", name)
+		}
+		return s.Rounds(from-1, height)
+	case path == "limits" && s.Limits != nil:
+		return s.Limits, nil
 	case kind == "certificate":
 		var hash commitreveal.Hash
 		if err := hash.UnmarshalText([]byte(name)); err != nil {
