@@ -827,6 +827,16 @@ func TestParseTimedStateRefuses(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}
+	frozen := slices.IndexFunc(c.s.ids, func(l timedID) bool { return l.frozen != 0 })
+	if frozen < 0 {
+		t.Fatal("no frozen id in the state")
+	}
+	at := ids + frozen*timedIDSize + 40
+	thawed := bytes.Clone(good)
+	clear(thawed[at : at+16])
+	if s, err := ParseTimedState(c.s.params, thawed); !errors.Is(err, ErrEncoding) {
+		t.Errorf("an id of 2f+1 logs that is not frozen: %+v, %v", s, err)
+	}
 	if _, err := ParseTimedState(Params{}, good); !errors.Is(err, ErrParams) {
 		t.Errorf("no parameters: %v", err)
 	}
