@@ -33,6 +33,7 @@ const (
 	codeCeremonyMessage = "ceremony_message"
 	codeOpenings        = "openings"
 	codeProposal        = "proposal"
+	codeSection         = "section"
 )
 
 func reject(code, format string, args ...any) *Rejection {
@@ -40,7 +41,7 @@ func reject(code, format string, args ...any) *Rejection {
 }
 
 // Admit decides whether the ciphertext with these bytes may be ordered by the next
-// block. It is the one rule of the door (HTTP), the mempool and the proposal. The
+// block. It is the one rule of the door (HTTP), the mempool, the receive log and the block. The
 // error is a *Rejection. A ciphertext that was ordered before is refused with
 // CodeAlreadyOrdered.
 func Admit(s *State, v *Verifier, wire []byte) (*threshold.Checked, error) {

@@ -24,11 +24,13 @@ type Params struct {
 	// MaxPending is the most batches that may wait for their openings; while so
 	// many wait, no block orders further ciphertexts.
 	MaxPending uint32 `json:"max_pending"`
+	// Order are those of the fair order.
+	Order OrderParams `json:"order"`
 }
 
 // DefaultParams suit a committee of up to about ten members on one continent.
 func DefaultParams() Params {
-	return Params{MaxSizeClass: threshold.MaxSizeClass, MaxValidity: 20_000, MaxBatch: 256, MaxPending: 16}
+	return Params{MaxSizeClass: threshold.MaxSizeClass, MaxValidity: 20_000, MaxBatch: 256, MaxPending: 16, Order: defaultOrderParams()}
 }
 
 // Upper limits of the parameters: what the wire formats and a block's size can hold.
@@ -49,7 +51,7 @@ func (p Params) validate() error {
 	case p.MaxPending < 1 || p.MaxPending > maxMaxPending:
 		return fmt.Errorf("max_pending is %d, it must be from 1 to %d", p.MaxPending, maxMaxPending)
 	}
-	return nil
+	return p.Order.validate()
 }
 
 // Genesis is what a chain starts from: the app_state of CometBFT's genesis file.

@@ -23,12 +23,15 @@ type ReceiptResult struct {
 	Status   string            `json:"status"`
 	Height   uint64            `json:"height"`   // at which it was ordered; 0 if it was not
 	Position uint32            `json:"position"` // in the batch of that height, from 0
+	Place    *uint32           `json:"place"`    // in the order of execution of that batch, from 0; null if not known
 }
 
 // receipts are those of the user, with where their ciphertexts were ordered.
 type receipts struct {
-	all   []commitreveal.Receipt
-	where map[threshold.ID]*place // of all ids that a receipt names
+	all    []commitreveal.Receipt
+	where  map[threshold.ID]*place // of all ids that a receipt names
+	of     map[uint32][]int        // by member, as indexes of all
+	denied map[int]uint64          // by index in all: height at which the member signed another log
 }
 
 // place is where a ciphertext was first ordered. entry is that of the commit.
@@ -37,13 +40,15 @@ type place struct {
 	entry      uint64
 	height     uint64
 	position   uint32
+	place      *uint32
 	validUntil uint64
 }
 
 func newReceipts(all []commitreveal.Receipt) *receipts {
-	r := &receipts{all: all, where: make(map[threshold.ID]*place, len(all))}
+	r := &receipts{of: make(map[uint32][]int), denied: make(map[int]uint64), all: all, where: make(map[threshold.ID]*place, len(all))}
 	for i := range all {
 		r.where[all[i].ID] = new(place)
+		r.of[all[i].Member] = append(r.of[all[i].Member], i)
 	}
 	return r
 }
@@ -55,7 +60,37 @@ func (r *receipts) ordered(b *batch, cts []*threshold.Ciphertext) {
 	}
 	for i, ct := range cts {
 		if p := r.where[ct.ID()]; p != nil && !p.found {
-			*p = place{true, b.index, b.entry.Height, uint32(i), ct.Header().ValidUntil}
+			*p = place{true, b.index, b.entry.Height, uint32(i), nil, ct.Header().ValidUntil}
+		}
+	}
+}
+
+// said compares receipts with a part of their member's receive log.
+func (r *receipts) said(committee *CommitteeInfo, height uint64, p LogPart) {
+	if committee == nil || int(p.Member) > len(committee.Identities) {
+		return
+	}
+	for _, i := range r.of[p.Member] {
+		receipt := &r.all[i]
+		if receipt.Position <= p.After || receipt.Position-p.After > uint64(len(p.IDs)) {
+			continue
+		}
+		head := p.Head
+		for _, id := range p.IDs[:receipt.Position-p.After] {
+			head = commitreveal.NextHead(head, id)
+		}
+		if head != receipt.Head && commitreveal.VerifyReceipt(committee.Identities[p.Member-1], receipt) == nil {
+			r.denied[i] = height
+		}
+	}
+}
+
+// executed notes where they stand in the order of execution.
+func (r *receipts) executed(ids []threshold.ID) {
+	for i, id := range ids {
+		if p := r.where[id]; p != nil {
+			at := uint32(i)
+			p.place = &at
 		}
 	}
 }
@@ -72,6 +107,11 @@ func (a *auditor) checkReceipts() {
 		} else {
 			valid = append(valid, r)
 			a.checkReceipt(r, a.receipts.where[r.ID], who.member(r.Member), &result)
+			if height, denied := a.receipts.denied[i]; denied {
+				result.Status = ReceiptBroken
+				a.add(&finding{entry: -1, Finding: Finding{Code: CodeLog, Height: height, Who: who.member(r.Member),
+					What: "it signed a receive log that does not have what its receipt says at this position (" + result.ID.String() + ")"}})
+			}
 		}
 		a.report.Receipts = append(a.report.Receipts, result)
 	}
@@ -101,7 +141,7 @@ func (a *auditor) checkReceipt(r *commitreveal.Receipt, p *place, who string, re
 		a.add(&finding{entry: -1, Finding: Finding{Code: code, Height: height, Who: who, What: what + " (" + result.ID.String() + ")"}})
 	}
 	if p.found {
-		result.Height, result.Position = p.height, p.position
+		result.Height, result.Position, result.Place = p.height, p.position, p.place
 		switch {
 		case p.entry >= a.certified:
 			result.Status = ReceiptPending

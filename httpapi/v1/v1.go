@@ -109,7 +109,8 @@ type Transaction struct {
 	ValidUntil   uint64   `json:"valid_until"`   // last height at which it may be ordered
 	Receipt      *Receipt `json:"receipt"`       // null if this node did not receive it itself
 	Height       *uint64  `json:"height"`        // of its batch, null until ordered
-	Position     *uint32  `json:"position"`      // in its batch, from 0, null until ordered
+	Position     *uint32  `json:"position"`      // in its batch, which is ascending by id, from 0, null until ordered
+	Place        *uint32  `json:"place"`         // in the order of execution of its batch, from 0, null until the log has the opening
 	Opening      Hex      `json:"opening"`       // 48 bytes, null until revealed or void
 	Plaintext    Hex      `json:"plaintext"`     // null unless revealed
 	RevealHeight *uint64  `json:"reveal_height"` // block that put the opening in the log, null until then

@@ -26,7 +26,7 @@ var rooms = map[string][]string{
 	"commitreveal/audit": {"commitreveal", "threshold"},
 	"ordering":           {"ordering/fair", "commitreveal", "keygen", "threshold"},
 	"ordering/fair":      {"commitreveal", "threshold"},
-	"ordering/abci":      {"ordering", "commitreveal", "keygen", "threshold"},
+	"ordering/abci":      {"ordering", "ordering/fair", "commitreveal", "keygen", "threshold"},
 	"migrations":         {},
 	"httpapi":            {"httpapi/v1", "commitreveal", "keygen", "threshold"},
 	"httpapi/v1":         {"commitreveal", "keygen", "threshold"},
@@ -34,7 +34,7 @@ var rooms = map[string][]string{
 	"internal/pg":        {"ordering", "commitreveal", "keygen", "threshold", "migrations"},
 	"internal/home":      {"keygen", "keygen/sharefile"},
 	"internal/version":   {},
-	"internal/node": {"httpapi", "httpapi/v1", "ordering/abci", "internal/pg", "internal/home", "internal/version", "keygen/sharefile", "ordering",
+	"internal/node": {"ordering/fair", "httpapi", "httpapi/v1", "ordering/abci", "internal/pg", "internal/home", "internal/version", "keygen/sharefile", "ordering",
 		"keygen", "commitreveal", "threshold"},
 
 	// What a client does with nodes that it does not trust: the logic of cmd/scrim and of the demo.
@@ -44,7 +44,7 @@ var rooms = map[string][]string{
 
 	// For tests, demo and local networks only.
 	"threshold/thresholdtest": {"threshold"},
-	"internal/sim":            {"ordering", "commitreveal", "keygen", "threshold"},
+	"internal/sim":            {"ordering", "ordering/fair", "commitreveal", "keygen", "threshold"},
 	"internal/fairsim":        {"ordering/fair", "commitreveal", "threshold"},
 	"internal/child":          {},
 	"internal/pgcluster":      {"internal/child"},

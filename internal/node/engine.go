@@ -10,6 +10,7 @@ import (
 	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/abci"
+	"github.com/scrimlabs/scrim/threshold"
 )
 
 // retryEvery is the pause between attempts to reach a database that is away. The node
@@ -23,6 +24,9 @@ type engine struct {
 	store       *pg.Store
 	chain       pg.Chain // chain id and genesis hash
 	opener      *opener
+	announcer   *announcer
+	bodies      *bodies
+	arrived     func(*threshold.Ciphertext)
 	metrics     *metrics
 	log         *slog.Logger
 	onCommitted []func(*ordering.State, *ordering.Result)
@@ -75,6 +79,7 @@ func (e *engine) untilDurable(what string, write func() error) error {
 // Committed runs after r is durable, and only then.
 func (e *engine) Committed(next *ordering.State, r *ordering.Result) {
 	e.opener.committed(next)
+	e.announcer.committed(next)
 	e.metrics.committed(next, r)
 	for _, f := range e.onCommitted {
 		f(next, r)

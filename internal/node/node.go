@@ -31,6 +31,7 @@ import (
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/abci"
+	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -69,6 +70,10 @@ type running struct {
 	opener   *opener
 	intake   *intake
 	metrics  *metrics
+
+	secret    ed25519.PrivateKey // the member's identity key
+	announcer *announcer
+	bodies    *bodies
 }
 
 func (n *running) state() *ordering.State { return n.comet.State() }
@@ -128,13 +133,18 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	defer stopWriting()
 	eng := &engine{ctx: writing, store: store, chain: chain, opener: n.opener, metrics: n.metrics, log: log}
 	eng.onCommitted = append(eng.onCommitted, cer.poke)
+	n.secret = secret.Identity()
+	if err := n.newAnnouncer(ctx, eng, state); err != nil {
+		return err
+	}
+	n.intake = n.newIntake(g, secret)
+	eng.arrived = n.intake.arrived
 	n.comet, err = abci.New(n.cometConfig(genesis, secret, state, eng))
 	if err != nil {
 		return err
 	}
-	n.opener.net = n.comet
+	n.opener.net, n.announcer.net, n.bodies.net, n.intake.comet = n.comet, n.comet, n.comet, n.comet
 	cer.submit = func(tx []byte) error { return n.comet.Submit(tx, nil) }
-	n.intake = n.newIntake(g, secret)
 	return n.run(ctx, cer, registry, stopWriting)
 }
 
@@ -210,7 +220,7 @@ func (n *running) newCeremony(s *keygen.State, secret *keygen.MemberSecret, onSh
 func (n *running) newIntake(g *ordering.Genesis, secret *keygen.MemberSecret) *intake {
 	i := newIntake()
 	i.chainID, i.member, i.key = g.ChainID, n.member, secret.Identity()
-	i.store, i.comet, i.metrics, i.log = n.store, n.comet, n.metrics, n.log
+	i.store, i.announcer, i.metrics, i.log = n.store, n.announcer, n.metrics, n.log
 	return i
 }
 
@@ -220,10 +230,16 @@ func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *or
 		Listen: n.cfg.P2P.Listen, External: n.cfg.P2P.External, Peers: n.cfg.P2P.Peers,
 		TimeoutCommit: n.cfg.Consensus.TimeoutCommit, TimeoutPropose: n.cfg.Consensus.TimeoutPropose, TimeoutVote: n.cfg.Consensus.TimeoutVote,
 		MempoolSize: n.cfg.Mempool.Size,
-		MaxMessage:  1 + commitreveal.MaxShareMessageSize(int(s.Genesis().Params.MaxBatch)),
+		MaxMessage:  n.maxMessage(s.Genesis().Params),
 		Validator:   secret.Validator(), Node: secret.Node(),
-		State: s, Verifier: n.verifier, Engine: e, Peer: n.opener, Metrics: true, Log: n.log.With("part", "cometbft"),
+		State: s, Verifier: n.verifier, Engine: e, Peer: peers{n.opener, n.announcer, n.bodies}, Metrics: true, Log: n.log.With("part", "cometbft"),
 	}
+}
+
+// maxMessage is the size of the largest message on the members' channel.
+func (n *running) maxMessage(p ordering.Params) int {
+	announcement := fair.MaxAnnouncementSize(fair.Params{MaxChunk: int(p.Order.MaxChunk)})
+	return 1 + max(commitreveal.MaxShareMessageSize(int(p.MaxBatch)), announcement, len(threshold.ID{})*int(p.MaxBatch), ordering.MaxTxSize)
 }
 
 // run starts all parts and waits for the first that ends. A block that is being written
@@ -242,6 +258,8 @@ func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.R
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { n.opener.run(ctx); return nil })
 	group.Go(func() error { n.intake.run(ctx); return nil })
+	group.Go(func() error { n.announcer.run(ctx); return nil })
+	group.Go(func() error { n.bodies.run(ctx); return nil })
 	group.Go(func() error { n.afterSync(ctx); return nil })
 	group.Go(func() error { return cer.run(ctx, n.state, n.comet.CatchingUp) })
 	group.Go(func() error {
@@ -289,7 +307,11 @@ func (n *running) afterSync(ctx context.Context) {
 		}
 	}
 	n.log.Info("caught up with the other members", "height", n.state().Height())
+	if err := n.announcer.resume(ctx); err != nil {
+		n.log.Error("receive log not resumed; its head is not announced until the next start", "err", err)
+	}
 	n.opener.setActive(true)
+	n.intake.open.Store(true)
 	n.intake.offerWaiting(ctx, func() uint64 { return n.state().Height() })
 }
 

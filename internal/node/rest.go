@@ -367,6 +367,10 @@ func (b backend) submit(ctx context.Context, namespace string, wire []byte) (v1.
 	if rejected != nil && !ordered {
 		return b.repeated(ctx, ct, rejected)
 	}
+	if !ordered && !b.n.announcer.room() {
+		full := &httpapi.Error{Code: "mempool_full", Detail: "this member's receive log is full until some of what is in it is ordered; try again shortly", RetryAfter: time.Second}
+		return b.repeated(ctx, ct, full.With("limit", b.n.state().Genesis().Params.Order.MaxLive))
+	}
 	if !ordered && b.n.comet.MempoolSize() >= b.n.cfg.Mempool.Size-b.n.cfg.Mempool.Size/mempoolReserve {
 		full := &httpapi.Error{Code: "mempool_full", Detail: "too many ciphertexts wait to be ordered; try again shortly", RetryAfter: time.Second}
 		return b.repeated(ctx, ct, full.With("limit", b.n.cfg.Mempool.Size))
@@ -432,7 +436,7 @@ func (b backend) transaction(t *pg.Transaction) (v1.Transaction, error) {
 		}
 	}
 	if t.Height == 0 {
-		if b.n.state().Height() >= t.ValidUntil {
+		if b.n.state().Height() >= t.ValidUntil || t.Dropped != "" {
 			out.Status = v1.StatusExpired
 		}
 		return out, nil
@@ -440,7 +444,7 @@ func (b backend) transaction(t *pg.Transaction) (v1.Transaction, error) {
 	out.Status, out.Height, out.Position = v1.StatusOrdered, &t.Height, &t.Position
 	outcome := commitreveal.Outcome{ID: t.ID, Opening: t.Opening, Void: t.Void, Plaintext: t.Plaintext}
 	if t.Revealed {
-		out.RevealHeight = &t.RevealHeight
+		out.RevealHeight, out.Place = &t.RevealHeight, &t.Place
 	} else {
 		var opened bool
 		if outcome, opened = b.n.opener.outcome(t.Height, t.Position); !opened {
@@ -528,7 +532,7 @@ func (b backend) Stream(ctx context.Context, namespace string, after v1.Cursor, 
 	if err := threshold.ValidNamespace(namespace); err != nil {
 		return v1.StreamPage{}, httpapi.Errorf(ordering.CodeBadNamespace, "%v", err)
 	}
-	rows, err := b.n.store.Stream(ctx, namespace, after.Height, after.Position, limit+1)
+	rows, err := b.n.store.Stream(ctx, namespace, after.Height, after.Place, limit+1)
 	if err != nil {
 		return v1.StreamPage{}, err
 	}
@@ -539,7 +543,7 @@ func (b backend) Stream(ctx context.Context, namespace string, after v1.Cursor, 
 			return v1.StreamPage{}, err
 		}
 		out.Transactions = append(out.Transactions, t)
-		out.Next = v1.Cursor{Height: rows[i].Height, Position: rows[i].Position}
+		out.Next = v1.Cursor{Height: rows[i].Height, Place: rows[i].Place}
 	}
 	return out, nil
 }

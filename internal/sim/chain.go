@@ -34,6 +34,8 @@ type Chain struct {
 	Results  []*ordering.Result // of Blocks
 	Initial  *ordering.State    // before the first block
 	Rows     Rows
+	Logs     []*Log // receive log of member i+1
+	bodies   map[threshold.ID][]byte
 }
 
 // Rows is what a store would hold for Restore.
@@ -53,7 +55,7 @@ const ChainID = "scrim-test-1"
 // New is a chain of n members before its first block.
 func New(t testing.TB, n int, params ordering.Params) *Chain {
 	t.Helper()
-	c := &Chain{t: t, Rand: rand.NewChaCha8([32]byte{byte(n)}), Verifier: ordering.NewVerifier(1 << 20), Rows: NewRows()}
+	c := &Chain{t: t, Rand: rand.NewChaCha8([32]byte{byte(n)}), Verifier: ordering.NewVerifier(1 << 20), Rows: NewRows(), bodies: make(map[threshold.ID][]byte)}
 	terms := keygen.Terms{
 		ChainID: ChainID, Epoch: 1, Attempt: 1, Threshold: n - (n-1)/3, StartHeight: 1,
 		Phases: keygen.EqualPhases(10),
@@ -78,6 +80,7 @@ func New(t testing.TB, n int, params ordering.Params) *Chain {
 		p, err := keygen.NewParticipant(secret, &c.Genesis.Terms, [32]byte{byte(i + 1)})
 		c.Must(err)
 		c.members = append(c.members, p)
+		c.Logs = append(c.Logs, &Log{})
 	}
 	return c
 }
@@ -170,12 +173,20 @@ func (c *Chain) ceremonyTxs() (txs [][]byte) {
 	return txs
 }
 
-// Block makes, judges and applies the next block.
+// Block makes, judges and applies the next block. Without announcements in p, all members receive the ciphertexts
+// in p in its order and announce that.
 func (c *Chain) Block(p ordering.Proposal) *ordering.Result {
 	c.t.Helper()
 	if p.MaxBytes == 0 {
 		p.MaxBytes = 4 << 20
 	}
+	if p.Announcements == nil {
+		for i := range c.Logs {
+			c.Receive(i+1, p.Txs...)
+		}
+		p.Announcements = c.Announce()
+	}
+	p.Bodies = append(p.Bodies, c.Bodies(ordering.Wanted(c.State, p.Announcements, p.Txs))...)
 	return c.Apply(ordering.Propose(c.State, c.Verifier, p))
 }
 
@@ -206,6 +217,9 @@ func (w *Rows) Add(r *ordering.Result) {
 	w.Last = r
 	if r.Ceremony != nil {
 		w.ceremony = r.Ceremony
+	}
+	for _, d := range r.Dropped {
+		w.seen = append(w.seen, d.Seen)
 	}
 	if r.Batch == nil {
 		return

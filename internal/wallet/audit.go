@@ -9,13 +9,12 @@ import (
 
 	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/keygen"
-	"github.com/scrimlabs/scrim/ordering"
 )
 
 // Audit replays a bundle offline, with the chain's own rule for the order and
 // the check of certificates that wallets make.
 func Audit(bundle io.Reader, o audit.Options) (*audit.Report, error) {
-	return audit.Run(bundle, audit.Checks{Certificate: certificateInfo, Order: ordering.Order}, o)
+	return audit.Run(bundle, audit.Checks{Certificate: certificateInfo, Rule: newRule}, o)
 }
 
 func certificateInfo(terms, certificate []byte) (audit.CommitteeInfo, error) {

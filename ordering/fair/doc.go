@@ -1,8 +1,7 @@
 // Package fair is the fair-order function: from the members' signed receive logs it computes which
 // ciphertexts a height orders and in which order, so that no proposer chooses either.
 //
-// Blocks do not use it yet. The order inside a block is still the hash order of package ordering;
-// how this package will take its place is in docs/decisions/0081-integration.md.
+// Package ordering runs it in blocks: docs/spec/order-in-blocks.md.
 //
 // It is a state machine, folded height by height:
 //

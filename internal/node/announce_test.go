@@ -1,0 +1,291 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/internal/pg"
+	"github.com/scrimlabs/scrim/internal/sim"
+	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/ordering/fair"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// disk is a receive log in memory. It keeps evidence too.
+type disk struct {
+	mu       sync.Mutex
+	rows     []pg.Received
+	resumed  uint64
+	evidence []string
+}
+
+func (d *disk) ReceivedAfter(_ context.Context, after uint64, _ int) (out []pg.Received, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.rows {
+		if r.Position > after {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+func (d *disk) ReceiveHead(_ context.Context, position uint64) (head commitreveal.Hash, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.rows {
+		if r.Position == position {
+			return r.Head, nil
+		}
+	}
+	if position == 0 {
+		return head, nil
+	}
+	return head, pg.ErrNotFound
+}
+
+func (d *disk) ResumeLog(_ context.Context, position uint64, _ commitreveal.Hash) error {
+	d.resumed = position
+	return nil
+}
+
+func (d *disk) AddEvidence(_ context.Context, kind string, _ uint32, _ uint64, _ []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.evidence = append(d.evidence, kind)
+	return nil
+}
+
+// write appends ids, as the database does.
+func (d *disk) write(txs ...[]byte) []pg.Received {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	from := len(d.rows)
+	for _, tx := range txs {
+		var last pg.Received
+		if n := len(d.rows); n > 0 {
+			last = d.rows[n-1]
+		}
+		id := sim.IDOf(tx)
+		d.rows = append(d.rows, pg.Received{Position: last.Position + 1, ID: id, Head: commitreveal.NextHead(last.Head, id)})
+	}
+	return d.rows[from:]
+}
+
+// wire gives what a member broadcasts to all others' announcers.
+type wire struct {
+	member uint32
+	all    *[]*announcer
+	errs   []error
+}
+
+func (w *wire) Broadcast(message []byte) {
+	for i, a := range *w.all {
+		if uint32(i+1) != w.member {
+			go func() { _ = a.receive(w.member, message[1:]) }()
+		}
+	}
+}
+
+func (w *wire) Send(uint32, []byte) bool { return false }
+
+func announcers(t *testing.T, c *sim.Chain) (all []*announcer, disks []*disk) {
+	t.Helper()
+	for i := range c.Secrets {
+		a, d := newAnnouncer(), &disk{}
+		a.chainID, a.key, a.store, a.log = sim.ChainID, c.Secrets[i].Identity(), d, slog.New(slog.DiscardHandler)
+		a.net = &wire{member: uint32(i + 1), all: &all}
+		c.Must(a.load(t.Context(), c.State))
+		all, disks = append(all, a), append(disks, d)
+	}
+	return all, disks
+}
+
+// What members have received and written reaches a proposer, and orders; nothing is announced that is not written.
+func TestAnnounced(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	all, disks := announcers(t, c)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	for _, a := range all {
+		running.Add(1)
+		go func() { defer running.Done(); a.run(ctx) }()
+	}
+	txs := c.SealTxs("a", "b", "c")
+	for i, a := range all {
+		c.Receive(i+1, txs...) // the chain's bodies
+		a.begin(len(txs))
+		rows := disks[i].write(txs...)
+		a.appended(len(txs), rows)
+	}
+	block := func() *ordering.Result {
+		r := c.Block(ordering.Proposal{Announcements: all[2].gather(c.State), Txs: txs})
+		for _, a := range all {
+			a.committed(c.State)
+		}
+		return r
+	}
+	var r *ordering.Result
+	for range 20 { // the first proposal may be before the announcements
+		if r = block(); r.Batch != nil {
+			break
+		}
+	}
+	if r.Batch == nil || len(r.Batch.Ciphertexts) != 3 {
+		t.Fatalf("batch %+v", r.Batch)
+	}
+	// A restarted member announces what is not committed, and nothing else.
+	more := c.SealTxs("d")
+	disks[0].write(more...)
+	again := newAnnouncer()
+	again.chainID, again.key, again.store, again.log, again.net = sim.ChainID, c.Secrets[0].Identity(), disks[0], slog.New(slog.DiscardHandler), &wire{member: 1, all: &all}
+	c.Must(again.load(ctx, c.State))
+	c.Must(again.announce())
+	found := again.gather(c.State)
+	if len(found) != 1 || !slices.Equal(found[0].IDs, []threshold.ID{sim.IDOf(more[0])}) {
+		t.Errorf("announced after a restart: %+v", found)
+	}
+	// Neither a lost log nor another one than is committed is announced.
+	for name, d := range map[string]*disk{"lost": {}, "another": {rows: []pg.Received{{Position: 3, Head: commitreveal.Hash{1}}}}} {
+		a := newAnnouncer()
+		a.chainID, a.key, a.store, a.log, a.net = sim.ChainID, c.Secrets[0].Identity(), d, slog.New(slog.DiscardHandler), &wire{member: 1, all: &all}
+		c.Must(a.load(ctx, c.State))
+		c.Must(a.announce())
+		if a.trouble() == "" || a.room() || len(a.heard) > 0 {
+			t.Errorf("%s: announced", name)
+		}
+	}
+}
+
+// Whatever a member announces is no harm to the others, and two logs are evidence.
+func TestHostileAnnouncements(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	all, disks := announcers(t, c)
+	a := all[0]
+	txs := c.SealTxs("a", "b")
+	id := []threshold.ID{sim.IDOf(txs[0])}
+	good := c.Statement(2, 0, commitreveal.Hash{}, id)
+	send := func(member uint32, an fair.Announcement) error {
+		t.Helper()
+		b, err := an.MarshalBinary()
+		c.Must(err)
+		return a.receive(member, b)
+	}
+	c.Must(send(2, good))
+	c.Must(send(2, good)) // again
+	if err := send(3, good); !errors.Is(err, errPeerSender) {
+		t.Errorf("another's statement: %v", err)
+	}
+	forged := good
+	forged.Statement.Signature[3] ^= 1
+	if err := send(2, forged); !errors.Is(err, errPeerMessage) {
+		t.Errorf("forged: %v", err)
+	}
+	if err := a.receive(2, []byte{1, 2, 3}); !errors.Is(err, errPeerMessage) {
+		t.Errorf("garbage: %v", err)
+	}
+	gap := c.Statement(3, 7, commitreveal.Hash{4}, id) // honest members that are ahead look like this
+	c.Must(send(3, gap))
+	if found := a.fittingLocked(c.State); len(found) != 1 || found[0].Statement != good.Statement {
+		t.Errorf("fit the block: %+v", found)
+	}
+	c.Must(send(2, c.Statement(2, 0, commitreveal.Hash{}, []threshold.ID{sim.IDOf(txs[1])})))
+	a.keepProven(t.Context())
+	if !slices.Equal(disks[0].evidence, []string{"receive_log_fork"}) {
+		t.Errorf("evidence: %v", disks[0].evidence)
+	}
+	for range 3 * keptAnnouncements { // what is kept is bounded
+		id = append(id, sim.IDOf(c.SealTxs("x")[0]))
+		c.Must(send(4, c.Statement(4, 0, commitreveal.Hash{}, id)))
+	}
+	if n := len(a.heard[4].announcements); n != keptAnnouncements {
+		t.Errorf("%d are kept", n)
+	}
+	if found := fair.NewSection(must(c.State.ReceiveLogs()), a.fittingLocked(c.State)); len(found.Entries) != 0 {
+		t.Error("a section of two members") // NewSection gives n-f or none
+	}
+}
+
+func must(s fair.State, _ bool) fair.State { return s }
+
+// shelf has some bodies.
+type shelf map[threshold.ID][]byte
+
+func (s shelf) Bodies(_ context.Context, ids []threshold.ID) (out [][]byte, err error) {
+	for _, id := range ids {
+		if b, ok := s[id]; ok {
+			out = append(out, b)
+		}
+	}
+	return out, nil
+}
+
+// hand delivers messages between two members' bodies.
+type hand struct {
+	self uint32
+	all  map[uint32]*bodies
+}
+
+func (h hand) Broadcast([]byte) {}
+
+func (h hand) Send(to uint32, m []byte) bool {
+	b := h.all[to]
+	if b == nil {
+		return false
+	}
+	go func() { _ = (peers{bodies: b}).Receive(h.self, m) }()
+	return true
+}
+
+// A proposer finds what it lacks at a member that has it, past those that do not.
+func TestBodiesAreFetched(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	txs := c.SealTxs("a", "b", "c")
+	all := map[uint32]*bodies{}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for m := uint32(1); m <= 4; m++ {
+		b := newBodies()
+		b.store, b.net, b.maxBatch, b.members, b.log = shelf{}, hand{m, all}, 8, func() int { return 4 }, slog.New(slog.DiscardHandler)
+		all[m] = b
+		go b.run(ctx)
+	}
+	have := func(m uint32, tx []byte) { all[m].store.(shelf)[sim.IDOf(tx)] = tx[1:] }
+	have(1, txs[0])
+	have(3, txs[1])
+	have(4, txs[2])
+	want := []threshold.ID{sim.IDOf(txs[0]), sim.IDOf(txs[1]), sim.IDOf(txs[2])}
+	if found := all[1].find(ctx, want); len(found) != 3 {
+		t.Fatalf("%d found", len(found))
+	}
+	start := time.Now()
+	if found := all[1].find(ctx, append(want, threshold.ID{1})); len(found) != 3 {
+		t.Fatalf("%d found", len(found))
+	}
+	if d := time.Since(start); d < fetchFor || d > 20*fetchFor {
+		t.Errorf("waited %v for what nobody has", d)
+	}
+	for name, m := range map[string][]byte{
+		"no ids": {messageWantBodies}, "half an id": append([]byte{messageWantBodies}, make([]byte, 40)...), "too many ids": make([]byte, 1+32*9),
+		"no body": {messageBody}, "too large": append([]byte{messageBody}, make([]byte, ordering.MaxTxSize+1)...), "nothing": {}, "unknown": {77},
+	} {
+		if name == "too many ids" {
+			m[0] = messageWantBodies
+		}
+		if err := (peers{bodies: all[2], opener: newOpener()}).Receive(3, m); !errors.Is(err, errPeerMessage) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	c.Must((peers{bodies: all[2]}).Receive(3, append([]byte{messageBody}, txs[0][1:]...))) // not asked for
+	if len(all[2].wanted) > 0 {
+		t.Error("kept what nobody asked for")
+	}
+}
