@@ -245,6 +245,13 @@ func limitFlags(cmd *cobra.Command, p *ordering.Params) {
 	f.Uint64Var(&p.MaxValidity, "max-validity", p.MaxValidity, "most blocks that a ciphertext may stay valid")
 	f.Uint32Var(&p.MaxBatch, "max-batch", p.MaxBatch, "most ciphertexts in a block")
 	f.Uint32Var(&p.MaxPending, "max-pending", p.MaxPending, "most batches that may wait for their opening")
+	o := &p.Order
+	f.Uint8Var(&o.SolidSlack, "solid-slack", o.SolidSlack, "receive logs below n-f that are enough to order a ciphertext")
+	f.Uint8Var(&o.AgreementSlack, "agreement-slack", o.AgreementSlack, "honest members below n-f whose agreement on a pair is honoured")
+	f.Uint32Var(&o.Wait, "order-wait", o.Wait, "blocks after which a ciphertext that enough members hold waits no longer")
+	f.Uint8Var(&o.Stale, "statement-age", o.Stale, "blocks that a statement of a receive log may be old")
+	f.Uint32Var(&o.MaxChunk, "max-chunk", o.MaxChunk, "most new ciphertexts that one member states in a block")
+	f.Uint32Var(&o.MaxLive, "max-live", o.MaxLive, "most ciphertexts in a receive log that are not ordered; a full log stops")
 }
 
 // phaseFlags are the lengths of the phases; standard says what 0 means.
