@@ -70,6 +70,7 @@ type running struct {
 	opener   *opener
 	intake   *intake
 	metrics  *metrics
+	archive  archive
 }
 
 // consensus is what the door and the REST interface need of CometBFT; it is an *abci.Node.

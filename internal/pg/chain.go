@@ -101,6 +101,7 @@ type block struct {
 	hashes     [][]any
 	voids      []int64    // by reveal
 	committee  *Committee // that it puts in office
+	ended      []endedRow // ceremonies
 }
 
 // newBlock checks that the result is whole before anything is sent.
@@ -109,7 +110,7 @@ func newBlock(r *ordering.Result) (*block, error) {
 	if r.Height == 0 || r.Height > maxHeight {
 		return nil, fmt.Errorf("%w: commit block %d: there is no such height", ErrInvalid, r.Height)
 	}
-	for _, step := range []func() error{b.addBatch, b.addReveals, b.addRecords, b.addCommittee} {
+	for _, step := range []func() error{b.addBatch, b.addReveals, b.addRecords, b.addCommittee, b.addCeremonies} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("%w: commit block %d: %w", ErrInvalid, r.Height, err)
 		}
@@ -260,6 +261,9 @@ func (b *block) writeRest(ctx context.Context, tx pgx.Tx) error {
 	}
 	if b.committee != nil {
 		b.committee.queue(q)
+	}
+	for i := range b.ended {
+		b.ended[i].queue(q)
 	}
 	// A ciphertext that can no longer be ordered must never be opened either: not
 	// keeping it means that no later loss of the key can open it.
