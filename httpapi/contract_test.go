@@ -283,10 +283,14 @@ func TestParametersAreTheContracts(t *testing.T) {
 		for _, node := range params {
 			p, _ := c.resolve(t, node)
 			name := p["name"].(string)
+			value := values[name]
+			if route == "/v1/ceremonies" && name == "before" {
+				value = values["id"]
+			}
 			if p["in"] == "path" {
-				path = strings.ReplaceAll(path, "{"+name+"}", values[name])
+				path = strings.ReplaceAll(path, "{"+name+"}", value)
 			} else {
-				query += "&" + name + "=" + values[name]
+				query += "&" + name + "=" + value
 			}
 		}
 		if strings.Contains(path, "{") {
