@@ -284,13 +284,17 @@ func TestParametersAreTheContracts(t *testing.T) {
 		for _, node := range params {
 			p, _ := c.resolve(t, node)
 			name := p["name"].(string)
+			value := values[name]
 			switch {
-			case p["in"] == "path":
-				path = strings.ReplaceAll(path, "{"+name+"}", values[name])
+			case route == "/v1/ceremonies" && name == "before":
+				value = values["id"]
 			case route == "/v1/evidence" && name == "after":
-				query += "&after=7"
-			default:
-				query += "&" + name + "=" + values[name]
+				value = "7"
+			}
+			if p["in"] == "path" {
+				path = strings.ReplaceAll(path, "{"+name+"}", value)
+			} else {
+				query += "&" + name + "=" + value
 			}
 		}
 		if strings.Contains(path, "{") {

@@ -91,7 +91,7 @@ func (f *fake) Transcript(_ context.Context, id string) ([]byte, error) {
 		<-f.release
 	}
 	if id != repeat(9, 32).String() {
-		return nil, Errorf(v1.CodeNotFound, "what was said in the ceremony is forgotten")
+		return nil, Errorf(v1.CodeNotFound, "no transcript of this ceremony")
 	}
 	return []byte{1, 2, 3}, f.err
 }
@@ -110,10 +110,22 @@ func ceremonies() []v1.Ceremony {
 	}
 }
 
-func (f *fake) Ceremonies(context.Context) (v1.Ceremonies, error) {
+func (f *fake) Ceremonies(_ context.Context, before string, limit int) (v1.Ceremonies, error) {
 	var out v1.Ceremonies
+	from := before == ""
 	for _, c := range ceremonies() {
-		out.Ceremonies = append(out.Ceremonies, c.CeremonySummary)
+		switch {
+		case !from:
+			from = c.ID.String() == before
+		case len(out.Ceremonies) == limit:
+			out.Next = out.Ceremonies[limit-1].ID
+			return out, f.err
+		default:
+			out.Ceremonies = append(out.Ceremonies, c.CeremonySummary)
+		}
+	}
+	if !from {
+		return out, Errorf(v1.CodeNotFound, "no ceremony has these terms")
 	}
 	return out, f.err
 }

@@ -73,9 +73,25 @@ func (a *api) committees(r *http.Request) (answer, error) {
 }
 
 func (a *api) ceremonies(r *http.Request) (answer, error) {
-	c, err := a.backend.Ceremonies(r.Context())
-	c.Ceremonies = orEmpty(c.Ceremonies)
-	return answer{body: c}, err
+	q, err := query(r, "before", "limit")
+	if err != nil {
+		return answer{}, err
+	}
+	limit, err := pageLimit(q)
+	if err != nil {
+		return answer{}, err
+	}
+	before := ""
+	if q.Has("before") {
+		id, err := parseID(q.Get("before"))
+		if err != nil {
+			return answer{}, err
+		}
+		before = v1.Hex(id[:]).String()
+	}
+	page, err := a.backend.Ceremonies(r.Context(), before, limit)
+	page.Ceremonies = orEmpty(page.Ceremonies)
+	return answer{body: page}, err
 }
 
 func (a *api) ceremony(r *http.Request) (answer, error) {
@@ -314,9 +330,12 @@ func trimPage(p *v1.StreamPage) {
 	}
 }
 
-// pathID reads {id}: 32 bytes in the one encoding.
-func pathID(r *http.Request) (id threshold.ID, err error) {
-	b, err := v1.ParseHex(chi.URLParam(r, "id"))
+// pathID reads {id}.
+func pathID(r *http.Request) (threshold.ID, error) { return parseID(chi.URLParam(r, "id")) }
+
+// parseID reads 32 bytes in the one encoding.
+func parseID(s string) (id threshold.ID, err error) {
+	b, err := v1.ParseHex(s)
 	if err != nil || len(b) != len(id) {
 		return id, &Error{Code: v1.CodeInvalidID}
 	}

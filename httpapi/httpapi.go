@@ -48,12 +48,13 @@ type Backend interface {
 	// Committees gives at most limit committees of the chain from the epoch on, oldest
 	// first. A page may be shorter; Next then leads on.
 	Committees(ctx context.Context, from uint64, limit int) (v1.Committees, error)
-	// Ceremonies gives all ceremonies that the node knows, newest first.
-	Ceremonies(ctx context.Context) (v1.Ceremonies, error)
+	// Ceremonies gives at most limit ceremonies of the chain before the one with the id,
+	// newest first; with "" it begins at the newest. Code not_found if the id is unknown.
+	Ceremonies(ctx context.Context, before string, limit int) (v1.Ceremonies, error)
 	// Ceremony gives one; id is "0x" and 64 digits. Code not_found if unknown.
 	Ceremony(ctx context.Context, id string) (v1.Ceremony, error)
 	// Transcript gives a ceremony's canonical state, with all that was said in it. Code
-	// not_found if the node does not know the ceremony, or has forgotten what was said.
+	// not_found if the node does not know the ceremony.
 	Transcript(ctx context.Context, id string) ([]byte, error)
 	// Relay offers a signed ceremony message to the ordered log. id names the
 	// ceremony that it is said in; of a proposal, the one that it follows. Codes

@@ -55,7 +55,7 @@ func (a *api) router() chi.Router {
 			r.Get("/v1/encryption-key", a.get(a.encryptionKeys))
 			r.Get("/v1/committee", a.get(a.committee))
 			r.Get("/v1/committees", a.getQuery(a.committees))
-			r.Get("/v1/ceremonies", a.get(a.ceremonies))
+			r.Get("/v1/ceremonies", a.getQuery(a.ceremonies))
 			r.Get("/v1/ceremonies/{id}", a.get(a.ceremony))
 			r.Get("/v1/ceremonies/{id}/transcript", a.transcript)
 			limited := r.With(a.rateLimit()) // both count together

@@ -424,3 +424,24 @@ func FuzzProposal(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseFrames: one encoding per value, and nothing panics.
+func FuzzParseFrames(f *testing.F) {
+	c := sim.New(f, 4, ordering.DefaultParams()).Ceremony()
+	r := c.Block(ordering.Proposal{Txs: c.SealTxs("a", "b", "c")})
+	wire, err := ordering.MarshalFrames(r.Batch.Frames)
+	c.Must(err)
+	f.Add(wire)
+	f.Add(wire[:len(wire)-1])
+	f.Add([]byte{0, 0, 0, 0})
+	f.Add([]byte{0, 0, 0, 1, 255, 255, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		frames, err := ordering.ParseFrames(c.Genesis.Params, b)
+		if err != nil {
+			return
+		}
+		if again, err := ordering.MarshalFrames(frames); err != nil || !bytes.Equal(again, b) {
+			t.Fatalf("another encoding: %x, %v", again, err)
+		}
+	})
+}

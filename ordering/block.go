@@ -210,6 +210,9 @@ func (f *folding) stepCeremony(e keygen.Event) error {
 	if err != nil {
 		return reject(codeCeremonyMessage, "%v", err)
 	}
+	if !f.next.ceremonies.current.Done() && next.current.Done() {
+		f.result.Ended = append(f.result.Ended, next.current)
+	}
 	before := f.next.validators()
 	f.next.ceremonies = next
 	if activated == nil {

@@ -2,6 +2,7 @@ package ordering
 
 import (
 	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 )
@@ -18,6 +19,10 @@ type Result struct {
 	// Ceremony is the ceremonies after the block (State.MarshalCeremonies), nil if the
 	// block left them alone: they are large, and mostly still.
 	Ceremony []byte
+	// Ended are the ceremonies that came to their end in the block, whatever became of them, in
+	// the order in which they did: with all that was said. None ever changes again, and the
+	// state forgets each when others have followed; this is the one time to write it down.
+	Ended []*keygen.State
 	// Activated is the committee that the block put in office; mostly nil.
 	Activated *Tenure
 	// Validators are the changes that the block makes to CometBFT's validator set, which

@@ -188,9 +188,21 @@ func (c *Client) Committees(ctx context.Context, from uint64, limit int) (*v1.Co
 	return get[v1.Committees](ctx, c, "/v1/committees", withLimit(q, limit))
 }
 
-// Ceremonies lists the key ceremonies, newest first.
+// Ceremonies lists the key ceremonies, newest first: the first page, of the node's default
+// length. CeremoniesBefore gives the others.
 func (c *Client) Ceremonies(ctx context.Context) (*v1.Ceremonies, error) {
-	return get[v1.Ceremonies](ctx, c, "/v1/ceremonies", nil)
+	return c.CeremoniesBefore(ctx, nil, 0)
+}
+
+// CeremoniesBefore gives a page of the key ceremonies before the one with an id, newest
+// first. No id begins at the newest, a limit of 0 is the node's default. Problem not_found
+// if the node does not know the id.
+func (c *Client) CeremoniesBefore(ctx context.Context, before v1.Hex, limit int) (*v1.Ceremonies, error) {
+	q := url.Values{}
+	if len(before) > 0 {
+		q.Set("before", before.String())
+	}
+	return get[v1.Ceremonies](ctx, c, "/v1/ceremonies", withLimit(q, limit))
 }
 
 // Ceremony gives one key ceremony by the hash of its terms.
@@ -199,9 +211,8 @@ func (c *Client) Ceremony(ctx context.Context, id v1.Hex) (*v1.Ceremony, error) 
 }
 
 // Transcript gives the canonical state of a ceremony by the hash of its terms, with all
-// that was said in it: keygen.ParseState reads it. Problem not_found if the node has it
-// not, or not any more: it keeps those of the ceremony that runs and of committees that
-// are needed.
+// that was said in it: keygen.ParseState reads it. Problem not_found if the node does not
+// know the ceremony.
 func (c *Client) Transcript(ctx context.Context, id v1.Hex) ([]byte, error) {
 	return c.getBytes(ctx, "/v1/ceremonies/"+id.String()+"/transcript", maxTranscript)
 }

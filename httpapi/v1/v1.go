@@ -266,9 +266,10 @@ type CeremonySummary struct {
 	Deadline      *uint64 `json:"deadline"` // height at which the phase ends at the latest, null when over
 }
 
-// Ceremonies lists the ceremonies the node knows, newest first.
+// Ceremonies is a page of the chain's ceremonies, newest first.
 type Ceremonies struct {
 	Ceremonies []CeremonySummary `json:"ceremonies"`
+	Next       Hex               `json:"next"` // before of the next page, null at the end
 }
 
 // Ceremony is a key ceremony with who did what.

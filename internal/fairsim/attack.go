@@ -16,7 +16,7 @@ type scenario struct {
 	censor    bool // proposers leave out the logs that know most of the victim
 	hostile   bool // proposers tamper with what members signed
 	partition bool // f honest members are cut off for a third of the time
-	change    bool // the committee changes with ids in flight
+	change    bool // a member is replaced with ids in flight
 	partial   bool // a sender sends to faulty members and a few honest ones only
 	condorcet bool // a sender makes cycles around what others send
 	rotating  bool // a sender makes an endless chain, each id tied to the next
@@ -34,7 +34,7 @@ var scenarios = map[string]scenario{ // never iterated but for the sorted names
 	"censoring": {about: "f members and proposers leave a victim out", lie: inventing, censor: true},
 	"hostile":   {about: "f members send and propose broken statements", lie: breaking, hostile: true},
 	"partition": {about: "f honest members are cut off for a third", partition: true},
-	"change":    {about: "the committee changes in the middle", change: true},
+	"change":    {about: "a member is replaced in the middle", change: true},
 	"partial":   {about: "a sender sends to a part of the members", lie: reversing, partial: true},
 	"condorcet": {about: "a sender makes cycles; f are silent", lie: silent, condorcet: true},
 	"rotating":  {about: "an endless chain; f silent, others 20 ms farther", lie: silent, rotating: true, farther: 20 * millisecond},
@@ -284,7 +284,7 @@ func (w *world) signed(from int, a *announcement) bool {
 	}
 	key := w.keys[from]
 	st := &a.plain.Statement
-	a.verified = int(st.Member) == from+1 && st.ChainID == w.chainID() && st.Verify(key) == nil && a.timed.Statement.Verify(key) == nil
+	a.verified = int(st.Member) == from+1 && st.ChainID == chainID && st.Verify(key) == nil && a.timed.Statement.Verify(key) == nil
 	return a.verified
 }
 
@@ -304,7 +304,7 @@ func (w *world) compare(section *fair.Section) {
 
 // accuse counts proven forks.
 func (w *world) accuse(from int, e *fair.Equivocation) {
-	if err := e.Verify(w.chainID(), w.keys[from]); err != nil {
+	if err := e.Verify(chainID, w.keys[from]); err != nil {
 		w.check(err)
 		return
 	}

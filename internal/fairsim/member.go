@@ -2,7 +2,6 @@ package fairsim
 
 import (
 	"crypto/ed25519"
-	"fmt"
 	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
@@ -10,9 +9,7 @@ import (
 	"github.com/scrimlabs/scrim/threshold"
 )
 
-// chainID is another one for every committee: logs begin anew with it, and a member that signs two heads for one number
-// would be at fault otherwise.
-func (w *world) chainID() string { return fmt.Sprintf("scrim-sim-%d", w.epoch) }
+const chainID = "scrim-sim"
 
 // entry is a line of a receive log: the number of a transaction, and the member's clock in milliseconds.
 type entry struct {
@@ -176,7 +173,7 @@ func (m *member) announce(height uint64, twisted bool) *announcement {
 	sequence, head, _, err := w.state.Log(number)
 	w.check(err)
 	a.plain = fair.Announcement{IDs: ids, Statement: fair.Statement{
-		ChainID: w.chainID(), Height: height, Member: number, Sequence: sequence + uint64(len(ids)), Head: extend(head, ids),
+		ChainID: chainID, Height: height, Member: number, Sequence: sequence + uint64(len(ids)), Head: extend(head, ids),
 	}}
 	w.check(fair.SignStatement(m.key, &a.plain.Statement))
 	sequence, head, stamps, _, err := w.timed.Log(number)
@@ -185,7 +182,7 @@ func (m *member) announce(height uint64, twisted bool) *announcement {
 		stamps = fair.NextTimes(stamps, t)
 	}
 	a.timed = fair.TimedAnnouncement{IDs: ids, Times: times, Statement: fair.TimedStatement{
-		ChainID: w.chainID(), Height: height, Member: number, Sequence: sequence + uint64(len(ids)), Head: extend(head, ids), Times: stamps, Watermark: mark,
+		ChainID: chainID, Height: height, Member: number, Sequence: sequence + uint64(len(ids)), Head: extend(head, ids), Times: stamps, Watermark: mark,
 	}}
 	w.check(fair.SignTimedStatement(m.key, &a.timed.Statement))
 	return a

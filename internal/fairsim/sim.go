@@ -128,15 +128,21 @@ func newWorld(c Config) *world {
 	w.net = newNetwork(w.rng, c.Members, w.scenario.farther)
 	w.result.Config, w.result.Params = c, w.params
 	for i := range c.Members {
-		seed := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("scrim simulation"), uint64(i)))
-		m := &member{w: w, index: i, key: ed25519.NewKeyFromSeed(seed[:]), skew: w.rng.Int64N(41) - 20, order: map[int]int{}, stamp: map[int]uint64{}, held: map[int][]*announcement{}}
+		m := &member{w: w, index: i, key: simulatedKey(i), skew: w.rng.Int64N(41) - 20, order: map[int]int{}, stamp: map[int]uint64{}, held: map[int][]*announcement{}}
 		if i >= c.Members-w.params.Faulty {
 			m.lie = w.scenario.lie
 		}
 		w.members = append(w.members, m)
 		w.keys = append(w.keys, m.key.Public().(ed25519.PublicKey))
 	}
-	w.restart(0)
+	var err error
+	w.state, err = fair.New(w.params, 0)
+	w.check(err)
+	w.timed, err = fair.NewTimed(w.params, 0)
+	w.check(err)
+	for range w.members {
+		w.committed = append(w.committed, map[int]bool{})
+	}
 	if w.scenario.partition {
 		from, until := w.loadEnds()/3, w.loadEnds()*2/3
 		w.net.cut = func(member int, at clock) (clock, bool) {
@@ -144,19 +150,6 @@ func newWorld(c Config) *world {
 		}
 	}
 	return w
-}
-
-// restart begins with empty logs after a height.
-func (w *world) restart(height uint64) {
-	var err error
-	w.state, err = fair.New(w.params, height)
-	w.check(err)
-	w.timed, err = fair.NewTimed(w.params, height)
-	w.check(err)
-	w.committed = nil
-	for range w.members {
-		w.committed = append(w.committed, map[int]bool{})
-	}
 }
 
 func (w *world) check(err error) {
@@ -301,16 +294,16 @@ func (w *world) propose(p *member) (chunks []fair.Chunk, timed []fair.TimedChunk
 		w.result.Refused++
 		return nil, nil, false
 	}
-	parsed, err := fair.ParseSection(w.state, w.chainID(), b)
+	parsed, err := fair.ParseSection(w.state, chainID, b)
 	w.check(err)
-	other, err := fair.ParseTimedSection(w.timed, w.chainID(), t)
+	other, err := fair.ParseTimedSection(w.timed, chainID, t)
 	w.check(err)
 	if w.failure != nil {
 		return nil, nil, false
 	}
-	chunks, err = parsed.Verify(w.state, w.chainID(), w.keys)
+	chunks, err = parsed.Verify(w.state, chainID, w.keys)
 	w.check(err)
-	timed, err = other.Verify(w.timed, w.chainID(), w.keys)
+	timed, err = other.Verify(w.timed, chainID, w.keys)
 	w.check(err)
 	w.compare(parsed)
 	w.first.bytes, w.second.bytes = append(w.first.bytes, len(b)), append(w.second.bytes, len(t))
@@ -318,11 +311,11 @@ func (w *world) propose(p *member) (chunks []fair.Chunk, timed []fair.TimedChunk
 }
 
 func (w *world) accepts(b []byte) bool {
-	section, err := fair.ParseSection(w.state, w.chainID(), b)
+	section, err := fair.ParseSection(w.state, chainID, b)
 	if err != nil {
 		return false
 	}
-	_, err = section.Verify(w.state, w.chainID(), w.keys)
+	_, err = section.Verify(w.state, chainID, w.keys)
 	return err == nil
 }
 
@@ -350,21 +343,38 @@ func (w *world) decide(height uint64, chunks []fair.Chunk, timed []fair.TimedChu
 	w.result.Heights++
 }
 
-// change replaces the committee in the middle of a run: all logs begin anew, with what is not done, in the order in which the
-// members received it. The first member is a new one, which learns from the second.
+// change replaces the first member in the middle of a run: a new one comes, with another key and an empty log, and learns from the
+// second what is not done. The others go on with their logs.
 func (w *world) change() {
 	w.epoch++
-	w.restart(w.height())
-	for _, m := range w.members {
-		m.held = map[int][]*announcement{}
-		m.log = slices.DeleteFunc(m.log, func(e entry) bool { return w.first.place[e.tx] != nil && w.second.place[e.tx] != nil })
+	n := len(w.members)
+	from := make([]uint32, n)
+	for i := range n - 1 {
+		from[i+1] = uint32(i + 2)
 	}
+	var err error
+	w.state, err = fair.Reform(w.state, w.params, w.height(), from, make([]fair.Base, n))
+	w.check(err)
+	w.timed, err = fair.ReformTimed(w.timed, w.params, w.height(), from, make([]fair.TimedBase, n))
+	w.check(err)
+	w.committed[0] = map[int]bool{}
 	newcomer, teacher := w.members[0], w.members[1]
-	newcomer.log = nil
+	newcomer.key = simulatedKey(n)
+	w.keys[0] = newcomer.key.Public().(ed25519.PublicKey)
+	newcomer.log, newcomer.held = nil, map[int][]*announcement{}
 	for _, e := range teacher.log {
-		newcomer.learn(e.tx)
+		if w.first.place[e.tx] == nil || w.second.place[e.tx] == nil {
+			newcomer.learn(e.tx)
+		}
 	}
 	for _, m := range w.members {
+		delete(m.held, 0)
 		m.speak(w.height())
 	}
+}
+
+// simulatedKey is a key that follows from a number.
+func simulatedKey(number int) ed25519.PrivateKey {
+	seed := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("scrim simulation"), uint64(number)))
+	return ed25519.NewKeyFromSeed(seed[:])
 }

@@ -171,6 +171,35 @@ func TestAnnounced(t *testing.T) {
 	}
 }
 
+// A member whose database was lost goes on after the committed head once the node has caught up.
+func TestLostLogGoesOn(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	c.Block(ordering.Proposal{Txs: c.SealTxs("a", "b")})
+	logs, _ := c.State.ReceiveLogs()
+	sequence, head, _, err := logs.Log(1)
+	c.Must(err)
+	all, d := []*announcer{}, &disk{}
+	a := newAnnouncer()
+	a.chainID, a.key, a.store, a.log, a.net = sim.ChainID, c.Secrets[0].Identity(), d, slog.New(slog.DiscardHandler), &wire{member: 1, identity: c.Identities()[0], all: &all}
+	c.Must(a.load(t.Context(), c.Initial)) // an empty database is before the first block
+	a.committed(c.State)
+	if a.trouble() == "" || a.room() {
+		t.Fatal("a log that was lost is announced")
+	}
+	c.Must(a.resume(t.Context()))
+	if d.resumed != sequence || a.trouble() != "" || !a.room() {
+		t.Fatalf("resumed at %d, %q", d.resumed, a.trouble())
+	}
+	id := sim.IDOf(c.SealTxs("c")[0])
+	a.begin(1)
+	a.appended(1, []pg.Received{{Position: sequence + 1, ID: id, Head: commitreveal.NextHead(head, id)}})
+	c.Must(a.announce())
+	found := a.fittingLocked(c.State)
+	if len(found) != 1 || !slices.Equal(found[0].IDs, []threshold.ID{id}) || found[0].Statement.Verify(c.Identities()[0]) != nil {
+		t.Errorf("announced: %+v", found)
+	}
+}
+
 // Whatever a member announces is no harm to the others, and two logs are evidence.
 func TestHostileAnnouncements(t *testing.T) {
 	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()

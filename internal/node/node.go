@@ -75,6 +75,7 @@ type running struct {
 
 	announcer *announcer
 	bodies    *bodies
+	archive   archive
 }
 
 // consensus is what the door and the REST interface need of CometBFT; it is an *abci.Node.

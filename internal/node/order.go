@@ -31,7 +31,7 @@ func (b backend) Order(ctx context.Context, id threshold.ID, other *threshold.ID
 		return out, err
 	}
 	switch {
-	case t.Dropped != "":
+	case t.Dropped != "" && t.Height == 0:
 		out.State = v1.OrderDropped
 		return out, nil
 	case t.Height == 0:

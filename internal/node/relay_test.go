@@ -14,6 +14,7 @@ import (
 // What is relayed is what the next block could take; everything else has a code and a reason.
 func TestRelayAdmits(t *testing.T) {
 	c := sim.New(t, 4, ordering.DefaultParams())
+	d := newDesk(t, c, c.Secrets[0])
 	wire := func(m *keygen.Message, err error) []byte {
 		t.Helper()
 		c.Must(err)
@@ -32,7 +33,8 @@ func TestRelayAdmits(t *testing.T) {
 	}
 	check := func(what, id string, message []byte, code, reason string) {
 		t.Helper()
-		m, err := admitMessage(c.State, id, message)
+		d.follow()
+		m, err := d.admitMessage(t.Context(), id, message)
 		if code == "" {
 			if err != nil || m == nil {
 				t.Errorf("%s: %v", what, err)

@@ -152,7 +152,7 @@ func termsSummary(t *keygen.Terms, p keygen.Phase) v1.CeremonySummary {
 	out := v1.CeremonySummary{
 		ID: v1.HexOf(id[:]), Epoch: t.Epoch, Attempt: t.Attempt, Threshold: uint32(t.Threshold),
 		Members: uint32(len(t.Members)), Change: t.Change.String(), Overlap: t.Overlap,
-		Phase: p.String(), StartHeight: t.StartHeight, Outcome: outcome(p),
+		Phase: p.String(), StartHeight: t.StartHeight, Outcome: outcome(p.String()),
 	}
 	if t.Previous != nil {
 		out.PreviousEpoch = &t.Previous.Committee.Epoch
@@ -169,16 +169,16 @@ func ceremonySummary(s *keygen.State) v1.CeremonySummary {
 	return out
 }
 
-// outcome is the word for how a ceremony stands.
-func outcome(p keygen.Phase) string {
-	switch p {
-	case keygen.PhaseActive:
+// outcome is the word for how a ceremony stands, of the name of its phase.
+func outcome(phase string) string {
+	switch phase {
+	case keygen.PhaseActive.String():
 		return v1.CeremonySucceeded
-	case keygen.PhaseFailed:
+	case keygen.PhaseFailed.String():
 		return v1.CeremonyFailed
-	case keygen.PhaseAborted:
+	case keygen.PhaseAborted.String():
 		return v1.CeremonyAborted
-	case keygen.PhaseRejected:
+	case keygen.PhaseRejected.String():
 		return v1.CeremonyRejected
 	default:
 		return v1.CeremonyRunning
@@ -201,7 +201,7 @@ func (b backend) Relay(ctx context.Context, id string, wire []byte) (v1.Ceremony
 	if b.n.chain.CatchingUp() {
 		return v1.CeremonyMessage{}, errNotSynced
 	}
-	m, err := admitMessage(b.n.state(), id, wire)
+	m, err := b.admitMessage(ctx, id, wire)
 	if err != nil {
 		return v1.CeremonyMessage{}, err
 	}
@@ -226,19 +226,19 @@ func (b backend) Relay(ctx context.Context, id string, wire []byte) (v1.Ceremony
 
 // admitMessage reads a message that is sent to the ceremony with the id, and says whether
 // the next block could take it.
-func admitMessage(s *ordering.State, id string, wire []byte) (*keygen.Message, error) {
+func (b backend) admitMessage(ctx context.Context, id string, wire []byte) (*keygen.Message, error) {
+	s := b.n.state()
 	m, err := keygen.ParseMessage(wire)
 	if err != nil {
 		return nil, httpapi.Errorf("malformed_message", "%v", err)
 	}
-	current := s.Ceremony()
-	switch {
-	case isCeremony(current.Terms(), id):
+	if newest := s.Ceremony().Terms(); isCeremony(newest, id) {
 		err = ordering.AdmitMessage(s, m)
-	case isPast(s, id):
-		err = fmt.Errorf("%w: attempt %d at epoch %d has begun since", keygen.ErrOver, current.Terms().Attempt, current.Terms().Epoch)
-	default:
-		return nil, noCeremony(id)
+	} else {
+		if _, err := b.ended(ctx, id); err != nil {
+			return nil, err
+		}
+		err = fmt.Errorf("%w: attempt %d at epoch %d has begun since", keygen.ErrOver, newest.Attempt, newest.Epoch)
 	}
 	if err != nil {
 		return nil, notAdmitted(s, err)
@@ -274,22 +274,6 @@ func admitReason(err error) string {
 		}
 	}
 	return v1.ReasonOther
-}
-
-// pastCeremony is a ceremony that came to nothing, as the chain remembers it: without the
-// matrix, with the blame.
-func pastCeremony(r *keygen.Record) (v1.Ceremony, error) {
-	terms, err := r.Terms.MarshalBinary()
-	if err != nil {
-		return v1.Ceremony{}, err
-	}
-	ended := r.EndedIn.String()
-	out := v1.Ceremony{
-		CeremonySummary: termsSummary(r.Terms, r.Outcome), ChainID: r.Terms.ChainID, Terms: terms,
-		EndedIn: &ended, Aborting: r.Aborting, Blame: faults(r.Blame),
-	}
-	out.Evidence, err = evidence(r.Evidence())
-	return out, err
 }
 
 func faults(blame []keygen.Fault) []v1.Fault {

@@ -103,6 +103,7 @@ type block struct {
 	hashes     [][]any
 	voids      []int64    // by reveal
 	committee  *Committee // that it puts in office
+	ended      []endedRow // ceremonies
 }
 
 // newBlock checks that the result is whole before anything is sent.
@@ -111,7 +112,7 @@ func newBlock(r *ordering.Result) (*block, error) {
 	if r.Height == 0 || r.Height > maxHeight {
 		return nil, fmt.Errorf("%w: commit block %d: there is no such height", ErrInvalid, r.Height)
 	}
-	for _, step := range []func() error{b.addBatch, b.addReveals, b.addRecords, b.addCommittee} {
+	for _, step := range []func() error{b.addBatch, b.addReveals, b.addRecords, b.addCommittee, b.addCeremonies} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("%w: commit block %d: %w", ErrInvalid, r.Height, err)
 		}
@@ -290,6 +291,9 @@ func (b *block) writeRest(ctx context.Context, tx pgx.Tx, checkpoint *LogCheckpo
 		b.committee.queue(q)
 	}
 	b.writeRound(q)
+	for i := range b.ended {
+		b.ended[i].queue(q)
+	}
 	for i, r := range b.Reveals {
 		q.Queue(`UPDATE batches SET reveal_height = $1, certificate = $2, voids = $3
 			WHERE height = $4 AND root = $5 AND size = $6 AND reveal_height IS NULL`,

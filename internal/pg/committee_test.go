@@ -20,10 +20,7 @@ func successions(t *testing.T) (*sim.Chain, *pg.Store) {
 	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
 	c.Reshare(4, append(c.Secrets[1:], c.Newcomers(2)...)...)
 	c.Rotate(20, 3, c.Secrets[:4]...)
-	s := open(t, pgtest.New(t))
-	snapshot, err := c.Initial.Snapshot()
-	c.Must(err)
-	c.Must(s.InitChain(t.Context(), pg.Chain{ChainID: sim.ChainID, AppHash: c.Initial.AppHash(), Snapshot: snapshot}))
+	s := begin(t, c)
 	commit(t, s, c.Results...)
 	return c, s
 }
@@ -122,10 +119,7 @@ func TestOldChain(t *testing.T) {
 // A result that puts a committee in office without saying so in the log is refused whole.
 func TestCommitteeWithoutEntry(t *testing.T) {
 	c := sim.New(t, 1, ordering.DefaultParams()).Ceremony()
-	s := open(t, pgtest.New(t))
-	snapshot, err := c.Initial.Snapshot()
-	c.Must(err)
-	c.Must(s.InitChain(t.Context(), pg.Chain{ChainID: sim.ChainID, AppHash: c.Initial.AppHash(), Snapshot: snapshot}))
+	s := begin(t, c)
 	last := len(c.Results) - 1
 	commit(t, s, c.Results[:last]...)
 	bad := *c.Results[last]

@@ -15,6 +15,7 @@ const (
 	LogEntriesQuery        = logEntriesQuery
 	SeenQuery              = seenQuery
 	CommitteesQuery        = committeesQuery
+	CeremoniesQuery        = ceremoniesQuery
 )
 
 // Setting reads a server setting on a connection that blocks are written with.

@@ -215,8 +215,11 @@ func TestAppendOnly(t *testing.T) {
 	if _, err := c.Exec(ctx, `INSERT INTO committees VALUES (1, 1, 'first', 1, 1, sha256('k'), sha256('t'), 0, 'certificate')`); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := c.Exec(ctx, `INSERT INTO ceremonies VALUES (sha256('t'), 1, 1, 1, 'active', 'first', NULL, 0, 1, 1, 1, 'state')`); err != nil {
+		t.Fatal(err)
+	}
 	for table, column := range map[string]string{
-		"committees": "certificate", "log_entries": "entry", "log_hashes": "hash", "share_guard": "root", "evidence": "body", "received": "head",
+		"ceremonies": "state", "committees": "certificate", "log_entries": "entry", "log_hashes": "hash", "share_guard": "root", "evidence": "body", "received": "head",
 		"blocks": "app_hash", "ordered": "ciphertext", "openings": "plaintext",
 	} {
 		var rows int

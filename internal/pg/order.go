@@ -23,9 +23,9 @@ func (b *block) writeRound(q *pgx.Batch) {
 		q.Queue(`INSERT INTO rounds (height, section, aside) VALUES ($1, $2, $3)`, b.Height, r.Section, aside)
 	}
 	var gone [][]byte
-	for _, d := range b.Dropped {
+	for _, d := range b.Dropped { // twice, if logs bring it again when it is no longer remembered
 		gone = append(gone, d.ID[:])
-		q.Queue(`INSERT INTO dropped (id, height, valid_until, code) VALUES ($1, $2, $3, $4)`, d.ID[:], b.Height, d.ValidUntil, d.Code)
+		q.Queue(`INSERT INTO dropped (id, height, valid_until, code) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, d.ID[:], b.Height, d.ValidUntil, d.Code)
 	}
 	for _, id := range b.Forgotten {
 		gone = append(gone, id[:])

@@ -27,6 +27,10 @@ func TestRounds(t *testing.T) {
 	third.Forgotten = []threshold.ID{cts[1].ID()}
 	commit(t, s, first, second, third)
 
+	again := c.empty() // the same one once more changes nothing
+	again.Dropped = []ordering.Dropped{{Seen: ordering.Seen{ID: cts[0].ID(), ValidUntil: 50}, Code: ordering.CodeKeyRetired}}
+	commit(t, s, again)
+
 	got, err := s.Rounds(ctx, 0, 10, 0)
 	if err != nil {
 		t.Fatal(err)

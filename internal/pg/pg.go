@@ -9,7 +9,7 @@
 //   - A block is one transaction. It is there completely or not at all, and
 //     offering it again is harmless.
 //   - Heights, log indexes and receive-log positions have no gaps.
-//   - Log entries, log hashes, the share guard, evidence and the receive log are
+//   - Log entries, log hashes, ended ceremonies, the share guard, evidence and the receive log are
 //     append-only; the database itself refuses anything else.
 //   - There is no secret in the database, and no plaintext before the block that
 //     reveals it.

@@ -241,6 +241,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		`INSERT INTO openings SELECT height, position, substring(sha256('c') || sha256('d') FROM 1 FOR 48), false, 'plain', 9 - position FROM ordered WHERE height >= 10`,
 		`INSERT INTO received SELECT p, sha256(p::text::bytea), 'a', 1, 1, sha256('h'), 1, 1 FROM generate_series(2, 20000) p`,
 		`INSERT INTO committees SELECT e, 10 * e, 'reshare', 3, 4, sha256('k'), sha256(e::text::bytea), e, 'certificate' FROM generate_series(1, 5000) e`,
+		`INSERT INTO ceremonies SELECT sha256(e::text::bytea), e / 3 + 1, e % 3 + 1, e, 'failed', 'reshare', 1, 0, 3, 4, 1, 'state' FROM generate_series(1, 5000) e`,
 		`INSERT INTO inbox SELECT position, id, 5000, 'body' FROM received WHERE position > 15000`,
 		`INSERT INTO dropped SELECT sha256(('d' || i)::bytea), i, i, 'expired' FROM generate_series(1, 2000) i`,
 		`INSERT INTO log_entries SELECT i, 'entry' FROM generate_series(100, 20000) i`,
@@ -265,6 +266,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"waiting", pg.WaitingQuery, []any{7, 16000, 20, pg.PageBytes()}, []string{"inbox_pkey", "ordered_id_key", "received_pkey"}, 40},
 		{"log", pg.LogEntriesQuery, []any{5000, 20, pg.PageBytes()}, []string{"log_entries_pkey"}, 20},
 		{"committees", pg.CommitteesQuery, []any{4000, 20, pg.CommitteeBytes()}, []string{"committees_pkey", "committees_since_key"}, 20},
+		{"ceremonies", pg.CeremoniesQuery, []any{1000, 2, 20}, []string{"ceremonies_epoch_attempt_key"}, 20},
 		{"seen", pg.SeenQuery, []any{2105}, []string{"ordered_valid_until"}, 2000},
 	} {
 		p := explain(t, conn, test.query, test.args...)

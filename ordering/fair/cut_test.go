@@ -27,6 +27,20 @@ func cutAll(t *testing.T, p Params, f *Frame, room int) (parts []*Frame) {
 	return parts
 }
 
+// splitAll takes a frame through blocks that each take as many ids as they like, also a part of a component.
+func splitAll(t *testing.T, rng *rand.Rand, p Params, f *Frame) (parts []*Frame) {
+	t.Helper()
+	for rest := f; rest != nil; {
+		n := 1 + rng.IntN(len(rest.IDs))
+		first, next := rest.Split(p, n)
+		if len(first.IDs) != n || (next == nil) != (n == len(rest.IDs)) {
+			t.Fatalf("%d of %d ids: %+v, %+v", n, len(rest.IDs), first, next)
+		}
+		parts, rest = append(parts, first), next
+	}
+	return parts
+}
+
 func randomFrame(rng *rand.Rand) (Params, *Frame) {
 	n := []int{4, 5, 7, 10}[rng.IntN(4)]
 	p := DefaultParams(n)
@@ -76,6 +90,10 @@ func TestCutKeepsWhatTheLogsDecide(t *testing.T) {
 		p, f := randomFrame(rng)
 		room := 1 + rng.IntN(len(f.IDs))
 		parts := cutAll(t, p, f, room)
+		whole := seed%2 == 0 // components stay whole if they fit
+		if !whole {
+			parts = splitAll(t, rng, p, f)
+		}
 		g := strongEdges(len(f.IDs), f.Logs, p.Tau(), p.Rho())
 		comps, of := g.components()
 		part := make([]int, len(f.IDs))
@@ -115,7 +133,7 @@ func TestCutKeepsWhatTheLogsDecide(t *testing.T) {
 		}
 		for c := range comps {
 			if split[c] {
-				if inside++; len(comps[c]) <= room {
+				if inside++; whole && len(comps[c]) <= room {
 					t.Fatalf("seed %d: a component of %d is cut for blocks of %d", seed, len(comps[c]), room)
 				}
 			}
@@ -149,7 +167,11 @@ func TestCutKeepsGuaranteedPairs(t *testing.T) {
 					}
 				}
 				place := map[int]int{}
-				for _, q := range cutAll(t, s.p, f, 1+s.rng.IntN(len(f.IDs))) {
+				parts := cutAll(t, s.p, f, 1+s.rng.IntN(len(f.IDs)))
+				if seed%2 == 1 {
+					parts = splitAll(t, s.rng, s.p, f)
+				}
+				for _, q := range parts {
 					for _, comp := range q.Order(s.p, s.beacon) {
 						for _, x := range idInts(comp) {
 							place[x] = len(place)
@@ -199,6 +221,15 @@ func TestCut(t *testing.T) {
 		if got := frameInts(rest); !slices.Equal(got, tc.rest) {
 			t.Errorf("room %d: rest %v, want %v", tc.room, got, tc.rest)
 		}
+	}
+	if first, rest := f.Split(p, 0); first != nil || rest != f {
+		t.Errorf("nothing split off: %v, %v", frameInts(first), frameInts(rest))
+	}
+	if first, rest := f.Split(p, 9); first != f || rest != nil {
+		t.Errorf("all split off: %v, %v", frameInts(first), frameInts(rest))
+	}
+	if got := idInts(f.Sequence(p)); len(got) != 5 || got[0] != 9 || got[4] != 0 {
+		t.Errorf("sequence %v", got)
 	}
 	if !bytes.Equal(f.mustMarshal(), whole) {
 		t.Error("the frame was changed")

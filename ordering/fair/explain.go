@@ -197,7 +197,7 @@ func (v *view) explainInside(e *Explanation, x, y int) {
 		out[i] = newBitset(v.g.m)
 	}
 	for _, l := range locked {
-		out[l.x].set(l.y)
+		out[l.x].set(int(l.y))
 	}
 	if chain := shortest(out, x, y); chain != nil {
 		e.Reason, e.Chain = ByRankedPairs, v.ids(chain)

@@ -13,7 +13,7 @@ import (
 // Every explanation of every pair of random frames is checked against the order itself and against plain counting: chains
 // are made of strong edges, keys that are said to decide are in that order, and what the logs decide no beacon turns round.
 func TestExplainEveryPair(t *testing.T) {
-	seen := map[Reason]int{}
+	seen, inside := map[Reason]int{}, 0
 	for seed := range runs(t, 500) {
 		rng := rand.New(rand.NewPCG(uint64(seed), 21))
 		p, f := randomFrame(rng)
@@ -33,7 +33,9 @@ func TestExplainEveryPair(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				seen[e.Reason]++
+				if seen[e.Reason]++; e.Reason == ByBeacon && e.Component != nil {
+					inside++
+				}
 				first, second := a, b
 				if place[b] < place[a] {
 					first, second = b, a
@@ -49,7 +51,10 @@ func TestExplainEveryPair(t *testing.T) {
 			}
 		}
 	}
-	t.Log(seen)
+	t.Log(seen, "ties inside components:", inside)
+	if inside == 0 && !testing.Short() {
+		t.Error("no tie inside a component")
+	}
 	for _, r := range []Reason{ByEdges, ByRankedPairs, ByBeacon} {
 		if seen[r] == 0 {
 			t.Errorf("never %v", r)
@@ -131,6 +136,9 @@ func checkReason(t *testing.T, f *Frame, p Params, beacon [32]byte, e *Explanati
 		}
 		if component[e.Won] != component[e.First.ID] || component[e.Lost] < component[e.First.ID] {
 			t.Fatalf("%d won against %d: it was not their turn", idInt(e.Won), idInt(e.Lost))
+		}
+		if together && (e.Won != e.First.ID || slices.Index(e.Component, e.Lost) < slices.Index(e.Component, e.First.ID)) {
+			t.Fatalf("%d won against %d in %v", idInt(e.Won), idInt(e.Lost), idInts(e.Component))
 		}
 	default:
 		t.Fatalf("reason %v", e.Reason)

@@ -82,7 +82,10 @@ type ties struct {
 }
 
 // edge is a strong edge with its votes for and against.
-type edge struct{ x, y, forward, backward int }
+type edge struct {
+	x, y              uint32
+	forward, backward uint16
+}
 
 func (f *Frame) order(p Params, t ties) []Component {
 	g := f.graph(p)
@@ -265,12 +268,16 @@ func (g *graph) lock(comp []int, pos [][]uint32, t ties) (byRank []int, after []
 // clearestFirst gives the strong edges between the vertices of comp, which are in the order of their ranks: by margin
 // and votes, both descending, then as t says.
 func (g *graph) clearestFirst(comp []int, pos [][]uint32, t ties) []edge {
-	var edges []edge // in the order of the two ranks
+	n := 0
+	for _, x := range comp {
+		n += g.out[x].len() // those that leave the component too
+	}
+	edges := make([]edge, 0, n) // in the order of the two ranks
 	for _, x := range comp {
 		for _, y := range comp {
 			if g.out[x].has(y) {
 				f, b := votes(pos[x], pos[y])
-				edges = append(edges, edge{x, y, f, b})
+				edges = append(edges, edge{uint32(x), uint32(y), uint16(f), uint16(b)})
 			}
 		}
 	}
@@ -279,7 +286,10 @@ func (g *graph) clearestFirst(comp []int, pos [][]uint32, t ties) []edge {
 	}
 	// Margins and votes are small numbers: count how many edges have which, and put each in its place.
 	logs := len(pos[comp[0]])
-	class := func(e edge) int { return (logs-(e.forward-e.backward))*(logs+1) + logs - e.forward }
+	class := func(e edge) int {
+		f, b := int(e.forward), int(e.backward)
+		return (logs-(f-b))*(logs+1) + logs - f
+	}
 	starts := make([]int, (logs+1)*(logs+1)+1)
 	for _, e := range edges {
 		starts[class(e)+1]++

@@ -91,6 +91,48 @@ func NewTimed(p Params, height uint64) (TimedState, error) {
 	return TimedState{params: p, height: height, members: make([]timedLog, p.Members)}, nil
 }
 
+// TimedBase is where a log with times stands that was committed before.
+type TimedBase struct {
+	Sequence    uint64
+	Head, Times commitreveal.Hash
+	Watermark   uint64
+}
+
+// ReformTimed is the state after a height at which another set of members takes over, as [Reform] is: who stays goes on with
+// its log, and keys are fixed anew.
+func ReformTimed(s TimedState, p Params, height uint64, from []uint32, base []TimedBase) (TimedState, error) {
+	if err := p.Validate(); err != nil {
+		return TimedState{}, err
+	}
+	if len(from) != p.Members || len(base) != p.Members || height != s.height {
+		return TimedState{}, fmt.Errorf("%w: reform to %d members from %d logs at height %d after %d", ErrInvalid, p.Members, len(from), height, s.height)
+	}
+	next := TimedState{params: p, height: height, members: make([]timedLog, p.Members), ids: slices.Clone(s.ids)}
+	taken, left := newBitset(len(s.members)), newBitset(len(s.ids))
+	for i, j := range from {
+		m := &next.members[i]
+		if j == 0 {
+			*m = timedLog{head: base[i].Head, times: base[i].Times, sequence: base[i].Sequence, watermark: base[i].Watermark}
+			continue
+		}
+		if int(j) > len(s.members) || taken.has(int(j)-1) {
+			return TimedState{}, fmt.Errorf("%w: member %d goes on as two, or is none", ErrMember, j)
+		}
+		taken.set(int(j) - 1)
+		*m = s.members[j-1]
+		m.live = slices.Clone(m.live[:min(len(m.live), p.MaxLive)])
+		for _, e := range m.live {
+			left.set(int(e.index))
+		}
+	}
+	for x := range next.ids {
+		next.ids[x].first, next.ids[x].frozen, next.ids[x].key = height, 0, 0
+	}
+	next.compact(left)
+	next.freeze()
+	return next, nil
+}
+
 // Params are those the state was made with.
 func (s TimedState) Params() Params { return s.params }
 

@@ -664,6 +664,57 @@ func TestTimedCut(t *testing.T) {
 	}
 }
 
+// Members that stay go on with their logs, ids that only leaving members had are gone, and keys are fixed anew.
+func TestReformTimed(t *testing.T) {
+	c := timedGrown(t)
+	p := DefaultParams(5)
+	base := make([]TimedBase, 5)
+	base[2] = TimedBase{Sequence: 7, Head: commitreveal.Hash{9}, Times: commitreveal.Hash{8}, Watermark: 50}
+	next, err := ReformTimed(c.s, p, 2, []uint32{2, 1, 0, 4, 0}, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParseTimedState(p, encodeTimed(t, next))
+	if err != nil || fmt.Sprint(again) != fmt.Sprint(next) {
+		t.Fatalf("%v, %v", again, err)
+	}
+	for member, want := range map[uint32]uint32{1: 2, 2: 1, 4: 4} {
+		a, b, x, u, _ := next.Log(member)
+		d, e, y, v, _ := c.s.Log(want)
+		if a != d || b != e || x != y || u != v {
+			t.Errorf("member %d does not go on with the log of %d", member, want)
+		}
+	}
+	if sequence, _, _, mark, _ := next.Log(3); sequence != 7 || mark != 50 {
+		t.Errorf("member 3 begins at %d, %d", sequence, mark)
+	}
+	for _, gone := range []int{5, 6} { // only the old member 3 had them
+		if _, has := next.find(intID(gone)); has {
+			t.Errorf("%d is still there", gone)
+		}
+	}
+	if x, has := next.find(intID(2)); !has || next.ids[x].first != 2 || next.ids[x].frozen != 0 {
+		t.Errorf("2, in two logs of five: %+v", next.ids)
+	}
+	// With the same members, what was frozen is frozen again.
+	if same, err := ReformTimed(c.s, c.s.params, 2, []uint32{1, 2, 3, 4}, base[:4]); err != nil || same.Live() != c.s.Live() {
+		t.Errorf("%v, %v", same, err)
+	} else if x, _ := same.find(intID(1)); same.ids[x].frozen != 2 || same.ids[x].key != c.s.ids[x].key {
+		t.Errorf("1 is %+v, was %+v", same.ids[x], c.s.ids[x])
+	}
+	for name, bad := range map[string]func() error{
+		"a member twice": func() error { _, err := ReformTimed(c.s, p, 2, []uint32{1, 1, 0, 0, 0}, base); return err },
+		"nobody":         func() error { _, err := ReformTimed(c.s, p, 2, []uint32{5, 0, 0, 0, 0}, base); return err },
+		"another height": func() error { _, err := ReformTimed(c.s, p, 3, []uint32{1, 0, 0, 0, 0}, base); return err },
+		"four of five":   func() error { _, err := ReformTimed(c.s, p, 2, []uint32{1, 0, 0, 0}, base); return err },
+		"no parameters":  func() error { _, err := ReformTimed(c.s, Params{}, 2, nil, nil); return err },
+	} {
+		if bad() == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 // timedGrown is a chain with something in every log.
 func timedGrown(t testing.TB) *timedChain {
 	c := newTimedChain(t, DefaultParams(4))
@@ -826,6 +877,16 @@ func TestParseTimedStateRefuses(t *testing.T) {
 		if s, err := ParseTimedState(c.s.params, change(bytes.Clone(good))); !errors.Is(err, ErrEncoding) {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
+	}
+	frozen := slices.IndexFunc(c.s.ids, func(l timedID) bool { return l.frozen != 0 })
+	if frozen < 0 {
+		t.Fatal("no frozen id in the state")
+	}
+	at := ids + frozen*timedIDSize + 40
+	thawed := bytes.Clone(good)
+	clear(thawed[at : at+16])
+	if s, err := ParseTimedState(c.s.params, thawed); !errors.Is(err, ErrEncoding) {
+		t.Errorf("an id of 2f+1 logs that is not frozen: %+v, %v", s, err)
 	}
 	if _, err := ParseTimedState(Params{}, good); !errors.Is(err, ErrParams) {
 		t.Errorf("no parameters: %v", err)

@@ -284,12 +284,21 @@ func (m *Member) Ready(context.Context) v1.Readiness {
 }
 
 // Ceremonies is part of httpapi.Backend.
-func (m *Member) Ceremonies(context.Context) (v1.Ceremonies, error) {
+func (m *Member) Ceremonies(_ context.Context, before string, limit int) (v1.Ceremonies, error) {
 	var out v1.Ceremonies
+	from := before == ""
 	for _, s := range m.ceremonies() {
 		c, err := m.describe(s)
 		if err != nil {
 			return out, err
+		}
+		if !from {
+			from = c.ID.String() == before
+			continue
+		}
+		if len(out.Ceremonies) == limit {
+			out.Next = out.Ceremonies[limit-1].ID
+			break
 		}
 		out.Ceremonies = append(out.Ceremonies, c.CeremonySummary)
 	}
