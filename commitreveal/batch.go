@@ -89,12 +89,12 @@ func ParsePhase(s string) (Phase, error) {
 	return 0, fmt.Errorf("%w: batch phase %q", ErrEncoding, s)
 }
 
-// Batch is the ordered ciphertexts of one block and how far they have come.
+// Batch is the ciphertexts that one block ordered, and how far they have come.
 // Make one with [NewBatch] and move it with [Step].
 type Batch struct {
 	Height     uint64
 	Epoch      uint64
-	IDs        []threshold.ID // in order; treat as immutable
+	IDs        []threshold.ID // ascending in blocks, for the order of execution is not known yet; treat as immutable
 	Root       Hash           // BatchRoot(IDs)
 	Checkpoint Checkpoint     // set from Committed on
 	Phase      Phase
@@ -119,9 +119,9 @@ func NewBatch(height, epoch uint64, ids []threshold.ID) (Batch, error) {
 }
 
 // Commit is the log entry that commits the batch, given the key that opens it
-// and what its order was computed with.
-func (b Batch) Commit(key threshold.KeyID, beacon [32]byte) CommitEntry {
-	return CommitEntry{Height: b.Height, Epoch: b.Epoch, KeyID: key, Count: uint32(len(b.IDs)), Root: b.Root, Beacon: beacon}
+// and the hash over what decides about the order.
+func (b Batch) Commit(key threshold.KeyID, rounds [32]byte) CommitEntry {
+	return CommitEntry{Height: b.Height, Epoch: b.Epoch, KeyID: key, Count: uint32(len(b.IDs)), Root: b.Root, Rounds: rounds}
 }
 
 // CheckpointAt is the batch's checkpoint, log being the log right after the
@@ -134,12 +134,15 @@ func (b Batch) CheckpointAt(chainID string, log Log) Checkpoint {
 }
 
 // Reveal is the log entry that reveals the batch. The outcomes must be those of
-// the batch's ids, in order.
-func (b Batch) Reveal(outcomes []Outcome, certificate threshold.Signature) (RevealEntry, error) {
+// the batch's ids, as they stand in the batch; order has the same ids in the order of execution.
+func (b Batch) Reveal(outcomes []Outcome, order []threshold.ID, certificate threshold.Signature) (RevealEntry, error) {
 	if len(outcomes) != len(b.IDs) {
 		return RevealEntry{}, fmt.Errorf("%w: %d outcomes for a batch of %d", ErrInvalid, len(outcomes), len(b.IDs))
 	}
-	e := RevealEntry{Height: b.Height, Root: b.Root, Openings: OutcomesRoot(outcomes), Certificate: certificate}
+	if !samePermuted(order, b.IDs) {
+		return RevealEntry{}, fmt.Errorf("%w: the order is not one of the batch's %d ids", ErrInvalid, len(b.IDs))
+	}
+	e := RevealEntry{Height: b.Height, Root: b.Root, Openings: OutcomesRoot(outcomes), Order: BatchRoot(order), Certificate: certificate}
 	for i, o := range outcomes {
 		if o.ID != b.IDs[i] {
 			return RevealEntry{}, fmt.Errorf("%w: outcome %d is of another ciphertext", ErrInvalid, i)
@@ -149,6 +152,21 @@ func (b Batch) Reveal(outcomes []Outcome, certificate threshold.Signature) (Reve
 		}
 	}
 	return e, nil
+}
+
+// samePermuted: a has the ids of b, which are distinct, each once.
+func samePermuted(a, b []threshold.ID) bool {
+	left := make(map[threshold.ID]bool, len(b))
+	for _, id := range b {
+		left[id] = true
+	}
+	for _, id := range a {
+		if !left[id] {
+			return false
+		}
+		delete(left, id)
+	}
+	return len(left) == 0
 }
 
 // Event is something that happened to a batch: [Logged], [Durable] or [Opened].

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -252,20 +253,27 @@ func TestRootsBindEverything(t *testing.T) {
 func TestReveal(t *testing.T) {
 	b, _ := NewBatch(7, 1, ids("a,b,c"))
 	outcomes := []Outcome{{ID: id("a")}, {ID: id("b"), Void: true}, {ID: id("c"), Plaintext: []byte("c")}}
-	e, err := b.Reveal(outcomes, threshold.Signature{1})
-	want := RevealEntry{Height: 7, Root: b.Root, Openings: OutcomesRoot(outcomes), Voids: 1, Certificate: threshold.Signature{1}}
+	order := slices.Clone(b.IDs)
+	slices.Reverse(order)
+	e, err := b.Reveal(outcomes, order, threshold.Signature{1})
+	want := RevealEntry{Height: 7, Root: b.Root, Openings: OutcomesRoot(outcomes), Order: BatchRoot(order), Voids: 1, Certificate: threshold.Signature{1}}
 	if err != nil || e != want {
 		t.Errorf("got %+v, %v", e, err)
 	}
-	if _, err := b.Reveal(outcomes[:2], threshold.Signature{}); !errors.Is(err, ErrInvalid) {
+	if _, err := b.Reveal(outcomes[:2], order, threshold.Signature{}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("too few: %v", err)
 	}
+	for name, bad := range map[string][]threshold.ID{"none": nil, "one missing": order[:2], "one twice": {order[0], order[1], order[1]}, "another": {order[0], order[1], {9}}, "one more": append(order[:3:3], threshold.ID{9})} {
+		if _, err := b.Reveal(outcomes, bad, threshold.Signature{}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("an order with %s: %v", name, err)
+		}
+	}
 	outcomes[0], outcomes[1] = outcomes[1], outcomes[0]
-	if _, err := b.Reveal(outcomes, threshold.Signature{}); !errors.Is(err, ErrInvalid) {
+	if _, err := b.Reveal(outcomes, order, threshold.Signature{}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("swapped: %v", err)
 	}
 	key := threshold.KeyID{9}
-	if got, want := b.Commit(key, [32]byte{8}), (CommitEntry{Height: 7, Epoch: 1, KeyID: key, Count: 3, Root: b.Root, Beacon: [32]byte{8}}); got != want {
+	if got, want := b.Commit(key, [32]byte{8}), (CommitEntry{Height: 7, Epoch: 1, KeyID: key, Count: 3, Root: b.Root, Rounds: [32]byte{8}}); got != want {
 		t.Errorf("commit entry %+v", got)
 	}
 }

@@ -13,11 +13,15 @@ import (
 
 const (
 	// BundleFormat names the format of an audit bundle.
-	BundleFormat = "scrim-audit-bundle/v1"
+	BundleFormat = "scrim-audit-bundle/v2"
+	// MaxLimitsSize bounds the chain's limits in a bundle's header, in bytes.
+	MaxLimitsSize = 4 << 10
 	// MaxTermsSize bounds the terms in a bundle's header, in bytes.
 	MaxTermsSize = 256 << 10
 	// MaxBundleLine bounds a line of a bundle, in bytes without the line feed.
-	MaxBundleLine = 2*MaxEntrySize + 1024
+	MaxBundleLine = 2*MaxRoundSize + 1024
+	// MaxRoundSize bounds what a block said for the order, in bytes: a block is smaller.
+	MaxRoundSize = 4 << 20
 )
 
 // ErrBundle: a bundle is malformed, out of order or cut short. Nothing follows
@@ -36,7 +40,7 @@ func (e *BundleError) Error() string { return fmt.Sprintf("bundle line %d: %v", 
 func (e *BundleError) Unwrap() []error { return []error{ErrBundle, e.Err} }
 
 // BundleLine is a line of a bundle: a [BundleHeader], a [BundleEntry], a
-// [BundleTransaction] or a [BundleEnd].
+// [BundleTransaction], a [BundleRound] or a [BundleEnd].
 type BundleLine interface {
 	validate() error
 	json() any
@@ -46,6 +50,7 @@ type BundleLine interface {
 type BundleHeader struct {
 	ChainID string
 	Terms   []byte // of the ceremony, as keygen encodes them; 1 to MaxTermsSize bytes
+	Limits  []byte // what the chain's members agreed on for the order, opaque here; 1 to MaxLimitsSize bytes
 }
 
 // BundleEntry is an entry of the commit-reveal log. All of them are in the
@@ -66,6 +71,14 @@ type BundleTransaction struct {
 	Plaintext  []byte             // if revealed and not void
 }
 
+// BundleRound is what a block said for the order (ordering.Round). Rounds stand by height; before a commit or committee entry
+// stand all of its height and below.
+type BundleRound struct {
+	Height  uint64
+	Section []byte   // nil if there is none
+	Aside   [][]byte // ciphertexts
+}
+
 // BundleEnd is the last line: how much there was, so that a bundle that was
 // cut is told from a whole one.
 type BundleEnd struct {
@@ -80,6 +93,7 @@ type (
 		Format  string `json:"format"`
 		ChainID string `json:"chain_id"`
 		Terms   string `json:"terms"`
+		Limits  string `json:"limits"`
 	}
 	entryJSON struct {
 		Type  string `json:"type"`
@@ -95,6 +109,12 @@ type (
 		Void       bool    `json:"void"`
 		Plaintext  *string `json:"plaintext"`
 	}
+	roundJSON struct {
+		Type    string   `json:"type"`
+		Height  uint64   `json:"height"`
+		Section *string  `json:"section"`
+		Aside   []string `json:"aside"`
+	}
 	endJSON struct {
 		Type         string `json:"type"`
 		Entries      uint64 `json:"entries"`
@@ -106,6 +126,7 @@ const (
 	typeHeader      = "header"
 	typeEntry       = "entry"
 	typeTransaction = "transaction"
+	typeRound       = "round"
 	typeEnd         = "end"
 )
 
@@ -115,6 +136,9 @@ func (h *BundleHeader) validate() error {
 	}
 	if n := len(h.Terms); n == 0 || n > MaxTermsSize {
 		return fmt.Errorf("%w: terms of %d bytes, 1 to %d allowed", ErrInvalid, n, MaxTermsSize)
+	}
+	if n := len(h.Limits); n == 0 || n > MaxLimitsSize {
+		return fmt.Errorf("%w: limits of %d bytes, 1 to %d allowed", ErrInvalid, n, MaxLimitsSize)
 	}
 	return nil
 }
@@ -140,10 +164,21 @@ func (t *BundleTransaction) validate() error {
 
 func (t *BundleTransaction) showsPlaintext() bool { return t.Opening != nil && !t.Void }
 
+func (r *BundleRound) validate() error {
+	size := len(r.Section)
+	for _, ct := range r.Aside {
+		size += len(ct)
+	}
+	if size > MaxRoundSize || r.Section == nil && len(r.Aside) == 0 {
+		return fmt.Errorf("%w: a round of %d bytes, at most %d allowed", ErrInvalid, size, MaxRoundSize)
+	}
+	return nil
+}
+
 func (*BundleEnd) validate() error { return nil }
 
 func (h *BundleHeader) json() any {
-	return headerJSON{typeHeader, BundleFormat, h.ChainID, hexText(h.Terms)}
+	return headerJSON{typeHeader, BundleFormat, h.ChainID, hexText(h.Terms), hexText(h.Limits)}
 }
 
 func (e *BundleEntry) json() any { return entryJSON{typeEntry, e.Index, hexText(e.Entry)} }
@@ -160,6 +195,18 @@ func (t *BundleTransaction) json() any {
 	if t.showsPlaintext() {
 		s := hexText(t.Plaintext)
 		j.Plaintext = &s
+	}
+	return j
+}
+
+func (r *BundleRound) json() any {
+	j := roundJSON{Type: typeRound, Height: r.Height, Aside: []string{}}
+	if r.Section != nil {
+		s := hexText(r.Section)
+		j.Section = &s
+	}
+	for _, ct := range r.Aside {
+		j.Aside = append(j.Aside, hexText(ct))
 	}
 	return j
 }
@@ -191,6 +238,8 @@ func decodeLine(b []byte) (BundleLine, error) {
 		l, err = decodeEntry(b)
 	case typeTransaction:
 		l, err = decodeTransaction(b)
+	case typeRound:
+		l, err = decodeRound(b)
 	case typeEnd:
 		var j endJSON
 		err = decodeStrict(b, &j)
@@ -223,7 +272,33 @@ func decodeHeader(b []byte) (BundleLine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("terms: %w", err)
 	}
-	return &BundleHeader{j.ChainID, terms}, nil
+	limits, err := parseHex(j.Limits)
+	if err != nil {
+		return nil, fmt.Errorf("limits: %w", err)
+	}
+	return &BundleHeader{j.ChainID, terms, limits}, nil
+}
+
+func decodeRound(b []byte) (BundleLine, error) {
+	var j roundJSON
+	if err := decodeStrict(b, &j); err != nil {
+		return nil, err
+	}
+	r := &BundleRound{Height: j.Height}
+	var err error
+	if j.Section != nil {
+		if r.Section, err = parseHex(*j.Section); err != nil {
+			return nil, fmt.Errorf("section: %w", err)
+		}
+	}
+	for _, text := range j.Aside {
+		ct, err := parseHex(text)
+		if err != nil {
+			return nil, fmt.Errorf("aside: %w", err)
+		}
+		r.Aside = append(r.Aside, ct)
+	}
+	return r, nil
 }
 
 func decodeEntry(b []byte) (BundleLine, error) {
@@ -268,6 +343,7 @@ type bundleOrder struct {
 	started, ended bool
 	entries        uint64
 	transactions   uint64
+	round          uint64       // height of the last one
 	commit         *CommitEntry // if the last entry was one
 	position       uint32       // of its next transaction
 }
@@ -288,6 +364,11 @@ func (o *bundleOrder) accept(l BundleLine) error {
 		return o.entry(l)
 	case *BundleTransaction:
 		return o.transaction(l)
+	case *BundleRound:
+		if l.Height <= o.round {
+			return fmt.Errorf("%w: a round of height %d after that of height %d", ErrEncoding, l.Height, o.round)
+		}
+		o.commit, o.round = nil, l.Height
 	case *BundleEnd:
 		if l.Entries != o.entries || l.Transactions != o.transactions {
 			return fmt.Errorf("%w: the end counts %d entries and %d transactions, there were %d and %d",
@@ -360,6 +441,14 @@ func (w *BundleWriter) Entry(index uint64, entry []byte) error {
 		return err
 	}
 	return w.write(&BundleEntry{index, entry})
+}
+
+// Round writes what a block said for the order.
+func (w *BundleWriter) Round(r BundleRound) error {
+	if err := w.batchIsWhole(); err != nil {
+		return err
+	}
+	return w.write(&r)
 }
 
 // Transaction writes the next transaction of the batch that was last committed.

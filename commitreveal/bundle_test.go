@@ -25,8 +25,10 @@ func bundleLines(t testing.TB) []BundleLine {
 	}
 	reveal := must(t)(MarshalEntry(RevealEntry{Height: 7}))
 	return []BundleLine{
-		&BundleHeader{chainID, []byte("terms")},
+		&BundleHeader{chainID, []byte("terms"), []byte("limits")},
 		&BundleEntry{0, []byte("a committee")},
+		&BundleRound{Height: 5, Section: []byte("said")},
+		&BundleRound{Height: 6, Aside: [][]byte{[]byte("x"), []byte("y")}},
 		&BundleEntry{1, commit(7, "a,b,c")},
 		&BundleTransaction{Height: 7, Position: 0, Ciphertext: []byte("a"), Opening: &threshold.Opening{1}, Plaintext: []byte("x")},
 		&BundleTransaction{Height: 7, Position: 1, Ciphertext: []byte("b"), Opening: &threshold.Opening{2}, Void: true},
@@ -48,6 +50,8 @@ func writeBundle(lines []BundleLine) ([]byte, error) {
 		switch l := l.(type) {
 		case *BundleEntry:
 			w.Entry(l.Index, l.Entry)
+		case *BundleRound:
+			w.Round(*l)
 		case *BundleTransaction:
 			w.Transaction(*l)
 		}
@@ -86,7 +90,7 @@ func TestBundleRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-written +read:\n%s", diff)
 	}
-	if first := `{"type":"header","format":"scrim-audit-bundle/v1","chain_id":"scrim-test","terms":"0x7465726d73"}`; !strings.HasPrefix(string(b), first+"\n") {
+	if first := `{"type":"header","format":"scrim-audit-bundle/v2","chain_id":"scrim-test","terms":"0x7465726d73","limits":"0x6c696d697473"}`; !strings.HasPrefix(string(b), first+"\n") {
 		t.Errorf("it starts %.120s", b)
 	}
 }
@@ -117,7 +121,7 @@ func TestBundleReaderIsStrict(t *testing.T) {
 		"an empty line":           "\n" + string(good),
 		"no header":               without(0),
 		"two headers":             lines[0] + string(good),
-		"other format":            replace("bundle/v1", "bundle/v2"),
+		"other format":            replace("bundle/v2", "bundle/v1"),
 		"no terms":                replace(`"terms":"0x7465726d73"`, `"terms":"0x"`),
 		"bad chain id":            replace(`"scrim-test"`, `"scrim test"`),
 		"an entry left out":       without(6),
@@ -204,7 +208,7 @@ func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 // TestBundleLineLimit: the largest line there is can be read.
 func TestBundleLineLimit(t *testing.T) {
 	var out bytes.Buffer
-	w, err := NewBundleWriter(&out, BundleHeader{chainID, make([]byte, MaxTermsSize)})
+	w, err := NewBundleWriter(&out, BundleHeader{chainID, make([]byte, MaxTermsSize), make([]byte, MaxLimitsSize)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 const (
 	domainCheckpoint = "scrim/checkpoint/v1"
-	domainBeacon     = "scrim/beacon/v1"
+	domainBeacon     = "scrim/beacon/v2"
 )
 
 // Checkpoint is what the committee signs about a batch, with one BLS
@@ -69,10 +69,9 @@ func (c Checkpoint) validate() error {
 	return nil
 }
 
-// Beacon is what the order of a batch is computed with: SHA-256 of
-// "scrim/beacon/v1" and the certificate of the last [RevealEntry] in the log
-// before the batch's own [CommitEntry]. While there is none, the beacon is 32
-// zero bytes.
+// Beacon is what decides about the order of a batch where the receive logs do not: SHA-256 of
+// "scrim/beacon/v2" and the certificate on the batch's own checkpoint, which nobody knows
+// before the batch is fixed and its members have released their shares.
 func Beacon(certificate threshold.Signature) [32]byte {
 	return sha256.Sum256(append([]byte(domainBeacon), certificate[:]...))
 }

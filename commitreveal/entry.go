@@ -6,7 +6,7 @@ import (
 	"github.com/scrimlabs/scrim/threshold"
 )
 
-const domainEntry = "scrim/log-entry/v1"
+const domainEntry = "scrim/log-entry/v2"
 
 const (
 	// MaxEntrySize bounds a log entry in bytes.
@@ -37,7 +37,7 @@ type CommitteeEntry struct {
 	Committee   *threshold.Committee
 }
 
-// CommitEntry fixes a batch: which ciphertexts, in which order. A block appends
+// CommitEntry fixes a batch: which ciphertexts, and what decides about their order. A block appends
 // it after the batches it reveals; the batch's checkpoint covers the log up to
 // and including it.
 type CommitEntry struct {
@@ -46,7 +46,7 @@ type CommitEntry struct {
 	KeyID  threshold.KeyID
 	Count  uint32   // ciphertexts, 1 to MaxBatch
 	Root   Hash     // BatchRoot of their ids
-	Beacon [32]byte // what the order was computed with; see [Beacon]
+	Rounds [32]byte // hash over all that blocks have said for the order so far (ordering.Round); opaque here
 }
 
 // RevealEntry says what the batch of a height turned out to be. All of it can be
@@ -55,6 +55,7 @@ type RevealEntry struct {
 	Height      uint64              // of the batch
 	Root        Hash                // BatchRoot, as in the batch's CommitEntry
 	Openings    Hash                // OutcomesRoot
+	Order       Hash                // BatchRoot of the batch's ids in the order of execution, see [Beacon]
 	Voids       uint32              // outcomes that are void
 	Certificate threshold.Signature // the committee's, on the batch's checkpoint
 }
@@ -154,7 +155,7 @@ func (e CommitEntry) appendEntry(b []byte) ([]byte, error) {
 	b = appendUint64(append(b, kindCommit), e.Height)
 	b = append(appendUint64(b, e.Epoch), e.KeyID[:]...)
 	b = append(appendUint32(b, e.Count), e.Root[:]...)
-	return append(b, e.Beacon[:]...), nil
+	return append(b, e.Rounds[:]...), nil
 }
 
 func parseCommitEntry(d *decoder) (Entry, error) {
@@ -162,7 +163,7 @@ func parseCommitEntry(d *decoder) (Entry, error) {
 	d.into(e.KeyID[:])
 	e.Count = d.uint32()
 	e.Root = d.hash()
-	d.into(e.Beacon[:])
+	d.into(e.Rounds[:])
 	if err := d.end(); err != nil {
 		return nil, err
 	}
@@ -187,12 +188,12 @@ func (e RevealEntry) appendEntry(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	b = appendUint64(append(b, kindReveal), e.Height)
-	b = append(append(b, e.Root[:]...), e.Openings[:]...)
+	b = append(append(append(b, e.Root[:]...), e.Openings[:]...), e.Order[:]...)
 	return append(appendUint32(b, e.Voids), e.Certificate[:]...), nil
 }
 
 func parseRevealEntry(d *decoder) (Entry, error) {
-	e := RevealEntry{Height: d.uint64(), Root: d.hash(), Openings: d.hash(), Voids: d.uint32()}
+	e := RevealEntry{Height: d.uint64(), Root: d.hash(), Openings: d.hash(), Order: d.hash(), Voids: d.uint32()}
 	d.into(e.Certificate[:])
 	if err := d.end(); err != nil {
 		return nil, err

@@ -67,7 +67,7 @@ var (
 		c, _ := committeeOf4()
 		return map[string][]byte{
 			"committee": must(t)(MarshalEntry(CommitteeEntry{Height: 3, Certificate: []byte("certificate"), Committee: c})),
-			"commit":    must(t)(MarshalEntry(CommitEntry{Height: 7, Epoch: 1, KeyID: threshold.KeyID(id("key")), Count: 3, Root: BatchRoot(ids("a,b,c")), Beacon: [32]byte{9}})),
+			"commit":    must(t)(MarshalEntry(CommitEntry{Height: 7, Epoch: 1, KeyID: threshold.KeyID(id("key")), Count: 3, Root: BatchRoot(ids("a,b,c")), Rounds: [32]byte{9}})),
 			"reveal":    must(t)(MarshalEntry(RevealEntry{Height: 7, Root: BatchRoot(ids("a,b,c")), Openings: Hash{4}, Voids: 1, Certificate: threshold.Signature{5}})),
 		}
 	}}

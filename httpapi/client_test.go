@@ -76,7 +76,7 @@ func TestClient(t *testing.T) {
 		t.Error("an empty plaintext became none")
 	}
 	page, err := c.Stream(ctx, "demo", v1.Cursor{}, 0)
-	same("stream", page, err, v1.StreamPage{Namespace: "demo", Transactions: []v1.Transaction{d.txs[id]}, Next: v1.Cursor{Height: 7, Position: 2}})
+	same("stream", page, err, v1.StreamPage{Namespace: "demo", Transactions: []v1.Transaction{d.txs[id]}, Next: v1.Cursor{Height: 7, Place: 2}})
 	got7, err := c.Batches(ctx, 5, 2)
 	batches, _ := d.Batches(ctx, 5, 2)
 	same("batches", got7, err, batches)

@@ -186,7 +186,7 @@ func (f *fake) reveal(id threshold.ID, height uint64, position uint32, plaintext
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	tx := f.txs[id]
-	tx.Status, tx.Height, tx.Position, tx.RevealHeight = v1.StatusRevealed, &height, &position, ptr(height+1)
+	tx.Status, tx.Height, tx.Position, tx.Place, tx.RevealHeight = v1.StatusRevealed, &height, &position, &position, ptr(height+1)
 	tx.Opening, tx.Plaintext = repeat(6, 48), v1.HexOf(plaintext)
 	f.txs[id] = tx
 	f.stream = append(f.stream, tx)
@@ -200,6 +200,23 @@ func (f *fake) Transaction(_ context.Context, id threshold.ID) (v1.Transaction, 
 		return tx, Errorf(v1.CodeNotFound, "this node knows nothing of the transaction")
 	}
 	return tx, f.err
+}
+
+func (f *fake) Order(_ context.Context, id threshold.ID, other *threshold.ID) (v1.Order, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	tx, ok := f.txs[id]
+	if !ok {
+		return v1.Order{}, Errorf(v1.CodeNotFound, "this node knows nothing of the transaction")
+	}
+	o := v1.Order{ID: id[:], State: v1.OrderStated, Logs: []v1.LogPlace{{Member: 1, Place: ptr(uint32(1))}, {Member: 2}}, Wait: &v1.OrderWait{Held: 1, Solid: 3, ForgottenAt: ptr(uint64(9))}}
+	if tx.Height != nil {
+		o.State, o.Height, o.Place, o.Wait = v1.OrderOrdered, tx.Height, tx.Place, nil
+	}
+	if other != nil {
+		o.Other = &v1.OrderBetween{First: id[:], Second: other[:], Reason: "beacon", Forward: 2, Backward: 2, Won: id[:], Lost: other[:]}
+	}
+	return o, f.err
 }
 
 func batchSummary(height uint64) v1.BatchSummary {
@@ -245,8 +262,8 @@ func (f *fake) Stream(_ context.Context, namespace string, after v1.Cursor, limi
 	defer f.mu.Unlock()
 	page := v1.StreamPage{Namespace: namespace, Next: after}
 	for _, tx := range f.stream {
-		at := v1.Cursor{Height: *tx.Height, Position: *tx.Position}
-		if tx.Namespace != namespace || at.Height < after.Height || at.Height == after.Height && at.Position <= after.Position {
+		at := v1.Cursor{Height: *tx.Height, Place: *tx.Place}
+		if tx.Namespace != namespace || at.Height < after.Height || at.Height == after.Height && at.Place <= after.Place {
 			continue
 		}
 		if len(page.Transactions) == limit {

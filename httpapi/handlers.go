@@ -203,6 +203,37 @@ func (a *api) transaction(r *http.Request) (answer, error) {
 	return answer{body: tx, cache: keepTransaction(tx)}, nil
 }
 
+func (a *api) order(r *http.Request) (answer, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return answer{}, err
+	}
+	q, err := query(r, "other")
+	if err != nil {
+		return answer{}, err
+	}
+	var other *threshold.ID
+	if q.Has("other") {
+		b, err := v1.ParseHex(q.Get("other"))
+		if err != nil || len(b) != len(id) {
+			return answer{}, &Error{Code: v1.CodeInvalidID}
+		}
+		other = (*threshold.ID)(b)
+	}
+	o, err := a.backend.Order(r.Context(), id, other)
+	if err != nil {
+		return answer{}, err
+	}
+	o.Logs = orEmpty(o.Logs)
+	if o.Wait != nil {
+		o.Wait.WaitsFor = orEmpty(o.Wait.WaitsFor)
+	}
+	if o.Other != nil {
+		o.Other.Chain, o.Other.Component = orEmpty(o.Other.Chain), orEmpty(o.Other.Component)
+	}
+	return answer{body: o}, nil
+}
+
 // keepTransaction: a transaction that is open here, but not in the log yet, has
 // no reveal height; one that was received elsewhere may still be submitted here,
 // which adds a receipt.
@@ -289,11 +320,11 @@ func trimPage(p *v1.StreamPage) {
 			continue
 		}
 		last := p.Transactions[i-1]
-		if last.Height == nil || last.Position == nil {
+		if last.Height == nil || last.Place == nil {
 			return
 		}
 		p.Transactions = p.Transactions[:i]
-		p.Next = v1.Cursor{Height: *last.Height, Position: *last.Position}
+		p.Next = v1.Cursor{Height: *last.Height, Place: *last.Place}
 		p.More = true
 		return
 	}

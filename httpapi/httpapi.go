@@ -66,6 +66,9 @@ type Backend interface {
 	Submit(ctx context.Context, namespace string, ciphertext []byte) (v1.Transaction, error)
 	// Transaction gives one; code not_found if this node knows nothing of it.
 	Transaction(ctx context.Context, id threshold.ID) (v1.Transaction, error)
+	// Order says why it stands where it stands, and before or after the other one if that is not nil; code not_found if
+	// this node knows nothing of one of them.
+	Order(ctx context.Context, id threshold.ID, other *threshold.ID) (v1.Order, error)
 
 	// Batches gives at most limit batches below height before (0: the newest), newest first.
 	Batches(ctx context.Context, before uint64, limit int) (v1.Batches, error)

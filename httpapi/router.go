@@ -62,6 +62,7 @@ func (a *api) router() chi.Router {
 			limited.Post("/v1/transactions", a.submit)
 			limited.Post("/v1/ceremonies/{id}/messages", a.relay)
 			r.Get("/v1/transactions/{id}", a.get(a.transaction))
+			r.Get("/v1/transactions/{id}/order", a.getQuery(a.order))
 			r.Get("/v1/batches", a.getQuery(a.batches))
 			r.Get("/v1/batches/{height}", a.get(a.batch))
 			r.Get("/v1/namespaces/{namespace}/transactions", a.getQuery(a.stream))

@@ -35,6 +35,7 @@ const (
 	codeCeremonyMessage = "ceremony_message"
 	codeOpenings        = "openings"
 	codeProposal        = "proposal"
+	codeSection         = "section"
 )
 
 func reject(code, format string, args ...any) *Rejection {
@@ -46,7 +47,7 @@ func reject(code, format string, args ...any) *Rejection {
 // error is a *Rejection. A ciphertext that was ordered before is refused with
 // CodeAlreadyOrdered.
 //
-// Mempool, proposal and block have the first half of the rule alone: what came in before
+// Mempool, receive log and block have the first half of the rule alone: what came in before
 // a rotation is ordered for as long as the overlap lasts, whatever its valid-until.
 func Admit(s *State, v *Verifier, wire []byte) (*threshold.Checked, error) {
 	k, holder, err := admit(s, v, wire)
@@ -69,14 +70,20 @@ func admit(s *State, v *Verifier, wire []byte) (*threshold.Checked, *Tenure, err
 	if err != nil {
 		return nil, nil, err
 	}
+	k, err := prove(v, ct)
+	return k, holder, err
+}
+
+// prove checks a ciphertext's points and proof.
+func prove(v *Verifier, ct *threshold.Ciphertext) (*threshold.Checked, error) {
 	k, err := v.Check(ct)
 	switch {
 	case err == nil:
-		return k, holder, nil
+		return k, nil
 	case errors.Is(err, threshold.ErrPoint), errors.Is(err, threshold.ErrEncoding):
-		return nil, nil, reject(CodeInvalidPoint, "U or Ub is not a point of the prime-order group other than infinity; seal the transaction again")
+		return nil, reject(CodeInvalidPoint, "U or Ub is not a point of the prime-order group other than infinity; seal the transaction again")
 	default:
-		return nil, nil, reject(CodeInvalidProof, "the ciphertext's proof does not hold for its header and payload; seal the transaction again, and send the bytes unchanged")
+		return nil, reject(CodeInvalidProof, "the ciphertext's proof does not hold for its header and payload; seal the transaction again, and send the bytes unchanged")
 	}
 }
 
@@ -94,7 +101,6 @@ func malformed(err error) *Rejection {
 // screen is the cheap part of admit: everything but the proof.
 func screen(s *State, ct *threshold.Ciphertext) (holder *Tenure, err error) {
 	h := ct.Header()
-	next := s.height + 1
 	switch {
 	case s.Office() == nil:
 		return nil, reject(CodeNoCommittee, "the committee has not made its key yet; try again when GET /v1/encryption-key gives one")
@@ -104,17 +110,23 @@ func screen(s *State, ct *threshold.Ciphertext) (holder *Tenure, err error) {
 	if holder = s.holder(h.KeyID); holder == nil {
 		return nil, s.noHolder(h.KeyID)
 	}
+	return holder, s.screenLimits(ct)
+}
+
+// screenLimits is the part of screen that has nothing to do with committees.
+func (s *State) screenLimits(ct *threshold.Ciphertext) error {
+	h, next := ct.Header(), s.height+1
 	switch {
 	case h.SizeClass > s.genesis.Params.MaxSizeClass:
-		return nil, reject(CodeOversize, "size class %d; the largest here is %d (%d bytes padded)", h.SizeClass, s.genesis.Params.MaxSizeClass, 256<<s.genesis.Params.MaxSizeClass)
+		return reject(CodeOversize, "size class %d; the largest here is %d (%d bytes padded)", h.SizeClass, s.genesis.Params.MaxSizeClass, 256<<s.genesis.Params.MaxSizeClass)
 	case h.ValidUntil < next:
-		return nil, reject(CodeExpired, "valid until height %d, the next block is %d; seal again with a later height", h.ValidUntil, next)
+		return reject(CodeExpired, "valid until height %d, the next block is %d; seal again with a later height", h.ValidUntil, next)
 	case h.ValidUntil-next >= s.genesis.Params.MaxValidity:
-		return nil, reject(CodeTooFar, "valid until height %d, the next block is %d and at most %d heights are allowed", h.ValidUntil, next, s.genesis.Params.MaxValidity)
+		return reject(CodeTooFar, "valid until height %d, the next block is %d and at most %d heights are allowed", h.ValidUntil, next, s.genesis.Params.MaxValidity)
 	case s.seen.has(ct.ID()):
-		return nil, reject(CodeAlreadyOrdered, "this ciphertext was ordered before")
+		return reject(CodeAlreadyOrdered, "this ciphertext was ordered before")
 	}
-	return holder, nil
+	return nil
 }
 
 func (s *State) noHolder(id threshold.KeyID) error {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -44,10 +45,12 @@ type folding struct {
 	next   *State
 	v      *Verifier
 	result *Result
-	ids    []threshold.ID
-	bodies map[threshold.ID]*threshold.Checked // never iterated
-	holder *Tenure                             // opens what the block orders; nil until a ciphertext says who
-	last   txKind                              // kind of the transaction before
+	chunks []fair.Chunk // of the block's section
+	round  Round
+	ids    []threshold.ID                         // of the block's ciphertexts, in its order
+	bodies map[threshold.ID]*threshold.Ciphertext // of ids; never iterated
+	at     map[threshold.ID]int                   // where in the block the bodies are; never iterated
+	last   txKind                                 // kind of the transaction before
 }
 
 func fold(s *State, v *Verifier, b Block, strict bool) (*State, *Result, error) {
@@ -60,8 +63,9 @@ func fold(s *State, v *Verifier, b Block, strict bool) (*State, *Result, error) 
 	next.seen = s.seen.clone()
 	f := &folding{
 		prev: s, next: &next, v: v,
-		result: &Result{Height: b.Height, Txs: make([]string, len(b.Txs))},
-		bodies: make(map[threshold.ID]*threshold.Checked),
+		result: &Result{Height: b.Height, Grace: s.genesis.Params.grace(), Txs: make([]string, len(b.Txs))},
+		round:  Round{Height: b.Height},
+		bodies: make(map[threshold.ID]*threshold.Ciphertext), at: make(map[threshold.ID]int),
 	}
 	for i, tx := range b.Txs {
 		err := f.tx(i, tx)
@@ -93,24 +97,26 @@ func codeOf(err error) string {
 	return codeProposal
 }
 
-// tx applies one transaction. The kinds come in the order openings, ceremony
+// tx applies one transaction. The kinds come in the order openings, section, ceremony
 // messages, ciphertexts.
 func (f *folding) tx(i int, tx []byte) error {
 	kind, body, err := splitTx(tx)
 	if err != nil {
 		return reject(codeProposal, "%v", err)
 	}
-	if f.last == kindCiphertext && kind != kindCiphertext || kind == kindOpenings && i != 0 {
+	if f.last == kindCiphertext && kind != kindCiphertext || kind == kindOpenings && i != 0 || kind == kindSection && (i > 1 || i == 1 && f.last != kindOpenings) {
 		return reject(codeProposal, "a transaction of kind %d is out of place", kind)
 	}
 	f.last = kind
 	switch kind {
 	case kindOpenings:
 		return f.openings(body)
+	case kindSection:
+		return f.section(body)
 	case kindCeremony:
 		return f.ceremony(body)
 	case kindCiphertext:
-		return f.ciphertext(body)
+		return f.ciphertext(i, body)
 	default:
 		return reject(codeProposal, "transactions of kind %d are unknown", kind)
 	}
@@ -135,7 +141,6 @@ func (f *folding) openings(body []byte) error {
 		if err := f.append(r.entry); err != nil {
 			return err
 		}
-		f.next.beacon = commitreveal.Beacon(r.Certificate)
 	}
 	f.next.pending = f.next.pending[len(bs):]
 	f.result.Reveals = reveals
@@ -166,7 +171,8 @@ func (f *folding) reveal(p *OrderedBatch, o BatchOpenings) (Reveal, error) {
 	if err != nil {
 		return Reveal{}, err
 	}
-	entry, err := p.Batch.Reveal(outcomes, o.Certificate)
+	order := FinalOrder(f.prev.genesis.Params, p.Frames, commitreveal.Beacon(o.Certificate), p.Batch.IDs)
+	entry, err := p.Batch.Reveal(outcomes, order, o.Certificate)
 	if err != nil {
 		return Reveal{}, err
 	}
@@ -174,7 +180,7 @@ func (f *folding) reveal(p *OrderedBatch, o BatchOpenings) (Reveal, error) {
 	if err != nil {
 		return Reveal{}, err
 	}
-	return Reveal{Batch: batch, Outcomes: outcomes, Certificate: o.Certificate, entry: entry}, nil
+	return Reveal{Batch: batch, Outcomes: outcomes, Order: order, Certificate: o.Certificate, entry: entry}, nil
 }
 
 // Outcomes decrypts a batch with its openings. A ciphertext whose payload does not
@@ -222,56 +228,118 @@ func (f *folding) stepCeremony(e keygen.Event) error {
 	return f.append(commitreveal.CommitteeEntry{Height: f.next.height, Certificate: wire, Committee: c.Committee})
 }
 
-func (f *folding) ciphertext(body []byte) error {
-	if len(f.prev.pending) >= int(f.prev.genesis.Params.MaxPending) {
-		return reject(codeProposal, "%d batches wait for their openings; no further ciphertexts are ordered until one is opened", len(f.prev.pending))
+// section takes the members' head statements.
+func (f *folding) section(body []byte) error {
+	if f.prev.Office() == nil {
+		return reject(codeSection, "there is no committee that could have signed it")
 	}
+	chunks, err := f.prev.parseSection(body, f.prev.identities())
+	if err != nil {
+		return reject(codeSection, "%v", err)
+	}
+	f.chunks, f.round.Section = chunks, body
+	return nil
+}
+
+// ciphertext keeps a body. Whether the block may have it is seen when it is decided which it must have.
+func (f *folding) ciphertext(i int, body []byte) error {
 	if len(f.ids) >= int(f.prev.genesis.Params.MaxBatch) {
 		return reject(codeProposal, "more than %d ciphertexts", f.prev.genesis.Params.MaxBatch)
 	}
-	k, holder, err := admit(f.prev, f.v, body)
+	ct, err := threshold.ParseCiphertext(body)
 	if err != nil {
-		return err
+		return malformed(err)
 	}
-	if f.holder != nil && f.holder != holder {
-		return reject(codeProposal, "ciphertexts to two keys in one block, those of epochs %d and %d", f.holder.Epoch(), holder.Epoch())
-	}
-	id := k.ID()
+	id := ct.ID()
 	if f.bodies[id] != nil {
 		return reject(CodeAlreadyOrdered, "twice in one block")
 	}
-	f.holder = holder
-	f.bodies[id] = k
+	f.bodies[id], f.at[id] = ct, i
 	f.ids = append(f.ids, id)
 	return nil
 }
 
-// order fixes the block's batch and commits it to the log, as the block's last entry:
+// order decides what the block orders, and commits it to the log as the block's last entry:
 // the batch's checkpoint covers the log so far.
 func (f *folding) order(strict bool) error {
-	if len(f.ids) == 0 {
+	if f.prev.Office() == nil {
+		if strict && len(f.ids) > 0 {
+			return reject(CodeNoCommittee, "ciphertexts before there is a committee")
+		}
+		for _, id := range f.ids {
+			f.result.Txs[f.at[id]] = CodeNoCommittee
+		}
+		return f.handOver()
+	}
+	logs, queue, d, err := f.prev.agenda.decide(f.prev, f.chunks)
+	if err != nil {
+		return err // parseSection has checked the chunks
+	}
+	h, err := f.prev.take(f.prev.admitter(f.v), queue, func(id threshold.ID) *threshold.Ciphertext { return f.bodies[id] })
+	if strict && err != nil {
+		return reject(codeProposal, "%v", err)
+	}
+	if strict && !slices.Equal(h.bodies, f.ids) {
+		return reject(codeProposal, "the ciphertexts are not exactly the %d that are decided, ascending by id", len(h.bodies))
+	}
+	for _, id := range f.ids {
+		if _, due := slices.BinarySearchFunc(h.bodies, id, compareIDs); !due {
+			f.result.Txs[f.at[id]] = codeProposal
+		}
+	}
+	f.next.agenda.logs, f.next.agenda.queue = logs, h.rest
+	for _, e := range h.seen {
+		f.next.seen.add(e)
+	}
+	for _, id := range h.aside {
+		f.round.Aside = append(f.round.Aside, f.bodies[id].Bytes())
+	}
+	if f.round.Section != nil || len(h.aside) > 0 {
+		f.next.agenda.chain = f.round.next(f.prev.agenda.chain, h.aside)
+		f.result.Round = &f.round
+	}
+	f.result.Dropped, f.result.Forgotten = h.dropped, d.Forgotten
+	if err := f.handOver(); err != nil {
+		return err
+	}
+	return f.commit(h)
+}
+
+// handOver gives the receive logs to a committee that the block has put in office.
+func (f *folding) handOver() (err error) {
+	if f.result.Activated == nil {
 		return nil
 	}
-	ordered := Order(f.next.height, f.next.beacon, f.ids)
-	if strict && !slices.Equal(ordered, f.ids) {
-		return reject(codeProposal, "the ciphertexts are not in order")
+	var before []keygen.Member
+	if t := f.prev.Office(); t != nil {
+		before = t.Terms().Members
 	}
-	batch, err := commitreveal.NewBatch(f.next.height, f.holder.Epoch(), ordered)
+	after := f.result.Activated.Terms().Members
+	f.next.agenda, err = f.next.agenda.handOver(f.next.genesis.Params, f.next.height, identities(before), identities(after))
+	return err
+}
+
+func (f *folding) commit(h *haul) error {
+	if len(h.batch) == 0 {
+		return nil
+	}
+	ids := make([]threshold.ID, len(h.batch))
+	for i, k := range h.batch {
+		ids[i] = k.ID()
+	}
+	batch, err := commitreveal.NewBatch(f.next.height, h.holder, ids)
 	if err != nil {
 		return err
 	}
-	if err := f.append(batch.Commit(f.holder.Committee().Key.ID(), f.next.beacon)); err != nil {
+	key := f.prev.Tenure(h.holder).Committee().Key
+	if err := f.append(batch.Commit(key.ID(), f.next.agenda.chain)); err != nil {
 		return err
 	}
 	checkpoint := batch.CheckpointAt(f.next.genesis.ChainID, f.next.log)
 	if batch, _, err = commitreveal.Step(batch, commitreveal.Logged{Checkpoint: checkpoint}); err != nil {
 		return err
 	}
-	b := &OrderedBatch{Batch: batch, Ciphertexts: make([]*threshold.Checked, len(ordered))}
-	for i, id := range ordered {
-		b.Ciphertexts[i] = f.bodies[id]
-		f.next.seen.add(Seen{ID: id, ValidUntil: f.bodies[id].Header().ValidUntil})
-	}
+	b := &OrderedBatch{Batch: batch, Ciphertexts: h.batch, Frames: h.frames}
 	f.next.pending = append(f.next.pending, b)
 	f.result.Batch = b
 	return nil
@@ -288,9 +356,11 @@ func (f *folding) endCeremonyHeight() error {
 func (f *folding) finish() error {
 	f.next.seen.forget(f.next.height)
 	f.next.ceremonies = f.next.ceremonies.drop(f.next.height, f.next.pending)
-	f.next.appHash = f.next.computeAppHash()
-	f.result.AppHash = f.next.appHash
 	var err error
+	if f.next.appHash, err = f.next.computeAppHash(); err != nil {
+		return err
+	}
+	f.result.AppHash = f.next.appHash
 	if !f.next.ceremonies.same(f.prev.ceremonies) {
 		if f.result.Ceremony, err = f.next.ceremonies.encode(); err != nil {
 			return err

@@ -26,11 +26,13 @@ type Params struct {
 	// MaxPending is the most batches that may wait for their openings; while so
 	// many wait, no block orders further ciphertexts.
 	MaxPending uint32 `json:"max_pending"`
+	// Order are those of the fair order.
+	Order OrderParams `json:"order"`
 }
 
 // DefaultParams suit a committee of up to about ten members on one continent.
 func DefaultParams() Params {
-	return Params{MaxSizeClass: threshold.MaxSizeClass, MaxValidity: 20_000, MaxBatch: 256, MaxPending: 16}
+	return Params{MaxSizeClass: threshold.MaxSizeClass, MaxValidity: 20_000, MaxBatch: 256, MaxPending: 16, Order: defaultOrderParams()}
 }
 
 // Upper limits of the parameters: what the wire formats and a block's size can hold.
@@ -51,20 +53,24 @@ func (p Params) validate() error {
 	case p.MaxPending < 1 || p.MaxPending > maxMaxPending:
 		return fmt.Errorf("max_pending is %d, it must be from 1 to %d", p.MaxPending, maxMaxPending)
 	}
-	return nil
+	return p.Order.validate()
 }
 
-const domainParams = "scrim/params/v1"
+const domainParams = "scrim/params/v2"
 
 // Hash is what all terms of the chain carry as their limits, so that whoever consents to
 // them consents to these parameters:
 //
-//	SHA-256("scrim/params/v1" | max size class (1) | max validity (8) | max batch (4) | max pending (4))
+//	SHA-256("scrim/params/v2" | max size class (1) | max validity (8) | max batch (4) | max pending (4) |
+//	        solid slack (1) | agreement slack (1) | wait (4) | stale (1) | max chunk (4) | max live (4))
 func (p Params) Hash() [32]byte {
 	b := append([]byte(domainParams), p.MaxSizeClass)
 	b = binary.BigEndian.AppendUint64(b, p.MaxValidity)
 	b = binary.BigEndian.AppendUint32(b, p.MaxBatch)
-	return sha256.Sum256(binary.BigEndian.AppendUint32(b, p.MaxPending))
+	b = append(binary.BigEndian.AppendUint32(b, p.MaxPending), p.Order.SolidSlack, p.Order.AgreementSlack)
+	b = append(binary.BigEndian.AppendUint32(b, p.Order.Wait), p.Order.Stale)
+	b = binary.BigEndian.AppendUint32(b, p.Order.MaxChunk)
+	return sha256.Sum256(binary.BigEndian.AppendUint32(b, p.Order.MaxLive))
 }
 
 // Genesis is what a chain starts from: the app_state of CometBFT's genesis file.

@@ -115,7 +115,7 @@ func TestReplicaThatRestartsAfterEveryBlock(t *testing.T) {
 		if s, err = ordering.Restore(c.Genesis, r.Snapshot, w.Restore()); err != nil {
 			t.Fatalf("height %d: %v", b.Height, err)
 		}
-		if s.AppHash() != next.AppHash() || s.Height() != next.Height() || s.Beacon() != next.Beacon() || s.ActiveSince() != next.ActiveSince() {
+		if s.AppHash() != next.AppHash() || s.Height() != next.Height() || s.Rounds() != next.Rounds() || s.Busy() != next.Busy() || s.ActiveSince() != next.ActiveSince() {
 			t.Fatalf("height %d: restored state differs", b.Height)
 		}
 	}
@@ -178,14 +178,14 @@ func TestCheckRefuses(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Fatalf("got %v, want %q", err, test.want)
 				}
-				if _, r, err := ordering.Step(c.State, c.Verifier, b); err != nil || !slices.ContainsFunc(r.Txs, func(code string) bool { return code != "" }) && !strings.Contains(test.want, "not in order") {
+				if _, r, err := ordering.Step(c.State, c.Verifier, b); err != nil || !slices.ContainsFunc(r.Txs, func(code string) bool { return code != "" }) && !strings.Contains(test.want, "exactly") && !strings.Contains(test.want, "is missing") {
 					t.Fatalf("Step must name what it leaves out: %v, %v", r, err)
 				}
 			})
 		}
 	}
 	judge([]block{
-		{"too many batches pending", "wait for their openings", [][]byte{full}},
+		{"too many batches pending", "not exactly the 0", [][]byte{full}},
 		{"second batch before the first", "oldest pending batch", [][]byte{openings(second)}},
 		{"openings swapped", "oldest pending batch", [][]byte{openings(second, first)}},
 		{"openings not first", "out of place", [][]byte{openings(first), openings(second)}},
@@ -209,17 +209,32 @@ func TestCheckRefuses(t *testing.T) {
 	damaged[len(damaged)-1] ^= 1
 	wrongChain, err := threshold.Seal(c.Rand, c.State.Committee().Key, threshold.SealOptions{ChainID: "other", Namespace: "test", ValidUntil: c.State.Height() + 9}, nil)
 	c.Must(err)
-	sorted := inOrder(c, good[:4])
+	sorted := filled(c, good[:4]...)
+	section := sorted[0]
+	with := func(txs ...[]byte) [][]byte { return append([][]byte{section}, txs...) }
+	damagedSection := slices.Clone(section)
+	damagedSection[len(damagedSection)-20] ^= 1 // in the last signature
 	judge([]block{
-		{"ciphertexts out of order", "not in order", [][]byte{sorted[1], sorted[0]}},
-		{"twice in one block", "already_ordered", [][]byte{good[0], good[0]}},
-		{"ordered before", "already_ordered", [][]byte{ordered}},
-		{"too many", "more than 4", inOrder(c, good)},
-		{"expired", "expired", [][]byte{soon}},
-		{"valid for too long", "valid_until_too_far", [][]byte{far}},
-		{"proof does not hold", "invalid_proof", [][]byte{damaged}},
-		{"other chain", "wrong_chain", [][]byte{ordering.CiphertextTx(wrongChain.Bytes())}},
-		{"other key", "wrong_key", other.SealTxs("x")},
+		{"ciphertexts out of order", "exactly the 4", with(sorted[2], sorted[1], sorted[3], sorted[4])},
+		{"one left out", "is missing", with(sorted[1:4]...)},
+		{"all left out", "is missing", with()},
+		{"another one instead", "is missing", with(sorted[1], sorted[2], sorted[3], good[4])},
+		{"one more than is decided", "more than 4", with(append(sorted[1:5:5], good[4])...)},
+		{"what no log has", "exactly the 0", [][]byte{good[4]}},
+		{"no section", "exactly the 0", sorted[1:]},
+		{"two sections", "out of place", with(section)},
+		{"section after a ciphertext", "out of place", append(sorted[1:5:5], section)},
+		{"forged section", "section", append([][]byte{damagedSection}, sorted[1:]...)},
+		{"section cut short", "section", [][]byte{section[:len(section)-1]}},
+		{"empty section", "section", [][]byte{ordering.SectionTx(nil)}},
+		{"section without ids", "no ids", [][]byte{ordering.SectionTx([]byte{1, 0, 0, 0, 0})}},
+		{"twice in one block", "already_ordered", with(sorted[1], sorted[1])},
+		{"ordered before", "exactly the 0", [][]byte{ordered}},
+		{"expired", "exactly the 0", [][]byte{soon}},
+		{"valid for too long", "exactly the 0", [][]byte{far}},
+		{"proof does not hold", "exactly the 0", [][]byte{damaged}},
+		{"other chain", "exactly the 0", [][]byte{ordering.CiphertextTx(wrongChain.Bytes())}},
+		{"other key", "exactly the 0", other.SealTxs("x")},
 		{"ciphertext cut short", "malformed_ciphertext", [][]byte{good[0][:100]}},
 		{"openings after a ciphertext", "out of place", [][]byte{good[0], openings(first)}},
 		{"openings when nothing is pending", "0 are pending", [][]byte{openings(first)}},
@@ -230,19 +245,12 @@ func TestCheckRefuses(t *testing.T) {
 	c.Apply(sorted)
 }
 
-// inOrder puts ciphertext transactions into the order that the next block must have.
-func inOrder(c *sim.Chain, txs [][]byte) [][]byte {
-	byID := make(map[threshold.ID][]byte)
-	var ids []threshold.ID
-	for _, tx := range txs {
-		byID[sim.IDOf(tx)] = tx
-		ids = append(ids, sim.IDOf(tx))
+// filled gives the next block's transactions when all members have received these.
+func filled(c *sim.Chain, txs ...[]byte) [][]byte {
+	for i := range c.Secrets {
+		c.Receive(i+1, txs...)
 	}
-	var out [][]byte
-	for _, id := range ordering.Order(c.State.Height()+1, c.State.Beacon(), ids) {
-		out = append(out, byID[id])
-	}
-	return out
+	return ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 4 << 20, Announcements: c.Announce(), Txs: txs})
 }
 
 // What a bad proposer put into a decided block must not keep the rest from being applied.
@@ -251,9 +259,10 @@ func TestStepLeavesOutWhatIsInvalid(t *testing.T) {
 	good := c.SealTxs("a", "b")
 	damaged := slices.Clone(c.SealTxs("c")[0])
 	damaged[len(damaged)-1] ^= 1
-	next, r, err := ordering.Step(c.State, c.Verifier, ordering.Block{Height: c.State.Height() + 1, Txs: [][]byte{good[0], damaged, {}, good[1], good[0]}})
+	txs := append(filled(c, good...), damaged, []byte{}, good[0])
+	next, r, err := ordering.Step(c.State, c.Verifier, ordering.Block{Height: c.State.Height() + 1, Txs: txs})
 	c.Must(err)
-	if diff := cmp.Diff([]string{"", ordering.CodeInvalidProof, "proposal", "", ordering.CodeAlreadyOrdered}, r.Txs); diff != "" {
+	if diff := cmp.Diff([]string{"", "", "", "proposal", "proposal", ordering.CodeAlreadyOrdered}, r.Txs); diff != "" {
 		t.Error(diff)
 	}
 	if len(r.Batch.Ciphertexts) != 2 || len(next.Pending()) != 1 {
@@ -293,67 +302,39 @@ func TestNeverOrderedTwice(t *testing.T) {
 	}
 }
 
-// The order of a batch may depend on nothing but its ids, height and beacon.
-func TestProposalOrderIsNotArrivalOrder(t *testing.T) {
+// What a block has may depend on nothing but the logs.
+func TestProposalDoesNotDependOnTheMempool(t *testing.T) {
 	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
 	txs := c.SealTxs("a", "b", "c", "d", "e", "f", "g", "h")
-	want := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Txs: txs})
+	want := filled(c, txs...)
 	for seed := range uint64(10) {
-		got := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Txs: sim.Shuffled(txs, seed)})
+		got := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Txs: sim.Shuffled(txs, seed), Announcements: c.Announce()})
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
 		}
 	}
 }
 
+// A block that has no room for the ciphertexts leaves out the statements, for who orders them must have them.
 func TestProposalRespectsItsSize(t *testing.T) {
 	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
 	c.Block(ordering.Proposal{Txs: c.SealTxs("pending")})
 	txs := c.SealTxs("a", "b", "c")
-	one := int64(len(txs[0])) + 3
+	size := func(txs [][]byte) (n int64) {
+		for _, tx := range txs {
+			n += int64(len(tx)) + 4
+		}
+		return n
+	}
+	all := size(filled(c, txs...))
 	for _, test := range []struct {
 		max  int64
-		want int // transactions, openings included
-	}{{0, 0}, {64, 0}, {200, 1}, {200 + one, 2}, {200 + 3*one, 4}, {1 << 20, 4}} {
-		got := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: test.max, Txs: txs, Openings: c.Open(1, 2, 3)})
-		var size int64
-		for _, tx := range got {
-			size += int64(len(tx)) + 1
+		want int // transactions, openings and section included
+	}{{0, 0}, {64, 0}, {200, 1}, {all / 2, 1}, {all + 200, 5}, {1 << 20, 5}} {
+		got := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: test.max, Txs: txs, Openings: c.Open(1, 2, 3), Announcements: c.Announce()})
+		if len(got) != test.want || len(got) > 0 && size(got) > test.max+16 {
+			t.Errorf("room for %d bytes: %d transactions of %d bytes, want %d", test.max, len(got), size(got), test.want)
 		}
-		if len(got) != test.want || size > test.max {
-			t.Errorf("room for %d bytes: %d transactions of %d bytes, want %d", test.max, len(got), size, test.want)
-		}
-	}
-}
-
-func TestOrderIsAPermutation(t *testing.T) {
-	rng := rand.New(rand.NewPCG(3, 4))
-	var ids []threshold.ID
-	for range 300 {
-		var id threshold.ID
-		for i := range id {
-			id[i] = byte(rng.UintN(256))
-		}
-		ids = append(ids, id)
-	}
-	before := slices.Clone(ids)
-	a := ordering.Order(7, [32]byte{1}, ids)
-	if diff := cmp.Diff(before, ids); diff != "" {
-		t.Fatal("the argument was changed")
-	}
-	rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	if diff := cmp.Diff(a, ordering.Order(7, [32]byte{1}, ids)); diff != "" {
-		t.Error("depends on the argument's order")
-	}
-	count := make(map[threshold.ID]int)
-	for _, id := range a {
-		count[id]++
-	}
-	if len(count) != len(ids) {
-		t.Error("not a permutation")
-	}
-	if slices.Equal(a, ordering.Order(7, [32]byte{2}, ids)) || slices.Equal(a, ordering.Order(8, [32]byte{1}, ids)) {
-		t.Error("beacon or height does not matter")
 	}
 }
 
@@ -476,16 +457,6 @@ func FuzzCheck(f *testing.F) {
 			t.Fatalf("Check says %v, Step %q", refused, r.Txs[0])
 		}
 	})
-}
-
-func ExampleOrder() {
-	a, b := threshold.ID{1}, threshold.ID{2}
-	for _, id := range ordering.Order(1, [32]byte{}, []threshold.ID{a, b}) {
-		fmt.Println(id[0])
-	}
-	// Output:
-	// 2
-	// 1
 }
 
 // What a Verifier may keep is bounded in bytes, whatever is sent to it.

@@ -2,50 +2,152 @@ package ordering
 
 import (
 	"math/bits"
+	"slices"
 
-	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
 // Proposal is what a proposer has at hand for the next block.
 type Proposal struct {
-	MaxBytes int64           // of all transactions together, in the block's encoding
-	Txs      [][]byte        // from the mempool, in any order; what is not valid is left out
-	Openings []BatchOpenings // of pending batches, as far as they can be opened; they hold
+	MaxBytes      int64               // of all transactions together, in the block's encoding
+	Txs           [][]byte            // from the mempool, in any order: ceremony messages, and bodies that may be needed
+	Openings      []BatchOpenings     // of pending batches, as far as they can be opened; they hold
+	Announcements []fair.Announcement // of members' receive logs; their signatures hold
+	Bodies        [][]byte            // further ciphertexts, see Wanted
 }
 
-// Propose fills the block after s. Check accepts what it returns.
-func Propose(s *State, v *Verifier, p Proposal) [][]byte {
-	b := builder{left: p.MaxBytes}
-	beacon := s.beacon
-	if tx, last := fitOpenings(s, p.Openings, p.MaxBytes); tx != nil {
-		b.add(tx)
-		beacon = commitreveal.Beacon(last.Certificate)
+// Wanted lists the ids whose bodies the block after s must have if it takes these announcements, and maybe some more; without
+// those that are among the transactions.
+func Wanted(s *State, announcements []fair.Announcement, txs [][]byte) []threshold.ID {
+	plan := s.plan(announcements)
+	if plan == nil || len(s.pending) >= int(s.genesis.Params.MaxPending) {
+		return nil
 	}
+	var ids []threshold.ID
+	for _, f := range plan.queue {
+		ids = append(ids, f.Sequence(s.genesis.Params.Fair(len(f.Logs)))...)
+	}
+	ids = ids[:min(len(ids), int(s.genesis.Params.MaxBatch))]
+	if len(ids) == 0 {
+		return nil
+	}
+	held := holdings(Proposal{Txs: txs})
+	return slices.DeleteFunc(ids, func(id threshold.ID) bool { return held[id] != nil })
+}
+
+// plan is what a section decides; the section is nil if it would say nothing new.
+type plan struct {
+	section []byte
+	queue   []*fair.Frame
+}
+
+// plan is nil if there is no committee.
+func (s *State) plan(announcements []fair.Announcement) *plan {
+	if s.Office() == nil {
+		return nil
+	}
+	var p plan
+	var chunks []fair.Chunk
+	if c := fair.NewSection(s.agenda.logs, announcements); news(&c) && !s.agenda.full(s.genesis.Params) {
+		if wire, err := c.MarshalBinary(); err == nil {
+			p.section = wire
+			for i := range c.Entries {
+				chunks = append(chunks, c.Entries[i].Chunk())
+			}
+		}
+	}
+	_, queue, _, err := s.agenda.decide(s, chunks)
+	if err != nil { // announcements that no honest member makes
+		return &plan{queue: s.agenda.queue}
+	}
+	p.queue = queue
+	return &p
+}
+
+// Propose fills the block after s. Check accepts what it returns, if all bodies are there that have to be: if only
+// those are missing that the announcements would add, they are left out.
+func Propose(s *State, v *Verifier, p Proposal) [][]byte {
+	var section, bodies [][]byte
+	held := holdings(p)
+	for _, announcements := range [][]fair.Announcement{p.Announcements, nil} {
+		var ok bool
+		if section, bodies, ok = s.fill(v, s.plan(announcements), held); ok && cost(section)+cost(bodies) <= p.MaxBytes {
+			break
+		}
+		section, bodies = nil, nil
+	}
+	b := builder{left: p.MaxBytes - cost(section) - cost(bodies)}
+	if tx := fitOpenings(s, p.Openings, b.left); tx != nil {
+		b.add(tx)
+	}
+	b.txs = append(b.txs, section...)
 	running := s.ceremonies
 	for _, tx := range p.Txs {
 		if kind, body, err := splitTx(tx); err == nil && kind == kindCeremony {
 			running = b.addCeremony(running, s.height+1, tx, body)
 		}
 	}
-	b.addCiphertexts(s, v, beacon, p.Txs)
-	return b.txs
+	return append(b.txs, bodies...)
 }
 
-// fitOpenings takes as many of the pending batches, from the oldest on, as are there
-// and fit, and gives the newest of them.
-func fitOpenings(s *State, have []BatchOpenings, maxBytes int64) (tx []byte, last BatchOpenings) {
+// holdings are the ciphertexts at hand, by id.
+func holdings(p Proposal) map[threshold.ID]*threshold.Ciphertext {
+	held := make(map[threshold.ID]*threshold.Ciphertext) // never iterated
+	keep := func(body []byte) {
+		if ct, err := threshold.ParseCiphertext(body); err == nil {
+			held[ct.ID()] = ct
+		}
+	}
+	for _, body := range p.Bodies {
+		keep(body)
+	}
+	for _, tx := range p.Txs {
+		if kind, body, err := splitTx(tx); err == nil && kind == kindCiphertext {
+			keep(body)
+		}
+	}
+	return held
+}
+
+// fill gives the transactions for a plan; ok is false if a body is missing.
+func (s *State) fill(v *Verifier, p *plan, held map[threshold.ID]*threshold.Ciphertext) (section, bodies [][]byte, ok bool) {
+	if p == nil {
+		return nil, nil, true
+	}
+	h, err := s.take(s.admitter(v), p.queue, func(id threshold.ID) *threshold.Ciphertext { return held[id] })
+	if err != nil {
+		return nil, nil, false
+	}
+	if p.section != nil {
+		section = [][]byte{SectionTx(p.section)}
+	}
+	for _, id := range h.bodies {
+		bodies = append(bodies, CiphertextTx(held[id].Bytes()))
+	}
+	return section, bodies, true
+}
+
+func cost(txs [][]byte) (n int64) {
+	for _, tx := range txs {
+		n += txCost(tx)
+	}
+	return n
+}
+
+// fitOpenings takes as many of the pending batches, from the oldest on, as are there and fit.
+func fitOpenings(s *State, have []BatchOpenings, maxBytes int64) []byte {
 	n := 0
 	for n < len(have) && n < len(s.pending) && have[n].Height == s.pending[n].Batch.Height {
 		n++
 	}
 	for ; n > 0; n-- {
 		if tx := openingsTx(have[:n]); txCost(tx) <= maxBytes {
-			return tx, have[n-1]
+			return tx
 		}
 	}
-	return nil, BatchOpenings{}
+	return nil
 }
 
 type builder struct {
@@ -77,33 +179,4 @@ func (b *builder) addCeremony(c ceremonies, height uint64, tx, body []byte) cere
 		return c
 	}
 	return next
-}
-
-func (b *builder) addCiphertexts(s *State, v *Verifier, beacon [32]byte, txs [][]byte) {
-	if len(s.pending) >= int(s.genesis.Params.MaxPending) {
-		return
-	}
-	chosen := builder{left: b.left}
-	bodies := make(map[threshold.ID][]byte)
-	var ids []threshold.ID
-	var first *Tenure // one block, one key: that of the first that may be ordered
-	for _, tx := range txs {
-		if len(ids) >= int(s.genesis.Params.MaxBatch) {
-			break
-		}
-		kind, body, err := splitTx(tx)
-		if err != nil || kind != kindCiphertext {
-			continue
-		}
-		k, holder, err := admit(s, v, body)
-		if err != nil || first != nil && holder != first || bodies[k.ID()] != nil || !chosen.add(tx) {
-			continue
-		}
-		first = holder
-		bodies[k.ID()] = tx
-		ids = append(ids, k.ID())
-	}
-	for _, id := range Order(s.height+1, beacon, ids) {
-		b.add(bodies[id])
-	}
 }

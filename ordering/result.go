@@ -3,6 +3,7 @@ package ordering
 import (
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -31,6 +32,14 @@ type Result struct {
 	Batch *OrderedBatch
 	// Reveals are the earlier batches that the block opened, oldest first.
 	Reveals []Reveal
+	// Round is what the block said for the order beside its batch; nil if nothing.
+	Round *Round
+	// Dropped are ciphertexts that were decided and could not be executed any more.
+	Dropped []Dropped
+	// Grace is for how many heights after its valid-until a ciphertext may still be decided, and must be kept.
+	Grace uint64
+	// Forgotten are ids that have left the receive logs because too few members ever held them.
+	Forgotten []threshold.ID
 	// Records are the entries the block appended to the commit-reveal log.
 	Records []Record
 	// Txs says, for each transaction of the block, why it was not applied ("" if it was).
@@ -40,13 +49,15 @@ type Result struct {
 // OrderedBatch is a batch as its block fixed it.
 type OrderedBatch struct {
 	Batch       commitreveal.Batch
-	Ciphertexts []*threshold.Checked // in order; Ciphertexts[i].ID() == Batch.IDs[i]
+	Ciphertexts []*threshold.Checked // ascending by id; Ciphertexts[i].ID() == Batch.IDs[i]
+	Frames      []*fair.Frame        // what the receive logs say about them, for FinalOrder
 }
 
 // Reveal is a batch with its openings and what they opened to.
 type Reveal struct {
 	Batch       commitreveal.Batch
-	Outcomes    []commitreveal.Outcome // in the batch's order
+	Outcomes    []commitreveal.Outcome // in the batch's order, by id
+	Order       []threshold.ID         // the batch's ids in the order of execution, see FinalOrder
 	Certificate threshold.Signature
 
 	entry commitreveal.RevealEntry

@@ -18,9 +18,9 @@ type State struct {
 	appHash    [32]byte
 	ceremonies ceremonies
 	log        commitreveal.Log
-	beacon     [32]byte
 	pending    []*OrderedBatch // ordered and not opened yet, oldest first
 	seen       *seenSet
+	agenda     agenda
 }
 
 // New is the state before the first block.
@@ -33,8 +33,8 @@ func New(g *Genesis) (*State, error) {
 		return nil, fmt.Errorf("ordering: %w", err)
 	}
 	s := &State{genesis: g, ceremonies: ceremonies{limits: g.Params.Hash(), current: c}, seen: newSeenSet()}
-	s.appHash = s.computeAppHash()
-	return s, nil
+	s.appHash, err = s.computeAppHash()
+	return s, err
 }
 
 // Genesis is the chain's beginning; do not change it.
@@ -48,9 +48,6 @@ func (s *State) AppHash() [32]byte { return s.appHash }
 
 // Log is the audit log after this block.
 func (s *State) Log() commitreveal.Log { return s.log }
-
-// Beacon is what the order of the next batch depends on.
-func (s *State) Beacon() [32]byte { return s.beacon }
 
 // Pending are the batches that are not opened yet, oldest first; do not change them.
 func (s *State) Pending() []*OrderedBatch { return s.pending }
@@ -91,16 +88,22 @@ func (s *State) ActiveSince() uint64 {
 func (s *State) WasOrdered(id threshold.ID) bool { return s.seen.has(id) }
 
 // Busy reports whether there is work that only further blocks can finish: a
-// ceremony that runs, or batches that wait for their openings.
-func (s *State) Busy() bool { return len(s.pending) > 0 || !s.ceremonies.current.Done() }
+// ceremony that runs, batches that wait for their openings, or ids that wait for their order.
+func (s *State) Busy() bool {
+	return len(s.pending) > 0 || !s.ceremonies.current.Done() || s.agenda.busy()
+}
 
-const domainAppHash = "scrim/app-hash/v2"
+const domainAppHash = "scrim/app-hash/v3"
 
 // computeAppHash binds everything that decides about the future. CometBFT makes one
 // more block whenever the hash changed, and otherwise rests until there is a
 // transaction: so the height is part of the hash exactly while the state is busy,
 // and an idle chain makes no blocks.
-func (s *State) computeAppHash() [32]byte {
+func (s *State) computeAppHash() ([32]byte, error) {
+	agenda, err := s.agenda.hash()
+	if err != nil {
+		return agenda, err
+	}
 	h := sha256.New()
 	u64 := func(v uint64) { h.Write(binary.BigEndian.AppendUint64(nil, v)) }
 	h.Write([]byte(domainAppHash))
@@ -121,36 +124,42 @@ func (s *State) computeAppHash() [32]byte {
 	u64(s.log.Size())
 	root := s.log.Root()
 	h.Write(root[:])
-	h.Write(s.beacon[:])
+	h.Write(agenda[:])
 	u64(uint64(len(s.pending)))
 	for _, b := range s.pending {
 		u64(b.Batch.Height)
 		u64(b.Batch.Epoch)
 		h.Write(b.Batch.Root[:])
+		frames, err := appendFrames(nil, b.Frames)
+		if err != nil {
+			return agenda, err
+		}
+		h.Write(frames)
 	}
 	if s.Busy() {
 		u64(s.height)
 	}
-	return [32]byte(h.Sum(nil))
+	return [32]byte(h.Sum(nil)), nil
 }
 
-const snapshotVersion = 2
+const snapshotVersion = 3
 
 // Snapshot encodes the part of the state that Restore does not get from rows; a block's
 // is in its Result.
 //
-//	version (1) | height (8) | app hash (32) | beacon (32) | log (4 + n) |
-//	count of pending batches (2) | per pending batch: height (8) | checkpoint (4 + n)
+//	version (1) | height (8) | app hash (32) | log (4 + n) | agenda |
+//	count of pending batches (2) | per pending batch: height (8) | checkpoint (4 + n) | frames
 func (s *State) Snapshot() ([]byte, error) {
 	b := []byte{snapshotVersion}
 	b = binary.BigEndian.AppendUint64(b, s.height)
 	b = append(b, s.appHash[:]...)
-	b = append(b, s.beacon[:]...)
 	log, err := s.log.MarshalBinary()
 	if err != nil {
 		return nil, err
 	}
-	b = appendBytes(b, log)
+	if b, err = s.agenda.appendTo(appendBytes(b, log)); err != nil {
+		return nil, err
+	}
 	b = binary.BigEndian.AppendUint16(b, uint16(len(s.pending)))
 	for _, p := range s.pending {
 		c, err := p.Batch.Checkpoint.MarshalBinary()
@@ -158,7 +167,9 @@ func (s *State) Snapshot() ([]byte, error) {
 			return nil, err
 		}
 		b = binary.BigEndian.AppendUint64(b, p.Batch.Height)
-		b = appendBytes(b, c)
+		if b, err = appendFrames(appendBytes(b, c), p.Frames); err != nil {
+			return nil, err
+		}
 	}
 	return b, nil
 }
@@ -190,16 +201,25 @@ func Restore(g *Genesis, snapshot []byte, rows Rows) (*State, error) {
 	}
 	s.height = r.uint(8)
 	stored := [32]byte(r.take(32))
-	s.beacon = [32]byte(r.take(32))
 	if s.log, err = commitreveal.ParseLog(r.field()); err != nil {
 		return nil, fmt.Errorf("%w: log: %w", ErrSnapshot, err)
 	}
 	if s.ceremonies, err = parseCeremonies(s.ceremonies.limits, rows.Ceremony); err != nil {
 		return nil, fmt.Errorf("%w: ceremony: %w", ErrSnapshot, err)
 	}
+	members := 0
+	if c := s.Committee(); c != nil {
+		members = c.N()
+	}
+	if s.agenda, err = r.agenda(g.Params, members); err != nil {
+		return nil, fmt.Errorf("%w: order: %w", ErrSnapshot, err)
+	}
 	for range r.uint(2) {
 		height := r.uint(8)
 		b, err := restoreBatch(height, r.field(), rows)
+		if err == nil {
+			b.Frames, err = r.frames(g.Params)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: batch of height %d: %w", ErrSnapshot, height, err)
 		}
@@ -216,7 +236,10 @@ func Restore(g *Genesis, snapshot []byte, rows Rows) (*State, error) {
 			s.seen.add(e)
 		}
 	}
-	if s.appHash = s.computeAppHash(); s.appHash != stored {
+	if s.appHash, err = s.computeAppHash(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
+	}
+	if s.appHash != stored {
 		return nil, fmt.Errorf("%w: app hash at height %d is %x, stored %x", ErrSnapshot, s.height, s.appHash, stored)
 	}
 	return s, nil

@@ -15,6 +15,7 @@ const (
 	kindCiphertext txKind = 1 // body: a ciphertext, threshold's wire form
 	kindCeremony   txKind = 2 // body: a ceremony message, keygen's wire form
 	kindOpenings   txKind = 3 // body: openings; only the proposer may put it in, as the block's first
+	kindSection    txKind = 4 // body: fair.Section; only the proposer may put it in, first or after the openings
 )
 
 var errNoKind = errors.New("ordering: an empty transaction has no kind")
@@ -25,8 +26,24 @@ func CiphertextTx(ciphertext []byte) []byte { return tagged(kindCiphertext, ciph
 // CeremonyTx is the block transaction that carries a ceremony message.
 func CeremonyTx(message []byte) []byte { return tagged(kindCeremony, message) }
 
+// SectionTx is the block transaction that carries the members' head statements.
+func SectionTx(section []byte) []byte { return tagged(kindSection, section) }
+
 func tagged(k txKind, body []byte) []byte {
 	return append([]byte{byte(k)}, body...)
+}
+
+// CiphertextOf is the ciphertext in a transaction, nil if there is none.
+func CiphertextOf(tx []byte) *threshold.Ciphertext {
+	kind, body, err := splitTx(tx)
+	if err != nil || kind != kindCiphertext {
+		return nil
+	}
+	ct, err := threshold.ParseCiphertext(body)
+	if err != nil {
+		return nil
+	}
+	return ct
 }
 
 func splitTx(tx []byte) (txKind, []byte, error) {

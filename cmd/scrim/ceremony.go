@@ -41,6 +41,9 @@ Each line begins with ok, warn or fail and says what to do. Exit code 1 if one f
 				return err
 			}
 			p := &member.Preflight{Home: h, Version: version.Release()}
+			if len(args) == 1 && !cmd.Flags().Changed("node") {
+				nodes = nil // SCRIM_NODES is set before a node runs
+			}
 			if len(nodes) > 0 {
 				if p.Node, err = client.New(nodes[0], patience); err != nil {
 					return usageError{err}

@@ -107,22 +107,30 @@ func printCard(cmd *cobra.Command, c *keygen.Card) error {
 func newMemberCard() *cobra.Command {
 	var where homeFlags
 	var name, address string
+	var peers bool
 	cmd := &cobra.Command{
 		Use:   "card [FILE...]",
 		Short: "Check cards of other members, or print one's own",
 		Long: `Check cards of other members: each is verified, and its name, fingerprint and
 address are printed. Read the fingerprints to their members by voice: the signature
-says that a card is whole, not whose it is.
+says that a card is whole, not whose it is. With --peers it prints the line p2p.peers of
+config.toml for the nodes of these members, the home's own left out.
 
 Without a file, print the home's own card. With --address or --name it is made anew
 with them, or made again if it was lost. The name is part of the fingerprint.`,
 		Args: usage(cobra.ArbitraryArgs),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if peers && len(args) == 0 {
+				return usagef("--peers needs the cards of the members whose nodes are to be connected to")
+			}
 			if len(args) > 0 && (name != "" || address != "") {
 				return usagef("--name and --address are for one's own card, not for a file")
 			}
 			if len(args) > 0 {
 				cards, err := readCards(args)
+				if peers && err == nil {
+					return printPeers(cmd, cards, where.identity())
+				}
 				for _, c := range cards {
 					fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %s\n", c.Fingerprint(), c.Member.Name, c.Address)
 				}
@@ -144,9 +152,33 @@ with them, or made again if it was lost. The name is part of the fingerprint.`,
 		},
 	}
 	where.register(cmd)
+	cmd.Flags().BoolVar(&peers, "peers", false, "print the line p2p.peers of config.toml for these cards")
 	cmd.Flags().StringVar(&name, "name", "", "sign the own card anew, with this name")
 	cmd.Flags().StringVar(&address, "address", "", "sign the own card anew, with this host:port")
 	return cmd
+}
+
+// printPeers prints the line p2p.peers of config.toml, without the member own.
+func printPeers(cmd *cobra.Command, cards []*keygen.Card, own ed25519.PublicKey) error {
+	var list []string
+	for _, c := range cards {
+		switch {
+		case c.Member.Identity.Equal(own):
+			continue
+		case c.Address == "":
+			return fmt.Errorf("the card of %s has no address: ask for one that has, made with scrim member card --address host:port", c.Member.Name)
+		}
+		list = append(list, strconv.Quote(nodeID(c.Member.Node)+"@"+c.Address))
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "peers = [%s]\n", strings.Join(list, ", "))
+	return err
+}
+
+// nodeID is how CometBFT calls a node: the first 20 bytes of the SHA-256 of its key, in hex
+// (docs/core/using-cometbft.md there, "Peers").
+func nodeID(key ed25519.PublicKey) string {
+	sum := sha256.Sum256(key)
+	return hex.EncodeToString(sum[:20])
 }
 
 // readCards gives the good ones also if others are not.
@@ -213,6 +245,13 @@ func limitFlags(cmd *cobra.Command, p *ordering.Params) {
 	f.Uint64Var(&p.MaxValidity, "max-validity", p.MaxValidity, "most blocks that a ciphertext may stay valid")
 	f.Uint32Var(&p.MaxBatch, "max-batch", p.MaxBatch, "most ciphertexts in a block")
 	f.Uint32Var(&p.MaxPending, "max-pending", p.MaxPending, "most batches that may wait for their opening")
+	o := &p.Order
+	f.Uint8Var(&o.SolidSlack, "solid-slack", o.SolidSlack, "receive logs below n-f that are enough to order a ciphertext")
+	f.Uint8Var(&o.AgreementSlack, "agreement-slack", o.AgreementSlack, "honest members below n-f whose agreement on a pair is honoured")
+	f.Uint32Var(&o.Wait, "order-wait", o.Wait, "blocks after which a ciphertext that enough members hold waits no longer")
+	f.Uint8Var(&o.Stale, "statement-age", o.Stale, "blocks that a statement of a receive log may be old")
+	f.Uint32Var(&o.MaxChunk, "max-chunk", o.MaxChunk, "most new ciphertexts that one member states in a block")
+	f.Uint32Var(&o.MaxLive, "max-live", o.MaxLive, "most ciphertexts in a receive log that are not ordered; a full log stops")
 }
 
 // phaseFlags are the lengths of the phases; standard says what 0 means.

@@ -155,12 +155,12 @@ func send(cmd *cobra.Command, w *wallet.Wallet, c *connection, o wallet.SealOpti
 	}
 	record, warnings, err := w.Submit(cmd.Context(), ct)
 	if err != nil {
-		return fmt.Errorf("transaction 0x%x: %w", ct.ID(), err)
+		return fmt.Errorf("transaction 0x%s: %w", ct.ID(), err)
 	}
 	warn(cmd, warnings)
 	if c.receipts != "" {
 		if err := wallet.AppendRecords(c.receipts, record); err != nil {
-			return fmt.Errorf("transaction 0x%x was accepted, but: %w", ct.ID(), err)
+			return fmt.Errorf("transaction 0x%s was accepted, but: %w", ct.ID(), err)
 		}
 	}
 	if c.json {

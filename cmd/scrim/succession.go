@@ -254,7 +254,7 @@ func needsConsent(cmd *cobra.Command, voter *member.Voter) (*member.Status, bool
 			return s, asked, err
 		}
 		if !said {
-			warn(cmd, []string{err.Error(), "waiting until it has caught up"})
+			warn(cmd, []string{err.Error(), "waiting until it has caught up; a node that was started before its member was proposed may not have been let in: start it again"})
 		}
 		select {
 		case <-cmd.Context().Done():
@@ -280,7 +280,7 @@ func follow(cmd *cobra.Command, voter *member.Voter, h *home.Home, s *member.Sta
 	switch {
 	case errors.Is(err, member.ErrNoPart):
 		fmt.Fprintf(cmd.OutOrStdout(), "done: the committee of epoch %d is in office, and this member has left.\n"+
-			"next: keep the node running until its log says that it has destroyed the old share; delete your backups of that share\n", t.Epoch)
+			"next: %s\n", t.Epoch, member.Farewell(0, 0))
 		return nil
 	case err != nil:
 		return err

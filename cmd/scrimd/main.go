@@ -77,7 +77,7 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 func newRoot() *cobra.Command {
 	root := group("scrimd", "Node of a Scrim committee member, and a devnet of several",
-		newInit(), newGenesis(), newStart(), newExport(), newDevnet(), newDemo(), newLoad(), newVersion())
+		newInit(), newGenesis(), newStart(), newExport(), newDevnet(), newDemo(), newLoad(), newSim(), newVersion())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })

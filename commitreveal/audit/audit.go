@@ -41,9 +41,28 @@ type Checks struct {
 	Certificate func(terms, certificate []byte) (CommitteeInfo, error)
 	// Succession checks a later committee's certificate against that of the one before it.
 	Succession func(previous, certificate []byte) (CommitteeInfo, error)
-	// Order puts distinct ids, given in ascending order, into the order that the
-	// chain's rule gives them.
-	Order func(height uint64, beacon [32]byte, ids []threshold.ID) []threshold.ID
+	// Rule begins a replay of the chain's ordering rule with the limits in the bundle's header.
+	Rule func(chainID string, limits []byte) (Rule, error)
+}
+
+// Rule replays the ordering rule along the log. Heights grow. After an error it is not asked again.
+type Rule interface {
+	// Committee comes into office with the block of a height. It refuses one that agreed to other limits.
+	Committee(height uint64, c CommitteeInfo) error
+	// Round is what the block of a height said for the order. It gives what members of the committee in office say in it about their
+	// receive logs, with signatures that hold.
+	Round(r *commitreveal.BundleRound) ([]LogPart, error)
+	// Batch is what the block of the same or a later height ordered. Rounds is the commit entry's. The function puts the ids into
+	// the order of execution.
+	Batch(height uint64, rounds [32]byte, cts []*threshold.Ciphertext) (order func(beacon [32]byte) []threshold.ID, err error)
+}
+
+// LogPart is the next part of a member's receive log, as the member signed it.
+type LogPart struct {
+	Member uint32            // 1..n, of the committee in office
+	After  uint64            // positions before it
+	Head   commitreveal.Hash // head before it
+	IDs    []threshold.ID
 }
 
 // CommitteeInfo is what a certificate proves.
@@ -53,6 +72,7 @@ type CommitteeInfo struct {
 	Names      []string            // optional: Names[j-1] is what people call member j
 	ChainID    string
 	TermsHash  [32]byte // of the committee's terms
+	Limits     [32]byte // hash of the chain's limits, as its members agreed to them
 	Overlap    uint64   // blocks after it came into office during which what is sealed to the key before its own is ordered
 }
 
@@ -68,7 +88,7 @@ type Options struct {
 // Run audits a bundle. The error is nil unless a check is missing: a bundle that
 // cannot be read gives a report, with the verdict CannotTell.
 func Run(r io.Reader, checks Checks, opts Options) (*Report, error) {
-	if checks.Certificate == nil || checks.Succession == nil || checks.Order == nil {
+	if checks.Certificate == nil || checks.Succession == nil || checks.Rule == nil {
 		return nil, errors.New("audit: all checks are needed")
 	}
 	a := newAuditor(checks, opts)
@@ -88,7 +108,7 @@ type auditor struct {
 	current    *tenure            // in office
 	height     uint64             // of the last committee or commit entry
 	lastCommit uint64
-	beacon     [32]byte // of the last reveal in the log; zero before the first
+	rule       Rule     // nil when the order cannot be replayed further
 	open       *batch   // whose transactions are being read
 	pending    []*batch // committed, not revealed; oldest first
 	seen       seenIDs
@@ -140,8 +160,9 @@ func (a *auditor) line(line commitreveal.BundleLine) {
 	a.closeBatch()
 	switch l := line.(type) {
 	case *commitreveal.BundleHeader:
-		a.header = l
-		a.report.ChainID = l.ChainID
+		a.begin(l)
+	case *commitreveal.BundleRound:
+		a.round(l)
 	case *commitreveal.BundleEntry:
 		a.entry(l)
 	}
@@ -162,6 +183,41 @@ func (a *auditor) transaction(t *commitreveal.BundleTransaction) {
 	case b.bytes > maxBatchBytes:
 		a.stop("batch of height %d: more than %d bytes", t.Height, maxBatchBytes)
 	}
+}
+
+// begin reads the header.
+func (a *auditor) begin(h *commitreveal.BundleHeader) {
+	a.header = h
+	a.report.ChainID = h.ChainID
+	var err error
+	if a.rule, err = a.checks.Rule(h.ChainID, h.Limits); err != nil {
+		a.rule = nil
+		a.stop("the limits of the chain cannot be read: %v", err)
+	}
+}
+
+// round replays what a block said for the order.
+func (a *auditor) round(l *commitreveal.BundleRound) {
+	if a.rule == nil {
+		return
+	}
+	parts, err := a.rule.Round(l)
+	if err != nil {
+		a.unruly(-1, l.Height, err)
+		return
+	}
+	for _, p := range parts {
+		if a.current != nil {
+			a.receipts.said(a.current.Identities, l.Height, p)
+		}
+	}
+}
+
+// unruly records that the receive logs decide otherwise, and ends the replay of the order.
+func (a *auditor) unruly(entry int64, height uint64, err error) {
+	a.add(&finding{entry: entry, Finding: Finding{Code: CodeOrder, Height: height, What: err.Error()}})
+	a.rule = nil
+	a.missing("the order of batches after height %d could not be replayed", height)
 }
 
 // entry appends an entry to the log and checks what it says.
@@ -214,7 +270,13 @@ func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry) {
 		a.found(index, CodeEpoch, e.Height, "epoch %d follows epoch %d", info.Committee.Epoch, a.current.Committee.Epoch)
 	}
 	a.height = max(a.height, e.Height)
+	if a.rule != nil {
+		if err := a.rule.Committee(e.Height, info); err != nil {
+			a.unruly(int64(index), e.Height, err)
+		}
+	}
 	a.takeOffice(index, e, info)
+	a.receipts.committee(info)
 	a.report.Epochs = append(a.report.Epochs, info.Committee.Epoch)
 }
 
@@ -260,9 +322,6 @@ func (a *auditor) commit(index uint64, e commitreveal.CommitEntry) {
 	if e.KeyID != committee.Committee.Key.ID() {
 		a.found(index, CodeKey, e.Height, "the batch is for another key than the committee's of epoch %d", committee.Committee.Epoch)
 	}
-	if e.Beacon != a.beacon {
-		a.found(index, CodeBeacon, e.Height, "the beacon is not the hash of the last certificate in the log before the batch")
-	}
 	a.height, a.lastCommit = max(a.height, e.Height), max(a.lastCommit, e.Height)
 	a.report.Batches++
 	a.open = &batch{
@@ -276,7 +335,6 @@ func (a *auditor) commit(index uint64, e commitreveal.CommitEntry) {
 
 // reveal checks a reveal entry against its batch.
 func (a *auditor) reveal(index uint64, e commitreveal.RevealEntry) {
-	a.beacon = commitreveal.Beacon(e.Certificate)
 	b := a.takePending(index, e.Height)
 	if b == nil {
 		return
@@ -286,6 +344,7 @@ func (a *auditor) reveal(index uint64, e commitreveal.RevealEntry) {
 		a.found(index, CodeReveal, e.Height, "the reveal names another batch root than the commitment")
 	}
 	a.compareOutcomes(index, b, e)
+	a.compareOrder(index, b, e)
 	a.certificate(index, b, e.Certificate)
 }
 

@@ -118,7 +118,7 @@ func TestDishonestCommittee(t *testing.T) {
 		}, []string{"duplicate 6 " + committeeOf}},
 		"twice in one batch": {func(n *network) {
 			n.lyingBlock(5, lies{cts: func(cts []*threshold.Ciphertext) []*threshold.Ciphertext { return append(cts, cts[0]) }}, n.seal("x"))
-		}, []string{"duplicate 5 " + committeeOf}},
+		}, []string{"duplicate 5 " + committeeOf, "order 5 " + committeeOf}},
 		"ordered too late": {func(n *network) {
 			n.block(5, n.seal("x", validUntil(4)))
 		}, []string{"expired 5 " + committeeOf}},
@@ -145,14 +145,21 @@ func TestDishonestCommittee(t *testing.T) {
 		"another order": {func(n *network) {
 			n.lyingBlock(5, lies{cts: swap}, n.seal("x"), n.seal("y"))
 		}, []string{"order 5 " + committeeOf}},
-		"another beacon": {func(n *network) {
-			n.commit(5, [32]byte{1}, lies{}, []*threshold.Ciphertext{n.seal("x")})
-		}, []string{"beacon 5 " + committeeOf}},
-		"the beacon before": {func(n *network) {
-			before := n.beacon
-			n.reveal(0)
-			n.commit(5, before, lies{}, []*threshold.Ciphertext{n.seal("x")})
-		}, []string{"beacon 5 " + committeeOf}},
+		"other rounds": {func(n *network) {
+			n.lyingBlock(5, lies{commit: func(e *commitreveal.CommitEntry) { e.Rounds[0]++ }}, n.seal("x"))
+		}, []string{"order 5 " + committeeOf}},
+		"another order of execution": {func(n *network) {
+			n.lyingBlock(5, lies{reveal: func(e *commitreveal.RevealEntry) { e.Order[0]++ }}, n.seal("x"), n.seal("y"))
+		}, []string{"order 5 " + committeeOf}},
+		"a round that was not said": {func(n *network) {
+			n.block(5, n.seal("x"))
+			n.lines = append(n.lines, &commitreveal.BundleRound{Height: 6, Section: []byte("s")})
+			n.block(7, n.seal("y"))
+		}, []string{"order 7 " + committeeOf}},
+		"a round that does not hold": {func(n *network) {
+			n.round(5, "bad")
+			n.block(6, n.seal("y"))
+		}, []string{"order 5 bundle"}},
 		"another epoch": {func(n *network) {
 			n.lyingBlock(5, lies{commit: func(e *commitreveal.CommitEntry) { e.Epoch = 2 }}, n.seal("x"))
 		}, []string{"epoch 5 " + committeeOf}},
@@ -196,7 +203,6 @@ func TestDishonestCommittee(t *testing.T) {
 		"reveals twice": {func(n *network) {
 			n.block(5, n.seal("x"))
 			n.append(commitreveal.RevealEntry{Height: 4})
-			n.beacon = commitreveal.Beacon(threshold.Signature{})
 			n.block(7, n.seal("y"))
 		}, []string{"reveal 4 " + committeeOf}},
 		"certificate for something else": {func(n *network) {
@@ -286,9 +292,12 @@ func TestAlteredBundle(t *testing.T) {
 		"batch root": {func(n *network) {
 			entry(n, 7, commit(func(e *commitreveal.CommitEntry) { e.Root[0]++ }))
 		}, []string{"batch_root 4 bundle", "reveal 4 bundle", "certificate 4 bundle"}},
-		"beacon": {func(n *network) {
-			entry(n, 15, commit(func(e *commitreveal.CommitEntry) { e.Beacon[0]++ }))
-		}, []string{"beacon 10 bundle"}},
+		"rounds": {func(n *network) {
+			entry(n, 15, commit(func(e *commitreveal.CommitEntry) { e.Rounds[0]++ }))
+		}, []string{"order 10 bundle"}},
+		"order": {func(n *network) {
+			entry(n, 14, reveal(func(e *commitreveal.RevealEntry) { e.Order[0]++ }))
+		}, []string{"order 9 bundle"}},
 		"key id": {func(n *network) {
 			entry(n, 15, commit(func(e *commitreveal.CommitEntry) { e.KeyID[0]++ }))
 		}, []string{"key_id 10 bundle"}},
@@ -306,12 +315,12 @@ func TestAlteredBundle(t *testing.T) {
 		}, []string{"outcomes 9 bundle"}},
 		"certificate": {func(n *network) {
 			entry(n, 14, reveal(func(e *commitreveal.RevealEntry) { e.Certificate[9]++ }))
-		}, []string{"certificate 9 bundle", "beacon 10 bundle"}},
+		}, []string{"certificate 9 bundle"}},
 		"certificate of another batch": {func(n *network) {
 			entry(n, 10, reveal(func(e *commitreveal.RevealEntry) {
 				e.Certificate = n.sign(commitreveal.Checkpoint{ChainID: chainID, Height: 1, LogSize: 1})
 			}))
-		}, []string{"certificate 4 bundle", "beacon 9 bundle"}},
+		}, []string{"certificate 4 bundle"}},
 		"committee certificate": {func(n *network) {
 			entry(n, 1, func(e commitreveal.Entry) commitreveal.Entry {
 				c := e.(commitreveal.CommitteeEntry)
@@ -441,6 +450,33 @@ func TestViolationOutweighsMissing(t *testing.T) {
 	r := run(t, whole[:len(whole)-20], Options{})
 	if diff := cmp.Diff([]string{"plaintext 3 " + committeeOf}, short(r)); diff != "" || r.Verdict != Violated || len(r.Missing) == 0 {
 		t.Errorf("%s, missing %q, -want +got:\n%s", r.Verdict, r.Missing, diff)
+	}
+}
+
+// A receipt and a receive log that the same member signed, and that exclude each other, are the member's doing; a receipt that the
+// log confirms is not.
+func TestReceiptsAgainstTheCommittedLog(t *testing.T) {
+	n := newNetwork(t)
+	a := n.seal("a")
+	id := a.ID()
+	n.round(2, "bob has "+string(id[:]))
+	n.block(3, a)
+	n.block(4, n.seal("b"))
+	before := commitreveal.NextHead(commitreveal.Hash{}, threshold.ID{1})
+	for name, tt := range map[string]struct {
+		receipt commitreveal.Receipt
+		want    []string
+	}{
+		"as signed":         {receipt(t, 2, a, 8, before), []string{}},
+		"another head":      {receipt(t, 2, a, 8, commitreveal.Hash{5}), []string{"receipt_log 2 member 2 (bob)"}},
+		"another id there":  {receipt(t, 2, a, 7, commitreveal.Hash{}), []string{"receipt_log 2 member 2 (bob)"}},
+		"outside the part":  {receipt(t, 2, a, 9, commitreveal.Hash{5}), []string{}},
+		"of another member": {receipt(t, 3, a, 8, commitreveal.Hash{5}), []string{}},
+	} {
+		r := run(t, n.bundle(), Options{Receipts: []commitreveal.Receipt{tt.receipt}})
+		if diff := cmp.Diff(tt.want, short(r)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
 	}
 }
 

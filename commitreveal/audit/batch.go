@@ -20,8 +20,9 @@ type batch struct {
 	transactions []*commitreveal.BundleTransaction
 	bytes        int // that they hold
 
-	asCommitted bool // the transactions are those of the commit entry's root
-	opened      bool // all of them with openings
+	order       func(beacon [32]byte) []threshold.ID // nil if it cannot be replayed
+	asCommitted bool                                 // the transactions are those of the commit entry's root
+	opened      bool                                 // all of them with openings
 	outcomes    commitreveal.Hash
 	voids       uint32
 	untrue      bool      // some opening, plaintext or void is not true
@@ -38,12 +39,16 @@ func (a *auditor) closeBatch() {
 	if cts, ids, ok := a.parse(b); ok {
 		b.asCommitted = true
 		a.checkHeaders(b, cts, ids)
-		a.checkOrder(b, ids)
+		a.checkOrder(b, cts)
 		checked := a.checkProofs(b, cts)
 		a.openBatch(b, ids, checked)
 		a.receipts.ordered(b, cts)
 	} else {
 		a.bodiesMissing = true
+		if a.rule != nil {
+			a.rule = nil
+			a.missing("the order of batches from height %d on could not be replayed", b.entry.Height)
+		}
 	}
 	b.transactions = nil
 	a.pending = append(a.pending, b)
@@ -96,16 +101,30 @@ func (a *auditor) checkHeaders(b *batch, cts []*threshold.Ciphertext, ids []thre
 	a.seen.forget(height)
 }
 
-// checkOrder recomputes the order from the set of ids.
-func (a *auditor) checkOrder(b *batch, ids []threshold.ID) {
-	sorted := slices.Clone(ids)
-	slices.SortFunc(sorted, func(x, y threshold.ID) int { return bytes.Compare(x[:], y[:]) })
-	if len(slices.Compact(slices.Clone(sorted))) != len(sorted) {
-		return // a duplicate, which has been found; the rule is for distinct ids
+// checkOrder replays what the receive logs decided: whether it is these ciphertexts, and in which order they are executed
+// when the beacon is known.
+func (a *auditor) checkOrder(b *batch, cts []*threshold.Ciphertext) {
+	if a.rule == nil {
+		return
 	}
-	if !slices.Equal(a.checks.Order(b.entry.Height, b.entry.Beacon, sorted), ids) {
-		a.found(b.index, CodeOrder, b.entry.Height, "the ciphertexts are not in the order that the rule gives them")
+	order, err := a.rule.Batch(b.entry.Height, b.entry.Rounds, cts)
+	if err != nil {
+		a.unruly(int64(b.index), b.entry.Height, err)
+		return
 	}
+	b.order = order
+}
+
+// compareOrder checks the order of execution that the reveal entry commits to.
+func (a *auditor) compareOrder(index uint64, b *batch, e commitreveal.RevealEntry) {
+	if b.order == nil {
+		return
+	}
+	ids := b.order(commitreveal.Beacon(e.Certificate))
+	if commitreveal.BatchRoot(ids) != e.Order {
+		a.found(index, CodeOrder, b.entry.Height, "the log commits to another order of execution than the receive logs and the beacon give")
+	}
+	a.receipts.executed(ids)
 }
 
 // checkProofs checks every ciphertext's proof. checked[i] is nil if it fails.

@@ -22,6 +22,7 @@ import (
 const (
 	chainID     = "scrim-test"
 	testTerms   = "terms of scrim-test"
+	testLimits  = "limits of scrim-test"
 	committeeOf = "committee of epoch 1"
 )
 
@@ -37,7 +38,49 @@ func identity(member uint32) ed25519.PrivateKey {
 // testChecks stands for the ceremony's certificates and the ordering rule: a
 // certificate is a hash over terms and committee, the order is by a hash.
 func testChecks() Checks {
-	return Checks{Certificate: checkCertificate, Succession: checkSuccession, Order: testOrder}
+	return Checks{Certificate: checkCertificate, Succession: checkSuccession, Rule: newTestRule}
+}
+
+// testRule is a stand-in for the chain's rule: each batch must be ascending, and what the rounds so far were, hashed, stands in the
+// commit entry.
+type testRule struct{ rounds [32]byte }
+
+func newTestRule(_ string, limits []byte) (Rule, error) {
+	if string(limits) != testLimits {
+		return nil, errors.New("other limits")
+	}
+	return &testRule{}, nil
+}
+
+func (r *testRule) Committee(uint64, CommitteeInfo) error { return nil }
+
+func (r *testRule) Round(l *commitreveal.BundleRound) ([]LogPart, error) {
+	if string(l.Section) == "bad" {
+		return nil, errors.New("a section that no member signed")
+	}
+	r.rounds = nextRounds(r.rounds, l)
+	if id, ok := strings.CutPrefix(string(l.Section), "bob has "); ok {
+		return []LogPart{{Member: 2, After: 6, IDs: []threshold.ID{{1}, threshold.ID([]byte(id))}}}, nil
+	}
+	return nil, nil
+}
+
+func nextRounds(before [32]byte, l *commitreveal.BundleRound) [32]byte {
+	return sha256.Sum256(append(binary.BigEndian.AppendUint64(before[:], l.Height), l.Section...))
+}
+
+func (r *testRule) Batch(height uint64, rounds [32]byte, cts []*threshold.Ciphertext) (func([32]byte) []threshold.ID, error) {
+	var ids []threshold.ID
+	for _, ct := range cts {
+		ids = append(ids, ct.ID())
+	}
+	if !slices.IsSortedFunc(ids, compareIDs) {
+		return nil, errors.New("not ascending")
+	}
+	if rounds != r.rounds {
+		return nil, errors.New("other rounds")
+	}
+	return func(beacon [32]byte) []threshold.ID { return testOrder(height, beacon, ids) }, nil
 }
 
 func certify(terms, committee []byte) []byte {
@@ -82,7 +125,7 @@ type network struct {
 	lines    []commitreveal.BundleLine
 	log      commitreveal.Log
 	entries  uint64
-	beacon   [32]byte
+	rounds   [32]byte
 	pending  []*planned
 	withhold bool // reveal nothing
 }
@@ -113,7 +156,7 @@ func newNetwork(t testing.TB) *network {
 func silentNetwork(t testing.TB) *network {
 	return &network{
 		t: t, rng: rand.NewChaCha8([32]byte{1}),
-		lines: []commitreveal.BundleLine{&commitreveal.BundleHeader{ChainID: chainID, Terms: []byte(testTerms)}},
+		lines: []commitreveal.BundleLine{&commitreveal.BundleHeader{ChainID: chainID, Terms: []byte(testTerms), Limits: []byte(testLimits)}},
 	}
 }
 
@@ -183,25 +226,21 @@ func (n *network) lyingBlock(height uint64, lie lies, cts ...*threshold.Cipherte
 			n.reveal(0)
 		}
 	}
-	beacon := n.beacon
-	byID := make(map[threshold.ID]*threshold.Ciphertext)
-	var ids []threshold.ID
-	for _, ct := range cts {
-		byID[ct.ID()] = ct
-		ids = append(ids, ct.ID())
-	}
-	slices.SortFunc(ids, compareIDs)
-	var ordered []*threshold.Ciphertext
-	for _, id := range testOrder(height, beacon, ids) {
-		ordered = append(ordered, byID[id])
-	}
+	ordered := slices.SortedFunc(slices.Values(cts), func(a, b *threshold.Ciphertext) int { return compareIDs(a.ID(), b.ID()) })
 	if lie.cts != nil {
 		ordered = lie.cts(ordered)
 	}
-	n.commit(height, beacon, lie, ordered)
+	n.commit(height, lie, ordered)
 }
 
-func (n *network) commit(height uint64, beacon [32]byte, lie lies, cts []*threshold.Ciphertext) {
+// round is what a block says for the order.
+func (n *network) round(height uint64, section string) {
+	l := &commitreveal.BundleRound{Height: height, Section: []byte(section)}
+	n.lines = append(n.lines, l)
+	n.rounds = nextRounds(n.rounds, l)
+}
+
+func (n *network) commit(height uint64, lie lies, cts []*threshold.Ciphertext) {
 	n.t.Helper()
 	c, _ := committeeOf4()
 	var ids []threshold.ID
@@ -210,7 +249,7 @@ func (n *network) commit(height uint64, beacon [32]byte, lie lies, cts []*thresh
 	}
 	e := commitreveal.CommitEntry{
 		Height: height, Epoch: 1, KeyID: c.Key.ID(), Count: uint32(len(ids)),
-		Root: commitreveal.BatchRoot(ids), Beacon: beacon,
+		Root: commitreveal.BatchRoot(ids), Rounds: n.rounds,
 	}
 	if lie.commit != nil {
 		lie.commit(&e)
@@ -240,6 +279,12 @@ func (n *network) reveal(i int) {
 		Height: p.checkpoint.Height, Root: p.checkpoint.BatchRoot,
 		Openings: commitreveal.OutcomesRoot(outcomes), Certificate: n.sign(p.checkpoint),
 	}
+	var ids []threshold.ID
+	for _, ct := range p.cts {
+		ids = append(ids, ct.ID())
+	}
+	slices.SortFunc(ids, compareIDs)
+	e.Order = commitreveal.BatchRoot(testOrder(e.Height, commitreveal.Beacon(e.Certificate), slices.Compact(ids)))
 	for i, o := range outcomes {
 		p.lines[i].Opening, p.lines[i].Void, p.lines[i].Plaintext = &o.Opening, o.Void, o.Plaintext
 		if o.Void {
@@ -250,7 +295,6 @@ func (n *network) reveal(i int) {
 		p.lie.reveal(&e)
 	}
 	n.append(e)
-	n.beacon = commitreveal.Beacon(e.Certificate)
 }
 
 // outcomes opens what can be opened. The rest gets no true opening.
@@ -310,6 +354,8 @@ func (n *network) bundle() string {
 		switch l := l.(type) {
 		case *commitreveal.BundleEntry:
 			n.must(w.Entry(l.Index, l.Entry))
+		case *commitreveal.BundleRound:
+			n.must(w.Round(*l))
 		case *commitreveal.BundleTransaction:
 			n.must(w.Transaction(*l))
 		}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"crypto/ed25519"
 	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
@@ -24,12 +25,15 @@ type ReceiptResult struct {
 	Status   string            `json:"status"`
 	Height   uint64            `json:"height"`   // at which it was ordered; 0 if it was not
 	Position uint32            `json:"position"` // in the batch of that height, from 0
+	Place    *uint32           `json:"place"`    // in the order of execution of that batch, from 0; null if not known
 }
 
 // receipts are those of the user, with where their ciphertexts were ordered.
 type receipts struct {
-	all   []commitreveal.Receipt
-	where map[threshold.ID]*place // of all ids that a receipt names
+	all    []commitreveal.Receipt
+	where  map[threshold.ID]*place // of all ids that a receipt names
+	of     map[string][]int        // by identity of the member, as indexes of all
+	denied map[int]uint64          // by index in all: height at which the member signed another log
 }
 
 // place is where a ciphertext was first ordered. entry is that of the commit.
@@ -38,11 +42,12 @@ type place struct {
 	entry      uint64
 	height     uint64
 	position   uint32
+	place      *uint32
 	validUntil uint64
 }
 
 func newReceipts(all []commitreveal.Receipt) *receipts {
-	r := &receipts{all: all, where: make(map[threshold.ID]*place, len(all))}
+	r := &receipts{of: make(map[string][]int), denied: make(map[int]uint64), all: all, where: make(map[threshold.ID]*place, len(all))}
 	for i := range all {
 		r.where[all[i].ID] = new(place)
 	}
@@ -56,7 +61,47 @@ func (r *receipts) ordered(b *batch, cts []*threshold.Ciphertext) {
 	}
 	for i, ct := range cts {
 		if p := r.where[ct.ID()]; p != nil && !p.found {
-			*p = place{true, b.index, b.entry.Height, uint32(i), ct.Header().ValidUntil}
+			*p = place{true, b.index, b.entry.Height, uint32(i), nil, ct.Header().ValidUntil}
+		}
+	}
+}
+
+// committee tells whose the receipts of an epoch are.
+func (r *receipts) committee(info CommitteeInfo) {
+	for i := range r.all {
+		if m := r.all[i].Member; r.all[i].Epoch == info.Committee.Epoch && m >= 1 && int64(m) <= int64(len(info.Identities)) {
+			identity := string(info.Identities[m-1])
+			r.of[identity] = append(r.of[identity], i)
+		}
+	}
+}
+
+// said compares receipts with a part of their member's receive log, which is one over all epochs.
+func (r *receipts) said(identities []ed25519.PublicKey, height uint64, p LogPart) {
+	if p.Member < 1 || int64(p.Member) > int64(len(identities)) {
+		return
+	}
+	for _, i := range r.of[string(identities[p.Member-1])] {
+		receipt := &r.all[i]
+		if receipt.Position <= p.After || receipt.Position-p.After > uint64(len(p.IDs)) {
+			continue
+		}
+		head := p.Head
+		for _, id := range p.IDs[:receipt.Position-p.After] {
+			head = commitreveal.NextHead(head, id)
+		}
+		if head != receipt.Head {
+			r.denied[i] = height
+		}
+	}
+}
+
+// executed notes where they stand in the order of execution.
+func (r *receipts) executed(ids []threshold.ID) {
+	for i, id := range ids {
+		if p := r.where[id]; p != nil {
+			at := uint32(i)
+			p.place = &at
 		}
 	}
 }
@@ -73,6 +118,11 @@ func (a *auditor) checkReceipts() {
 		} else {
 			valid = append(valid, r)
 			a.checkReceipt(r, a.receipts.where[r.ID], who.member(r.Member), &result)
+			if height, denied := a.receipts.denied[i]; denied {
+				result.Status = ReceiptBroken
+				a.add(&finding{entry: -1, Finding: Finding{Code: CodeLog, Height: height, Who: who.member(r.Member),
+					What: "it signed a receive log that does not have what its receipt says at this position (" + result.ID.String() + ")"}})
+			}
 		}
 		a.report.Receipts = append(a.report.Receipts, result)
 	}
@@ -103,7 +153,7 @@ func (a *auditor) checkReceipt(r *commitreveal.Receipt, p *place, who string, re
 		a.add(&finding{entry: -1, Finding: Finding{Code: code, Height: height, Who: who, What: what + " (" + result.ID.String() + ")"}})
 	}
 	if p.found {
-		result.Height, result.Position = p.height, p.position
+		result.Height, result.Position, result.Place = p.height, p.position, p.place
 		switch {
 		case p.entry >= a.certified:
 			result.Status = ReceiptPending

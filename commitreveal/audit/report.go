@@ -38,8 +38,7 @@ const (
 	CodeHeight        = "height"           // heights do not grow along the log
 	CodeChain         = "chain_id"         // something of another chain
 	CodeKey           = "key_id"           // a batch or ciphertext for another key
-	CodeBeacon        = "beacon"           // order computed with another beacon than the rule's
-	CodeOrder         = "order"            // not the order that the rule gives
+	CodeOrder         = "order"            // not what the receive logs decide
 	CodeBatchRoot     = "batch_root"       // the ciphertexts do not give the committed root
 	CodeDuplicate     = "duplicate"        // ordered twice
 	CodeExpired       = "expired"          // ordered after its valid-until height
@@ -51,6 +50,7 @@ const (
 	CodeReveal        = "reveal"           // out of order, of no batch, or of another root
 	CodeCertificate   = "certificate"      // the committee's signature does not fit the checkpoint
 	CodeReceipt       = "receipt"          // a member's promise that was not kept
+	CodeLog           = "receipt_log"      // a receipt and a signed receive log of one member that exclude each other
 	CodeContradiction = "receipt_conflict" // receipts of one member that exclude each other
 )
 

@@ -133,6 +133,15 @@ func (c *Client) Submit(ctx context.Context, namespace string, ciphertext []byte
 	return post[v1.Transaction](ctx, c, "/v1/transactions", v1.SubmitRequest{Namespace: namespace, Ciphertext: v1.HexOf(ciphertext)})
 }
 
+// Order says why a transaction stands where it stands, and before or after the other one if that is not empty.
+func (c *Client) Order(ctx context.Context, id, other v1.Hex) (*v1.Order, error) {
+	q := url.Values{}
+	if len(other) > 0 {
+		q.Set("other", other.String())
+	}
+	return get[v1.Order](ctx, c, "/v1/transactions/"+id.String()+"/order", q)
+}
+
 // Transaction gives one by its id; Problem not_found if the node knows nothing of it.
 func (c *Client) Transaction(ctx context.Context, id v1.Hex) (*v1.Transaction, error) {
 	return get[v1.Transaction](ctx, c, "/v1/transactions/"+id.String(), nil)

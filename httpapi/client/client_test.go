@@ -72,7 +72,7 @@ func TestRequests(t *testing.T) {
 		{"GET /v1/batches?before=9&limit=3", func() (any, error) { return c.Batches(ctx, 9, 3) }},
 		{"GET /v1/batches/9", func() (any, error) { return c.Batch(ctx, 9) }},
 		{"GET /v1/namespaces/a%2F%252E./transactions?limit=5", func() (any, error) { return c.Stream(ctx, "a/%2E.", v1.Cursor{}, 5) }},
-		{"GET /v1/namespaces/demo/transactions?after=7-1", func() (any, error) { return c.Stream(ctx, "demo", v1.Cursor{Height: 7, Position: 1}, 0) }},
+		{"GET /v1/namespaces/demo/transactions?after=7-1", func() (any, error) { return c.Stream(ctx, "demo", v1.Cursor{Height: 7, Place: 1}, 0) }},
 		{"GET /v1/committee", func() (any, error) { return c.Committee(ctx) }},
 		{"GET /v1/committees", func() (any, error) { return c.Committees(ctx, 0, 0) }},
 		{"GET /v1/committees?from=3&limit=9", func() (any, error) { return c.Committees(ctx, 3, 9) }},

@@ -119,11 +119,11 @@ func (t *Time) UnmarshalText(b []byte) error {
 }
 
 // Cursor is a place in the ordered stream: everything up to and including the
-// transaction at Position of the batch of Height. The zero Cursor is the
-// beginning. Its text is "<height>-<position>".
+// transaction at Place in the order of execution of the batch of Height. The zero Cursor is the
+// beginning. Its text is "<height>-<place>".
 type Cursor struct {
-	Height   uint64
-	Position uint32
+	Height uint64
+	Place  uint32
 }
 
 // MaxInteger bounds every integer of the API: it is exact in a float64.
@@ -132,9 +132,9 @@ const MaxInteger = 1<<53 - 1
 // ErrCursor is given for text that is not a Cursor.
 var ErrCursor = errors.New("v1: cursor must be the next value of an earlier page, as 17-3")
 
-// ParseCursor parses "<height>-<position>": decimal, no leading zeros or signs.
+// ParseCursor parses "<height>-<place>": decimal, no leading zeros or signs.
 func ParseCursor(s string) (Cursor, error) {
-	height, position, ok := strings.Cut(s, "-")
+	height, place, ok := strings.Cut(s, "-")
 	if !ok {
 		return Cursor{}, ErrCursor
 	}
@@ -142,7 +142,7 @@ func ParseCursor(s string) (Cursor, error) {
 	if err != nil {
 		return Cursor{}, ErrCursor
 	}
-	p, err := ParseInteger(position, 1<<32-1)
+	p, err := ParseInteger(place, 1<<32-1)
 	if err != nil {
 		return Cursor{}, ErrCursor
 	}
@@ -158,13 +158,13 @@ func ParseInteger(s string, max uint64) (uint64, error) {
 	return v, nil
 }
 
-// String is "<height>-<position>".
-func (c Cursor) String() string { return fmt.Sprintf("%d-%d", c.Height, c.Position) }
+// String is "<height>-<place>".
+func (c Cursor) String() string { return fmt.Sprintf("%d-%d", c.Height, c.Place) }
 
-// MarshalText writes "<height>-<position>".
+// MarshalText writes "<height>-<place>".
 func (c Cursor) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// UnmarshalText reads "<height>-<position>".
+// UnmarshalText reads "<height>-<place>".
 func (c *Cursor) UnmarshalText(b []byte) error {
 	v, err := ParseCursor(string(b))
 	if err != nil {

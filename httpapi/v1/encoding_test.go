@@ -126,6 +126,6 @@ func ExampleHex() {
 
 func ExampleCursor() {
 	c, _ := v1.ParseCursor("17-3")
-	fmt.Println(c.Height, c.Position)
+	fmt.Println(c.Height, c.Place)
 	// Output: 17 3
 }

@@ -73,7 +73,7 @@ type Readiness struct {
 
 // Reason is one reason for not being ready.
 type Reason struct {
-	Code   string `json:"code"` // snake_case, for machines: catching_up, no_peers, database, no_committee, missing_share, halted ...
+	Code   string `json:"code"` // snake_case, for machines: catching_up, no_peers, database, no_committee, missing_share, receive_log, halted ...
 	Detail string `json:"detail"`
 }
 
@@ -111,7 +111,8 @@ type Transaction struct {
 	ValidUntil   uint64   `json:"valid_until"`   // last height at which it may be ordered
 	Receipt      *Receipt `json:"receipt"`       // null if this node did not receive it itself
 	Height       *uint64  `json:"height"`        // of its batch, null until ordered
-	Position     *uint32  `json:"position"`      // in its batch, from 0, null until ordered
+	Position     *uint32  `json:"position"`      // in its batch, which is ascending by id, from 0, null until ordered
+	Place        *uint32  `json:"place"`         // in the order of execution of its batch, from 0, null until the log has the opening
 	Opening      Hex      `json:"opening"`       // 48 bytes, null until revealed or void
 	Plaintext    Hex      `json:"plaintext"`     // null unless revealed
 	RevealHeight *uint64  `json:"reveal_height"` // block that put the opening in the log, null until then

@@ -291,8 +291,8 @@ func TestHappyPath(t *testing.T) {
 			page, err := n.Nodes[1].Client.Stream(n.ctx, "e2e", after, 3)
 			n.must(err)
 			for _, tx := range page.Transactions {
-				at := v1.Cursor{Height: *tx.Height, Position: *tx.Position}
-				if at.Height < last.Height || at.Height == last.Height && at.Position <= last.Position && last.Height > 0 {
+				at := v1.Cursor{Height: *tx.Height, Place: *tx.Place}
+				if at.Height < last.Height || at.Height == last.Height && at.Place <= last.Place && last.Height > 0 {
 					t.Errorf("%v comes after %v", at, last)
 				}
 				last = at

@@ -232,7 +232,7 @@ type load struct {
 // load begins, with a wallet of its own; n.sent is the load's until end.
 func (n *network) load(nodes ...int) *load {
 	n.t.Helper()
-	w, err := wallet.Open(n.ctx, n.URLs(), wallet.Options{})
+	w, err := wallet.Open(n.ctx, n.URLs(), wallet.Options{Client: client.Options{Retries: -1}}) // a node that is down is asked in vain, once
 	n.must(err)
 	ctx, cancel := context.WithCancel(n.ctx)
 	l := &load{n: n, w: w, cancel: cancel, done: make(chan struct{}), nodes: nodes, certs: []*keygen.Certificate{w.Certificate}}

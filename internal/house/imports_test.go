@@ -26,7 +26,7 @@ var rooms = map[string][]string{
 	"commitreveal/audit": {"commitreveal", "threshold"},
 	"ordering":           {"ordering/fair", "commitreveal", "keygen", "threshold"},
 	"ordering/fair":      {"commitreveal", "threshold"},
-	"ordering/abci":      {"ordering", "commitreveal", "keygen", "threshold"},
+	"ordering/abci":      {"ordering", "ordering/fair", "commitreveal", "keygen", "threshold"},
 	"migrations":         {},
 	"httpapi":            {"httpapi/explorer", "httpapi/v1", "commitreveal", "keygen", "threshold"},
 	"httpapi/explorer":   {"httpapi/v1", "threshold"},
@@ -35,7 +35,7 @@ var rooms = map[string][]string{
 	"internal/pg":        {"ordering", "commitreveal", "keygen", "threshold", "migrations"},
 	"internal/home":      {"keygen", "keygen/sharefile"},
 	"internal/version":   {},
-	"internal/node": {"httpapi", "httpapi/v1", "ordering/abci", "internal/pg", "internal/home", "internal/version", "keygen/sharefile", "ordering",
+	"internal/node": {"ordering/fair", "httpapi", "httpapi/v1", "ordering/abci", "internal/pg", "internal/home", "internal/version", "keygen/sharefile", "ordering",
 		"keygen", "commitreveal", "threshold"},
 
 	// What a client does with nodes that it does not trust: the logic of cmd/scrim and of the demo.
@@ -47,7 +47,8 @@ var rooms = map[string][]string{
 
 	// For tests, demo and local networks only.
 	"threshold/thresholdtest": {"threshold"},
-	"internal/sim":            {"ordering", "commitreveal", "keygen", "threshold"},
+	"internal/sim":            {"ordering", "ordering/fair", "commitreveal", "keygen", "threshold"},
+	"internal/fairsim":        {"ordering/fair", "commitreveal", "threshold"},
 	"internal/child":          {},
 	"internal/pgcluster":      {"internal/child"},
 	"internal/pg/pgtest":      {"internal/pg", "internal/pgcluster", "migrations"},
@@ -61,7 +62,7 @@ var rooms = map[string][]string{
 	"internal/e2e/byzantine": {"internal/node", "internal/devnet", "ordering", "ordering/abci", "commitreveal", "keygen", "keygen/sharefile", "threshold"},
 	"internal/house":         {}, // tests only
 
-	"cmd/scrimd": {"internal/node", "internal/home", "internal/version", "internal/devnet", "internal/devnet/demo", "internal/devnet/load", "internal/wallet", "httpapi/client", "keygen", "keygen/sharefile", "ordering"},
+	"cmd/scrimd": {"internal/node", "internal/home", "internal/version", "internal/devnet", "internal/devnet/demo", "internal/devnet/load", "internal/fairsim", "internal/wallet", "httpapi/client", "keygen", "keygen/sharefile", "ordering"},
 	// ordering is pure: the auditor recomputes the order with the node's own function (docs/decisions/0003).
 	"cmd/scrim": {"internal/wallet", "internal/home", "internal/member", "internal/succession", "internal/version", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "keygen", "keygen/sharefile",
 		"ordering", "threshold"},

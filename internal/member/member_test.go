@@ -124,7 +124,7 @@ func levels(checks []Check) map[string]Level {
 
 // Whatever is changed on a member that is ready, the right line says so.
 func TestPreflight(t *testing.T) {
-	ready := map[string]Level{"keys": OK, "listed": OK, "consent": OK, "phases": OK, "share folder": OK, "share file": OK, "seed file": OK, "disk": OK, "node": Warn}
+	ready := map[string]Level{"keys": OK, "listed": OK, "consent": OK, "threshold": OK, "phases": OK, "share folder": OK, "share file": OK, "seed file": OK, "disk": OK, "node": Warn}
 	for name, test := range map[string]struct {
 		change func(t *testing.T, p *Preflight)
 		check  string

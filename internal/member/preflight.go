@@ -94,6 +94,7 @@ func (p *Preflight) Run(ctx context.Context) []Check {
 		return p.checks
 	}
 	p.member()
+	p.threshold()
 	p.phases()
 	p.shareDir()
 	p.ceremonyFiles()
@@ -128,7 +129,11 @@ func (p *Preflight) member() {
 	if file := p.Home.IdentityFile; file != "" && strings.HasPrefix(file, p.Home.Dir+string(filepath.Separator)) {
 		p.add(Warn, "age identity", "%s lies beside what it opens: keep a copy elsewhere, and move it to another device", file)
 	}
-	if p.roles, err = p.terms.Roles(secret); err != nil {
+	if p.roles, err = p.terms.Roles(secret); err != nil && p.Status != nil && p.Status.Over() {
+		p.add(Fail, "listed", "%s; to join: give your member.json to somebody in office, who proposes you: scrim member reshare --add member.json", notInIt)
+		return
+	}
+	if err != nil {
 		p.add(Fail, "listed", "%v: do not sign; ask who drafted them to use your member.json", err)
 		return
 	}
@@ -205,6 +210,15 @@ func (p *Preflight) oldShare(secret *keygen.MemberSecret) {
 		}
 	}
 	p.add(Fail, "old share", "there is no share of the key of epoch %d in %s: scrim member recover --node URL, or put the backup there", t.Epoch-1, p.Home.ShareDir)
+}
+
+// threshold warns of one with which too few members for blocks come into office.
+func (p *Preflight) threshold() {
+	if risk := standstill(p.terms); risk != "" {
+		p.add(Warn, "threshold", "%s", risk)
+		return
+	}
+	p.add(OK, "threshold", "%d of %d: who is enough to open a batch is enough for blocks", p.terms.Threshold, p.terms.N())
 }
 
 func (p *Preflight) phases() {

@@ -24,9 +24,14 @@ type Status struct {
 	Next       string      `json:"next"`        // for people
 	Ceremony   v1.Ceremony `json:"ceremony"`
 
-	own  ed25519.PublicKey // of the member who asks, nil if unknown
-	node *client.Client
+	own    ed25519.PublicKey // of the member who asks, nil if unknown
+	node   *client.Client
+	alone  bool   // too few members are connected to the node for blocks
+	handed uint64 // height after which the committee before this one was not in office any more; 0: it is, or nobody asked
 }
+
+// notInIt begins what somebody is told who is in none of the newest ceremony's committees.
+const notInIt = "you are not a member of the newest ceremony"
 
 // GetStatus asks a node for its newest ceremony. own is the identity of the member who asks, or nil.
 func GetStatus(ctx context.Context, node *client.Client, own ed25519.PublicKey) (*Status, error) {
@@ -50,8 +55,23 @@ func GetStatus(ctx context.Context, node *client.Client, own ed25519.PublicKey) 
 		left := max(*ceremony.Deadline, limits.Height) - limits.Height
 		s.BlocksLeft = &left
 	}
+	if ready, err := node.Ready(ctx); err == nil {
+		s.alone = slices.ContainsFunc(ready.Reasons, func(r v1.Reason) bool { return r.Code == "no_peers" })
+	}
+	if s.left() {
+		s.handed = handedOver(ctx, node, ceremony.Epoch-1)
+	}
 	s.Next = s.next()
 	return s, nil
+}
+
+// handedOver gives the last height in office of a committee; 0 if the node does not say.
+func handedOver(ctx context.Context, node *client.Client, epoch uint64) uint64 {
+	page, err := node.Committees(ctx, epoch, 1)
+	if err != nil || len(page.Committees) == 0 || page.Committees[0].Epoch != epoch || page.Committees[0].Until == nil {
+		return 0
+	}
+	return *page.Committees[0].Until
 }
 
 // Over says whether the ceremony has ended.
@@ -85,6 +105,11 @@ func (s *Status) succession() bool {
 	return s.Ceremony.Change != v1.ChangeFirst && s.Ceremony.Change != ""
 }
 
+// left says whether the member who asks has handed over and left.
+func (s *Status) left() bool {
+	return s.own != nil && s.Succeeded() && s.succession() && s.role(v1.RoleMember) == nil && s.role(v1.RolePrevious) != nil
+}
+
 // next says what the member who asks has to do.
 func (s *Status) next() string {
 	c := &s.Ceremony
@@ -114,24 +139,28 @@ func (s *Status) next() string {
 
 // awaited splits those whom the phase waits for: the lines of the member who asks, and the others' names.
 func (s *Status) awaited() (own []v1.CeremonyMember, others []string) {
+	var rest []uint32
 	for _, j := range slices.Sorted(slices.Values(s.Ceremony.Waiting)) {
 		i := slices.IndexFunc(s.roles(), func(m v1.CeremonyMember) bool { return m.Index == j })
 		if i >= 0 {
 			own = append(own, s.roles()[i])
 		} else {
-			others = append(others, s.name(j))
+			rest = append(rest, j)
 		}
 	}
-	return own, others
+	return own, s.distinct(rest)
 }
 
 func (s *Status) afterSuccess() string {
 	c := &s.Ceremony
-	if s.own != nil && s.succession() && s.role(v1.RoleMember) == nil && s.role(v1.RolePrevious) != nil {
-		return "you are no member any more. Keep the node running until its log says that it has destroyed your old share; then stop it. Keep no copy of that share: delete your backups of it"
+	if s.left() {
+		return "you are no member any more. " + Farewell(s.handed, s.Height)
 	}
 	if s.own != nil && s.succession() && len(s.roles()) == 0 {
 		return "nothing to type; you are in neither committee. To check it: scrim member verify --node " + s.Node
+	}
+	if s.own != nil && len(s.roles()) == 0 {
+		return notInIt + ". To join, give your member.json to somebody in office, who proposes you: scrim member reshare --add member.json"
 	}
 	text := "scrim member verify --node " + s.Node
 	if !s.succession() {
@@ -153,6 +182,18 @@ func (s *Status) afterFailure() string {
 	return fmt.Sprintf("settle with those who are blamed what went wrong; then one of you: scrim member retry --node %s, and all: scrim member accept. "+
 		"Or all members set ceremony.attempts to %d (SCRIM_CEREMONY_ATTEMPTS=%d) and restart their nodes. "+
 		"If one is gone for good, a new chain is needed: scrim member terms draft --chain-id NEW ...", s.Node, c.Attempt+1, c.Attempt+1)
+}
+
+// Farewell says how long who has left has to stay, and what to do then. handed is the
+// last height of the own committee in office, 0 if it is unknown.
+func Farewell(handed, height uint64) string {
+	since := "the change"
+	if handed > 0 {
+		since = fmt.Sprintf("height %d (it is %d)", handed, height)
+	}
+	return "Keep the node running until its log says that it has destroyed your old share: ceremony.keep_old_shares blocks (1000 if config.toml says nothing else) after " + since +
+		", when all that was sealed before is open. Blocks come with transactions; where there are few, start it again with SCRIM_CEREMONY_KEEP_OLD_SHARES=0. " +
+		"Then stop it, and delete your backups of that share, and the age identity or member.age with its backups: with both, the share can be made again from the chain"
 }
 
 // toAnswer is for a ceremony that is proposed.
@@ -203,11 +244,25 @@ func (s *Status) name(index uint32) string {
 }
 
 func (s *Status) names(members []uint32) string {
-	var names []string
+	return strings.Join(s.distinct(members), ", ")
+}
+
+// distinct names people once, also those who are listed in both of their roles.
+func (s *Status) distinct(members []uint32) (names []string) {
 	for _, j := range slices.Sorted(slices.Values(members)) {
-		names = append(names, s.name(j))
+		if !s.listedAsNew(members, j) {
+			names = append(names, s.name(j))
+		}
 	}
-	return strings.Join(names, ", ")
+	return names
+}
+
+// listedAsNew says whether a speaker who hands over is among members as one of the new ones too.
+func (s *Status) listedAsNew(members []uint32, j uint32) bool {
+	i := slices.IndexFunc(s.Ceremony.Status, func(m v1.CeremonyMember) bool { return m.Index == j })
+	return i >= 0 && s.Ceremony.Status[i].Role == v1.RolePrevious && slices.ContainsFunc(s.Ceremony.Status, func(m v1.CeremonyMember) bool {
+		return m.Role == v1.RoleMember && bytes.Equal(m.Identity, s.Ceremony.Status[i].Identity) && slices.Contains(members, m.Index)
+	})
 }
 
 // Write writes the matrix of members and phases, for people.
@@ -228,6 +283,9 @@ func (s *Status) Write(out io.Writer) error {
 	b.WriteByte('\n')
 	if len(c.Waiting) > 0 {
 		fmt.Fprintf(&b, "waiting for  %s\n", s.names(c.Waiting))
+	}
+	if s.alone && !s.Over() {
+		b.WriteString("warning      this node is connected to too few members: where no more than two thirds of those in office run there are no blocks, and the ceremony stands still\n")
 	}
 	if len(c.Aborting) > 0 {
 		fmt.Fprintf(&b, "aborting     %s; %s\n", s.names(c.Aborting), s.abortNeeds())

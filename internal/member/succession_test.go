@@ -161,12 +161,13 @@ func TestStatusNext(t *testing.T) {
 		{"first", reshare, first.Ceremony(t, keygen.PhaseDealing), "", []string{"ask alice, bob, carol, dave to start"}},
 		{"first", reshare, first.Ceremony(t, keygen.PhaseCertifying), "dave", []string{"your own message is awaited"}},
 		{"first", reshare, first.Ceremony(t, keygen.PhaseActive), "bob", []string{"scrim member verify --node http://", "publish the terms pin", "epoch-1-attempt-1.share.age", "confirm-stored COPY --node"}},
+		{"first", reshare, first.Ceremony(t, keygen.PhaseActive), "zoe", []string{"you are not a member of the newest ceremony", "scrim member reshare --add member.json"}},
 		{"first", reshare, over(first.Ceremony(t, keygen.PhaseDealing)), "bob", []string{"scrim member retry --node http://", "ceremony.attempts to 2", "a new chain is needed"}},
 
 		{"proposed", reshare, proposed(reshare), "alice", []string{"all members have to answer", accept, reject}},
 		{"proposed", reshare, proposed(reshare), "dave", []string{"hand over and leave", accept, reject}},
 		{"proposed", reshare, proposed(reshare), "erin", []string{"asked to join", "scrim member join --node http://", reject}},
-		{"proposed", reshare, proposed(reshare), "zoe", []string{"nothing to type", "in neither committee"}},
+		{"proposed", reshare, proposed(reshare), "zoe", []string{"nothing to type", "in neither committee", "alice, bob, carol, erin, dave (previous)"}},
 		{"proposed", reshare, proposed(reshare), "", []string{accept}},
 		{"proposed", reshare, proposed(reshare, "alice"), "alice", []string{"nothing to type; ask bob, carol, erin", "scrim member accept (those who are new: scrim member join)"}},
 		{"proposed", rotation, proposed(rotation), "erin", []string{"scrim member join --node http://"}},
@@ -185,7 +186,7 @@ func TestStatusNext(t *testing.T) {
 		{"storing", reshare, at(reshare, keygen.PhaseStoring), "alice", []string{"your own message is awaited"}},
 		{"active", reshare, at(reshare, keygen.PhaseActive), "alice", []string{"scrim member verify --node http://", "epoch-2-attempt-1.share.age", "confirm-stored COPY", "delete the copies of the old share"}},
 		{"active", reshare, at(reshare, keygen.PhaseActive), "erin", []string{"epoch-2-attempt-1.share.age", "confirm-stored COPY"}},
-		{"active", reshare, at(reshare, keygen.PhaseActive), "dave", []string{"you are no member any more", "destroyed your old share"}},
+		{"active", reshare, at(reshare, keygen.PhaseActive), "dave", []string{"you are no member any more", "destroyed your old share", "1000 if config.toml says nothing else) after height 77 (it is 103)", "SCRIM_CEREMONY_KEEP_OLD_SHARES=0", "the age identity or member.age with its backups"}},
 		{"active", reshare, at(reshare, keygen.PhaseActive), "zoe", []string{"nothing to type", "scrim member verify"}},
 		{"active", rotation, at(rotation, keygen.PhaseActive), "bob", []string{"confirm-stored COPY"}},
 		{"failed", reshare, over(at(reshare, keygen.PhaseDealing)), "alice", []string{"the committee of epoch 1 stays in office", "scrim member retry --node http://", "scrim member reshare"}},
@@ -195,6 +196,12 @@ func TestStatusNext(t *testing.T) {
 		t.Run(test.what+" "+test.own, func(t *testing.T) {
 			m := test.stage.node
 			m.State, m.Height = test.state, 103
+			m.LieCommittees = func(all *v1.Committees) {
+				for i := range all.Committees {
+					all.Committees[i].Until = new(uint64)
+					*all.Committees[i].Until = 77
+				}
+			}
 			s, err := GetStatus(t.Context(), connect(t, m.Serve(t)), test.stage.identity(test.own))
 			must(t, err)
 			for _, want := range test.next {
@@ -489,6 +496,62 @@ func TestPreflightOfASuccession(t *testing.T) {
 			if got[name] != want {
 				t.Errorf("%s, share %v: %s is %q, want %q: %v", test.who, test.share, name, got[name], want, p.checks)
 			}
+		}
+	}
+}
+
+// A threshold with which a committee can come into office that cannot make blocks is warned of,
+// wherever somebody decides about it.
+func TestLowThresholdIsWarnedOf(t *testing.T) {
+	for _, test := range []struct {
+		n, threshold int
+		low          bool
+	}{{1, 1, false}, {2, 2, false}, {3, 2, true}, {3, 3, false}, {4, 3, false}, {5, 3, true}, {5, 4, false}, {6, 4, true}, {7, 4, true}, {7, 5, false}, {9, 6, true}, {9, 7, false}} {
+		risk := standstill(&keygen.Terms{Threshold: test.threshold, Members: make([]keygen.Member, test.n)})
+		if (risk != "") != test.low || !test.low && 3*test.threshold <= 2*test.n {
+			t.Errorf("%d of %d: %q", test.threshold, test.n, risk)
+		}
+	}
+
+	s := successionStage(t, nil)
+	next := &Succession{Change: keygen.ChangeReshare, Add: []*keygen.Card{cardOf(t, s.all["erin"])}, Threshold: 3}
+	const warning = "blocks need 4 of 5: with fewer running, also right after the change, the chain stands still; better --threshold 4"
+	_, text := s.say(t, "alice", keygen.KindProposal, next)
+	_, accepted := s.say(t, "bob", keygen.KindConsent, nil)
+	for _, text := range []string{text, accepted} {
+		if !strings.Contains(text, warning) {
+			t.Errorf("no warning in\n%s", text)
+		}
+	}
+	status, err := GetStatus(t.Context(), connect(t, s.node.Serve(t)), nil)
+	must(t, err)
+	p := &Preflight{Home: homeOf(t, s.all["erin"]), Status: status}
+	if checks := p.Run(t.Context()); levels(checks)["threshold"] != Warn {
+		t.Error(checks)
+	}
+}
+
+// A ceremony that waits because there are no blocks is told apart from one that waits for somebody.
+func TestStatusSaysThatThereAreNoBlocks(t *testing.T) {
+	c := wallettest.NewCommittee(t, "member-test")
+	m := c.Member(1)
+	for _, test := range []struct {
+		phase   keygen.Phase
+		reasons []v1.Reason
+		warned  bool
+	}{
+		{keygen.PhaseDealing, nil, false},
+		{keygen.PhaseDealing, []v1.Reason{{Code: "no_committee"}}, false},
+		{keygen.PhaseDealing, []v1.Reason{{Code: "no_committee"}, {Code: "no_peers"}}, true},
+		{keygen.PhaseActive, []v1.Reason{{Code: "no_peers"}}, false},
+	} {
+		m.State, m.Reasons = c.Ceremony(t, test.phase), test.reasons
+		s, err := GetStatus(t.Context(), connect(t, m.Serve(t)), nil)
+		must(t, err)
+		var text bytes.Buffer
+		must(t, s.Write(&text))
+		if strings.Contains(text.String(), "connected to too few members") != test.warned {
+			t.Errorf("%s, %v:\n%s", test.phase, test.reasons, text.String())
 		}
 	}
 }

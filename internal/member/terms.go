@@ -283,9 +283,23 @@ func writeTerms(w io.Writer, t *keygen.Terms) {
 	fmt.Fprintf(w, "chain\t%s\n", t.ChainID)
 	fmt.Fprintf(w, "committee\tepoch %d, attempt %d, %s\n", t.Epoch, t.Attempt, changeText(t))
 	fmt.Fprintf(w, "threshold\t%d of %d: any %d open together, any %d cannot; %d may be away\n", t.Threshold, t.N(), t.Threshold, t.Threshold-1, t.N()-t.Threshold)
+	if risk := standstill(t); risk != "" {
+		fmt.Fprintf(w, "warning\t%s\n", risk)
+	}
 	fmt.Fprintf(w, "begins\tat height %d\n", t.StartHeight)
 	fmt.Fprintf(w, "phases\tdeal %d, respond %d, justify %d, certify %d, store %d blocks at most\n", t.Phases.Deal, t.Phases.Respond, t.Phases.Justify, t.Phases.Certify, t.Phases.Store)
 	fmt.Fprintf(w, "\ttogether %d, at %v a block %v; a phase ends when all its messages are in\n", blocks, fastBlock, time.Duration(blocks)*fastBlock)
+}
+
+// standstill says what a threshold risks that is lower than what blocks need; "" if it is
+// not. Each member has one vote, and blocks need more than two thirds of them.
+func standstill(t *keygen.Terms) string {
+	blocks := 2*t.N()/3 + 1
+	if t.Threshold >= blocks {
+		return ""
+	}
+	return fmt.Sprintf("%d members open a batch and bring the committee into office, but blocks need %d of %d: with fewer running, also right after the change, the chain stands still; better --threshold %d",
+		t.Threshold, blocks, t.N(), keygen.DefaultThreshold(t.N()))
 }
 
 func phaseBlocks(p keygen.Phases) uint64 { return p.Deal + p.Respond + p.Justify + p.Certify + p.Store }
@@ -305,6 +319,9 @@ func changeText(t *keygen.Terms) string {
 func writeLimits(w io.Writer, p ordering.Params) {
 	fmt.Fprintf(w, "limits\tciphertexts to %d bytes (size class %d), valid for %d blocks at most, %d in a block, %d batches waiting\n",
 		256<<p.MaxSizeClass, p.MaxSizeClass, p.MaxValidity, p.MaxBatch, p.MaxPending)
+	o := p.Order
+	fmt.Fprintf(w, "order\tsolid slack %d, agreement slack %d, no wait above %d blocks, statements up to %d blocks old, chunks of %d, %d in a log\n",
+		o.SolidSlack, o.AgreementSlack, o.Wait, o.Stale, o.MaxChunk, o.MaxLive)
 }
 
 func consentText(s *SignedTerms) string {

@@ -122,6 +122,8 @@ func WriteLine(out io.Writer, line succession.Line, e Expected) error {
 	switch {
 	case first.Change != keygen.ChangeFirst:
 		fmt.Fprintf(w, "\tof epoch %d, which succeeds one that was not shown: nothing says that it was the right one\n", first.Epoch)
+	case len(line) > 1 && e.Terms != nil:
+		fmt.Fprint(w, "\tits committees handed over to each other from the expected first one on, whose members all have signed its terms\n")
 	case e.Terms != nil:
 		fmt.Fprint(w, "\tas expected; all members have signed the terms\n")
 	case e.TermsHash != nil || e.TermsPin != nil:

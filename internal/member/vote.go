@@ -290,6 +290,8 @@ func (b *Ballot) fits() error {
 			return answered("rejected")
 		case b.Kind == keygen.KindConsent && all:
 			return answered("accepted")
+		case c.Phase != keygen.PhaseProposed.String() && !c.Final() && b.succession():
+			return b.wrong("enough others have accepted, and there is nothing to answer any more: keep the node running; scrim member status says what comes next")
 		case c.Phase != keygen.PhaseProposed.String():
 			return b.wrong("there is no proposal to answer")
 		}
@@ -366,6 +368,9 @@ func (b *Ballot) writeTerms(w io.Writer) {
 		fmt.Fprintf(w, "members\tthe %d of the terms you know; %d open together\n", t.N(), t.Threshold)
 		fmt.Fprintf(w, "attempt\t%d; you know the terms of attempt %d\n", t.Attempt, b.known.Attempt)
 	}
+	if risk := standstill(t); risk != "" {
+		fmt.Fprintf(w, "warning\t%s\n", risk)
+	}
 	fmt.Fprintf(w, "begins\tat height %d; it is height %d: %s\n", t.StartHeight, b.Status.Height, blocksLeft(t.StartHeight, b.Status.Height))
 	if len(phaseDifferences(b.known.Phases, t.Phases)) == 0 {
 		fmt.Fprint(w, "phases\tas you know them\n")
@@ -428,14 +433,14 @@ func (b *Ballot) effect() []string {
 		return b.abortEffect()
 	case keygen.KindProposal:
 		if b.succession() {
-			return []string{fmt.Sprintf("the proposal stands until height %d; all %d members of the next committee and %d of the %d in office have to accept it, you too",
-				t.StartHeight-1, t.N(), t.Previous.Committee.Threshold, len(t.Previous.Members)), "until the next committee is in office the present one serves as before"}
+			return b.stay(fmt.Sprintf("the proposal stands until height %d; all %d members of the next committee and %d of the %d in office have to accept it, you too",
+				t.StartHeight-1, t.N(), t.Previous.Committee.Threshold, len(t.Previous.Members)), "until the next committee is in office the present one serves as before")
 		}
 		return []string{fmt.Sprintf("the proposal stands until height %d; all %d members have to accept it, you too", t.StartHeight-1, t.N()), "one who rejects it, or says nothing, ends it"}
 	case keygen.KindConsent:
 		if b.succession() {
-			return []string{fmt.Sprintf("when enough have accepted, the ceremony begins at height %d, and your node has to run then", t.StartHeight),
-				"until the last has accepted you may still reject it"}
+			return b.stay(fmt.Sprintf("when enough have accepted, the ceremony begins at height %d, and your node has to run then", t.StartHeight),
+				"until the last has accepted you may still reject it")
 		}
 		return []string{fmt.Sprintf("when all %d have accepted, the ceremony begins at height %d, and your node has to run then", t.N(), t.StartHeight),
 			"until the last has accepted you may still reject it"}
@@ -445,6 +450,15 @@ func (b *Ballot) effect() []string {
 		}
 		return []string{"the proposal ends at once for all; another one has to be made", "it cannot be taken back"}
 	}
+}
+
+// stay adds to effects, for who leaves, how long the node has to run.
+func (b *Ballot) stay(effects ...string) []string {
+	if int(b.Roles[0]) <= b.Terms.N() {
+		return effects
+	}
+	return append(effects, "you leave: keep your node running until the next committee is in office, and then until its log says that your old share is destroyed, "+
+		"ceremony.keep_old_shares blocks later (1000 if config.toml says nothing else)")
 }
 
 // abortEffect says how many have asked to end it, for each committee that the member is in.

@@ -12,6 +12,8 @@ import (
 	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/abci"
+	"github.com/scrimlabs/scrim/ordering/fair"
+	"github.com/scrimlabs/scrim/threshold"
 )
 
 // retryEvery is the pause between attempts to reach a database that is away. The node
@@ -25,7 +27,11 @@ type engine struct {
 	store       *pg.Store
 	chain       pg.Chain // chain id and genesis hash
 	opener      *opener
-	persisted   prometheus.Observer // seconds
+	announcer   *announcer
+	bodies      *bodies
+	arrived     func(*threshold.Ciphertext)
+	tamper      func(*pg.Store, []fair.Announcement) []fair.Announcement // nil but in fault injection
+	persisted   prometheus.Observer                                      // seconds
 	log         *slog.Logger
 	onCommitted []func(*ordering.State, *ordering.Result)
 }
@@ -77,6 +83,7 @@ func (e *engine) untilDurable(what string, write func() error) error {
 // Committed runs after r is durable, and only then.
 func (e *engine) Committed(next *ordering.State, r *ordering.Result) {
 	e.opener.committed(next)
+	e.announcer.committed(next)
 	for _, f := range e.onCommitted {
 		f(next, r)
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 
@@ -22,10 +23,15 @@ func export(ctx context.Context, store *pg.Store, s *ordering.State, w io.Writer
 	if err != nil {
 		return err
 	}
-	bundle, err := commitreveal.NewBundleWriter(w, commitreveal.BundleHeader{ChainID: g.ChainID, Terms: terms})
+	limits, err := json.Marshal(g.Params)
 	if err != nil {
 		return err
 	}
+	bundle, err := commitreveal.NewBundleWriter(w, commitreveal.BundleHeader{ChainID: g.ChainID, Terms: terms, Limits: limits})
+	if err != nil {
+		return err
+	}
+	x := exporter{store: store, bundle: bundle}
 	for from := uint64(0); from < size; {
 		entries, err := store.LogEntries(ctx, from, int(min(exportPage, size-from)))
 		if err != nil {
@@ -35,7 +41,7 @@ func export(ctx context.Context, store *pg.Store, s *ordering.State, w io.Writer
 			return fmt.Errorf("export: the database has %d of %d log entries", from, size)
 		}
 		for _, e := range entries {
-			if err := exportEntry(ctx, store, bundle, s.Height(), e); err != nil {
+			if err := x.entry(ctx, s.Height(), e); err != nil {
 				return fmt.Errorf("export log entry %d: %w", e.Index, err)
 			}
 		}
@@ -64,19 +70,58 @@ func firstTerms(ctx context.Context, store *pg.Store, s *ordering.State) ([]byte
 	return c.Terms.MarshalBinary()
 }
 
-func exportEntry(ctx context.Context, store *pg.Store, bundle *commitreveal.BundleWriter, height uint64, e pg.LogEntry) error {
+// exporter writes entries, with the rounds before and the transactions after them.
+type exporter struct {
+	store  *pg.Store
+	bundle *commitreveal.BundleWriter
+	rounds uint64 // height up to which they are written
+}
+
+func (x *exporter) entry(ctx context.Context, height uint64, e pg.LogEntry) error {
 	entry, err := commitreveal.ParseEntry(e.Entry)
 	if err != nil {
 		return err
 	}
-	if err := bundle.Entry(e.Index, e.Entry); err != nil {
+	switch entry := entry.(type) {
+	case commitreveal.CommitteeEntry:
+		err = x.roundsUpTo(ctx, entry.Height)
+	case commitreveal.CommitEntry:
+		err = x.roundsUpTo(ctx, entry.Height)
+	}
+	if err != nil {
+		return err
+	}
+	if err := x.bundle.Entry(e.Index, e.Entry); err != nil {
 		return err
 	}
 	commit, ok := entry.(commitreveal.CommitEntry)
 	if !ok {
 		return nil
 	}
-	txs, err := store.BatchTransactions(ctx, commit.Height)
+	return x.transactions(ctx, height, commit)
+}
+
+func (x *exporter) roundsUpTo(ctx context.Context, height uint64) error {
+	for x.rounds < height {
+		rounds, err := x.store.Rounds(ctx, x.rounds, height, exportPage)
+		if err != nil {
+			return err
+		}
+		for _, r := range rounds {
+			if err := x.bundle.Round(commitreveal.BundleRound{Height: r.Height, Section: r.Section, Aside: r.Aside}); err != nil {
+				return err
+			}
+			x.rounds = r.Height
+		}
+		if len(rounds) == 0 {
+			x.rounds = height
+		}
+	}
+	return nil
+}
+
+func (x *exporter) transactions(ctx context.Context, height uint64, commit commitreveal.CommitEntry) error {
+	txs, err := x.store.BatchTransactions(ctx, commit.Height)
 	if err != nil {
 		return err
 	}
@@ -86,7 +131,7 @@ func exportEntry(ctx context.Context, store *pg.Store, bundle *commitreveal.Bund
 		if t.Revealed && t.RevealHeight <= height {
 			line.Opening, line.Void, line.Plaintext = &t.Opening, t.Void, t.Plaintext
 		}
-		if err := bundle.Transaction(line); err != nil {
+		if err := x.bundle.Transaction(line); err != nil {
 			return err
 		}
 	}

@@ -71,6 +71,7 @@ func newDesk(t *testing.T, c *sim.Chain, secret *keygen.MemberSecret) *desk {
 		store: store, verifier: ordering.NewVerifier(1 << 20), metrics: newMetrics(d.registry), chain: d.comet,
 	}
 	n.opener = n.newOpener(c.Genesis, secret)
+	c.Must(n.newAnnouncer(t.Context(), &engine{}, secret, c.Initial))
 	n.intake = n.newIntake(c.Genesis, secret)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -89,6 +90,7 @@ func (d *desk) follow() {
 		c.Must(d.store.CommitBlock(context.Background(), c.Results[d.done]))
 	}
 	d.n.opener.committed(c.State)
+	d.n.announcer.committed(c.State)
 	if d.done > 0 {
 		d.n.metricsOf(c.State, c.Results[d.done-1])
 	}

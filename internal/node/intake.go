@@ -5,6 +5,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/scrimlabs/scrim/commitreveal"
@@ -20,9 +22,9 @@ const (
 	offerPage  = 200
 )
 
-// intake takes admitted ciphertexts: it writes them to the receive log, signs receipts,
-// and offers them to the mempool until they are ordered or expired. Whatever got a
-// receipt is offered again after a restart.
+// intake takes admitted ciphertexts, from the door and from other members through the mempool: it writes them to the one
+// receive log in the order in which they come, signs receipts, and offers them to the mempool until they are ordered or expired.
+// Whatever is in the log is offered again after a restart.
 type intake struct {
 	chainID string
 	key     ed25519.PrivateKey
@@ -31,12 +33,18 @@ type intake struct {
 	metrics *metrics
 	log     *slog.Logger
 	queue   chan submission
+
+	tamper    func(group []submission, more <-chan submission) []submission // nil but in fault injection
+	announcer *announcer
+	open      atomic.Bool // the node has caught up: what other members relay is received
+	mu        sync.Mutex
+	known     [2]map[threshold.ID]bool // in the log or on the way to it; the second is older
 }
 
 type submission struct {
 	ct    *threshold.Ciphertext
 	as    pg.Receiver
-	reply chan<- stored
+	reply chan<- stored // nil: nobody waits
 }
 
 type stored struct {
@@ -44,16 +52,68 @@ type stored struct {
 	err error
 }
 
-func newIntake() *intake { return &intake{queue: make(chan submission, 4*groupLimit)} }
+func newIntake() *intake {
+	return &intake{queue: make(chan submission, 4*groupLimit), known: [2]map[threshold.ID]bool{{}, {}}}
+}
+
+// knownLimit is how many ids are remembered as received, at least; others cost a look into the database.
+const knownLimit = 1 << 14
+
+// know reports whether the id was known, and remembers it.
+func (i *intake) know(id threshold.ID) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.known[0][id] || i.known[1][id] {
+		return true
+	}
+	if len(i.known[0]) >= knownLimit {
+		i.known[0], i.known[1] = make(map[threshold.ID]bool), i.known[0]
+	}
+	i.known[0][id] = true
+	return false
+}
+
+func (i *intake) forget(id threshold.ID) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.known[0], id)
+	delete(i.known[1], id)
+}
+
+// arrived takes an admitted ciphertext that is in the mempool. If there is no room now, it comes again after the next block.
+func (i *intake) arrived(ct *threshold.Ciphertext) {
+	if !i.open.Load() || i.know(ct.ID()) {
+		return
+	}
+	as := i.announcer.receiver()
+	if as.Member == 0 || !i.announcer.room() || !i.enqueue(submission{ct: ct, as: as}) {
+		i.forget(ct.ID())
+	}
+}
+
+func (i *intake) enqueue(s submission) bool {
+	i.announcer.begin(1)
+	select {
+	case i.queue <- s:
+		return true
+	default:
+		i.announcer.appended(1, nil)
+		return false
+	}
+}
 
 // accept makes one ciphertext durable, received as the given member, and gives its place in
 // the receive log. When it returns without an error the ciphertext will be ordered, or
 // expires.
 func (i *intake) accept(ctx context.Context, as pg.Receiver, ct *threshold.Ciphertext, offer bool) (pg.Received, error) {
 	reply := make(chan stored, 1)
+	i.know(ct.ID())
+	i.announcer.begin(1)
 	select {
 	case i.queue <- submission{ct, as, reply}:
 	case <-ctx.Done():
+		i.announcer.appended(1, nil)
+		i.forget(ct.ID())
 		return pg.Received{}, ctx.Err()
 	}
 	select {
@@ -93,6 +153,9 @@ func (i *intake) run(ctx context.Context) {
 				more = false
 			}
 		}
+		if i.tamper != nil {
+			group = i.tamper(group, i.queue)
+		}
 		i.write(ctx, group)
 	}
 }
@@ -103,7 +166,17 @@ func (i *intake) write(ctx context.Context, group []submission) {
 		cts[j], as[j] = s.ct, s.as
 	}
 	rows, err := i.store.Receive(ctx, time.Now().UnixMilli(), as, cts)
+	if err != nil {
+		i.log.Error("ciphertexts not written to the receive log", "count", len(cts), "err", err)
+	}
+	i.announcer.appended(len(group), rows)
 	for j, s := range group {
+		if err != nil {
+			i.forget(s.ct.ID())
+		}
+		if s.reply == nil {
+			continue
+		}
 		if err != nil {
 			s.reply <- stored{err: err}
 			continue

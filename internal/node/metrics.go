@@ -20,6 +20,7 @@ type metrics struct {
 	epoch, member, committees        prometheus.Gauge
 	rejected                         *prometheus.CounterVec
 	persist, openLatency             prometheus.Histogram
+	order                            *orderMetrics
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -46,6 +47,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	phases := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "scrim", Name: "ceremony_phase", Help: "1 for the phase in which the newest key ceremony is, 0 for all others."}, []string{"phase"})
 	r.MustRegister(phases)
 	return &metrics{
+		order:            newOrderMetrics(r),
 		ceremonyPhase:    phases,
 		ceremonyAwaited:  gauge("ceremony_members_awaited", "Speakers whose message the phase of the newest key ceremony still wants: new members and, in a hand-over, those of the committee before."),
 		ceremonyFaults:   gauge("ceremony_faults", "Faults that the newest key ceremony has found."),

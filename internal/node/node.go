@@ -34,6 +34,7 @@ import (
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/abci"
+	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -71,6 +72,9 @@ type running struct {
 	intake   *intake
 	metrics  *metrics
 	archive  archive
+
+	announcer *announcer
+	bodies    *bodies
 }
 
 // consensus is what the door and the REST interface need of CometBFT; it is an *abci.Node.
@@ -87,12 +91,25 @@ func (n *running) state() *ordering.State { return n.chain.State() }
 // Run runs a member's node until ctx ends or something makes it impossible to go on;
 // the error then says what, and what to do. It returns nil after ctx has ended.
 func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
-	return run(ctx, cfg, log, func(s sharer) sharer { return s })
+	return runWith(ctx, cfg, log, tampering{})
 }
 
-// run is Run with a say in what the member's share is; only the build for fault
-// injection uses it (byzantine.go).
-func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) sharer) error {
+// tampering is what a build for fault injection does otherwise (byzantine.go); nothing here.
+type tampering struct {
+	share   func(sharer) sharer
+	log     func(group []submission, more <-chan submission) []submission
+	propose func(*pg.Store, []fair.Announcement) []fair.Announcement
+}
+
+func runWith(ctx context.Context, cfg *Config, log *slog.Logger, t tampering) error {
+	wrap := t.share
+	if wrap == nil {
+		wrap = func(s sharer) sharer { return s }
+	}
+	return run(ctx, cfg, log, wrap, t)
+}
+
+func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) sharer, tamper tampering) error {
 	genesis, g, err := readGenesis(cfg.GenesisFile())
 	if err != nil {
 		return err
@@ -143,14 +160,19 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	eng := &engine{ctx: writing, store: store, chain: chain, opener: n.opener, log: log}
 	eng.persisted = n.metrics.persist
 	eng.onCommitted = append(eng.onCommitted, n.metricsOf, cer.poke)
+	if err := n.newAnnouncer(ctx, eng, secret, state); err != nil {
+		return err
+	}
+	n.intake = n.newIntake(g, secret)
+	eng.arrived, eng.tamper, n.intake.tamper = n.intake.arrived, tamper.propose, tamper.log
 	n.comet, err = abci.New(n.cometConfig(genesis, secret, state, eng))
 	if err != nil {
 		return err
 	}
-	n.chain, n.opener.net = n.comet, n.comet
+	n.chain, n.intake.chain = n.comet, n.comet
+	n.opener.net, n.announcer.net, n.bodies.net = n.comet, n.comet, n.comet
 	shareHeld(registry, n.holdsShare)
 	cer.submit = func(tx []byte) error { return n.comet.Submit(tx, nil) }
-	n.intake = n.newIntake(g, secret)
 	return n.run(ctx, cer, registry, stopWriting)
 }
 
@@ -215,6 +237,8 @@ func (n *running) holdsShare() bool { return n.opener.hasShare(n.place(n.state()
 
 func (n *running) metricsOf(s *ordering.State, r *ordering.Result) {
 	n.metrics.committed(s, r)
+	_, _, live := s.CommittedLog(n.self)
+	n.metrics.order.committed(s, r, live)
 	n.metrics.place(s, n.place(s))
 }
 
@@ -254,7 +278,7 @@ func (n *running) place(s *ordering.State) pg.Receiver {
 func (n *running) newIntake(g *ordering.Genesis, secret *keygen.MemberSecret) *intake {
 	i := newIntake()
 	i.chainID, i.key = g.ChainID, secret.Identity()
-	i.store, i.chain, i.metrics, i.log = n.store, n.chain, n.metrics, n.log
+	i.store, i.chain, i.announcer, i.metrics, i.log = n.store, n.chain, n.announcer, n.metrics, n.log
 	return i
 }
 
@@ -264,10 +288,16 @@ func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *or
 		Listen: n.cfg.P2P.Listen, External: n.cfg.P2P.External, Peers: n.cfg.P2P.Peers,
 		TimeoutCommit: n.cfg.Consensus.TimeoutCommit, TimeoutPropose: n.cfg.Consensus.TimeoutPropose, TimeoutVote: n.cfg.Consensus.TimeoutVote,
 		MempoolSize: n.cfg.Mempool.Size,
-		MaxMessage:  1 + commitreveal.MaxShareMessageSize(int(s.Genesis().Params.MaxBatch)),
+		MaxMessage:  n.maxMessage(s.Genesis().Params),
 		Validator:   secret.Validator(), Node: secret.Node(),
-		State: s, Verifier: n.verifier, Engine: e, Peer: n.opener, Metrics: true, Log: n.log.With("part", "cometbft"),
+		State: s, Verifier: n.verifier, Engine: e, Peer: peers{n.opener, n.announcer, n.bodies}, Metrics: true, Log: n.log.With("part", "cometbft"),
 	}
+}
+
+// maxMessage is the size of the largest message on the members' channel.
+func (n *running) maxMessage(p ordering.Params) int {
+	announcement := fair.MaxAnnouncementSize(fair.Params{MaxChunk: int(p.Order.MaxChunk)})
+	return 1 + max(commitreveal.MaxShareMessageSize(int(p.MaxBatch)), announcement, len(threshold.ID{})*int(p.MaxBatch), ordering.MaxTxSize)
 }
 
 // run starts all parts and waits for the first that ends. A block that is being written
@@ -287,6 +317,8 @@ func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.R
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { n.opener.run(ctx); return nil })
 	group.Go(func() error { n.intake.run(ctx); return nil })
+	group.Go(func() error { n.announcer.run(ctx); return nil })
+	group.Go(func() error { n.bodies.run(ctx); return nil })
 	group.Go(func() error { n.afterSync(ctx); return nil })
 	group.Go(func() error { return cer.run(ctx, n.state, n.comet.CatchingUp) })
 	group.Go(func() error {
@@ -334,7 +366,11 @@ func (n *running) afterSync(ctx context.Context) {
 		}
 	}
 	n.log.Info("caught up with the other members", "height", n.state().Height())
+	if err := n.announcer.resume(ctx); err != nil {
+		n.log.Error("receive log not resumed; its head is not announced until the next start", "err", err)
+	}
 	n.opener.setActive(true)
+	n.intake.open.Store(true)
 	if s := n.state(); s.Office() != nil && n.place(s).Member == 0 {
 		n.log.Info("this member is not in the committee in office: the node follows the chain and takes no transactions", "epoch", n.place(s).Epoch)
 	}

@@ -69,6 +69,9 @@ func (b backend) Ready(ctx context.Context) v1.Readiness {
 		if r.InOffice && !b.n.opener.hasShare(t.Epoch()) {
 			add("missing_share", "this member has no share of the key, so it cannot help to open batches")
 		}
+		if trouble := b.n.announcer.trouble(); r.InOffice && trouble != "" {
+			add("receive_log", "what this member receives is not announced: "+trouble)
+		}
 	} else {
 		add("no_committee", "the key ceremony is in phase "+s.Ceremony().Phase().String())
 	}
@@ -363,6 +366,10 @@ func (b backend) submit(ctx context.Context, namespace string, wire []byte) (v1.
 	if rejected != nil && !ordered {
 		return b.repeated(ctx, ct, rejected)
 	}
+	if !ordered && !b.n.announcer.room() {
+		full := &httpapi.Error{Code: "mempool_full", Detail: "this member's receive log is full until some of what is in it is ordered; try again shortly", RetryAfter: time.Second}
+		return b.repeated(ctx, ct, full.With("limit", b.n.state().Genesis().Params.Order.MaxLive))
+	}
 	if !ordered && b.n.chain.MempoolSize() >= b.n.cfg.Mempool.Size-b.n.cfg.Mempool.Size/mempoolReserve {
 		full := &httpapi.Error{Code: "mempool_full", Detail: "too many ciphertexts wait to be ordered; try again shortly", RetryAfter: time.Second}
 		return b.repeated(ctx, ct, full.With("limit", b.n.cfg.Mempool.Size))
@@ -433,7 +440,7 @@ func (b backend) transaction(t *pg.Transaction) (v1.Transaction, error) {
 		}
 	}
 	if t.Height == 0 {
-		if b.n.state().Height() >= t.ValidUntil {
+		if b.n.state().Height() >= t.ValidUntil || t.Dropped != "" {
 			out.Status = v1.StatusExpired
 		}
 		return out, nil
@@ -441,7 +448,7 @@ func (b backend) transaction(t *pg.Transaction) (v1.Transaction, error) {
 	out.Status, out.Height, out.Position = v1.StatusOrdered, &t.Height, &t.Position
 	outcome := commitreveal.Outcome{ID: t.ID, Opening: t.Opening, Void: t.Void, Plaintext: t.Plaintext}
 	if t.Revealed {
-		out.RevealHeight = &t.RevealHeight
+		out.RevealHeight, out.Place = &t.RevealHeight, &t.Place
 	} else {
 		var opened bool
 		if outcome, opened = b.n.opener.outcome(t.Height, t.Position); !opened {
@@ -529,7 +536,7 @@ func (b backend) Stream(ctx context.Context, namespace string, after v1.Cursor, 
 	if err := threshold.ValidNamespace(namespace); err != nil {
 		return v1.StreamPage{}, httpapi.Errorf(ordering.CodeBadNamespace, "%v", err)
 	}
-	rows, err := b.n.store.Stream(ctx, namespace, after.Height, after.Position, limit+1)
+	rows, err := b.n.store.Stream(ctx, namespace, after.Height, after.Place, limit+1)
 	if err != nil {
 		return v1.StreamPage{}, err
 	}
@@ -540,7 +547,7 @@ func (b backend) Stream(ctx context.Context, namespace string, after v1.Cursor, 
 			return v1.StreamPage{}, err
 		}
 		out.Transactions = append(out.Transactions, t)
-		out.Next = v1.Cursor{Height: rows[i].Height, Position: rows[i].Position}
+		out.Next = v1.Cursor{Height: rows[i].Height, Place: rows[i].Place}
 	}
 	return out, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/threshold"
 )
 
 // Chain gives the chain and its state after the last committed block; ErrEmpty if
@@ -94,6 +95,7 @@ const maxHeight = math.MaxInt64
 type block struct {
 	*ordering.Result
 	checkpoint []byte   // of the batch
+	frames     []byte   // of the batch
 	ids        [][]byte // that are ordered
 	ordered    [][]any
 	openings   [][]any
@@ -135,6 +137,9 @@ func (b *block) addBatch() (err error) {
 	if b.checkpoint, err = batch.Checkpoint.MarshalBinary(); err != nil {
 		return err
 	}
+	if b.frames, err = ordering.MarshalFrames(b.Batch.Frames); err != nil {
+		return err
+	}
 	for i, ct := range b.Batch.Ciphertexts {
 		id, h := ct.ID(), ct.Header()
 		if id != batch.IDs[i] {
@@ -154,6 +159,10 @@ func (b *block) addReveals() error {
 		if len(r.Outcomes) != len(r.Batch.IDs) {
 			return fmt.Errorf("its reveal of batch %d has %d outcomes for %d ids", r.Batch.Height, len(r.Outcomes), len(r.Batch.IDs))
 		}
+		places, err := placesOf(r)
+		if err != nil {
+			return err
+		}
 		voids := int64(0)
 		for i, o := range r.Outcomes {
 			if o.ID != r.Batch.IDs[i] {
@@ -165,11 +174,25 @@ func (b *block) addReveals() error {
 			} else {
 				plaintext = notNil(o.Plaintext)
 			}
-			b.openings = append(b.openings, []any{r.Batch.Height, i, o.Opening[:], o.Void, plaintext})
+			b.openings = append(b.openings, []any{r.Batch.Height, i, o.Opening[:], o.Void, plaintext, places[o.ID]})
 		}
 		b.voids = append(b.voids, voids)
 	}
 	return nil
+}
+
+// placesOf gives for each id of the batch its place in the order of execution.
+func placesOf(r ordering.Reveal) (map[threshold.ID]int, error) {
+	places := make(map[threshold.ID]int, len(r.Order))
+	for i, id := range r.Order {
+		places[id] = i
+	}
+	for _, id := range r.Batch.IDs {
+		if _, ok := places[id]; !ok || len(places) != len(r.Batch.IDs) || len(r.Order) != len(places) {
+			return nil, fmt.Errorf("the order of its reveal of batch %d is not one of its ids", r.Batch.Height)
+		}
+	}
+	return places, nil
 }
 
 func (b *block) addRecords() error {
@@ -215,7 +238,7 @@ func (b *block) write(ctx context.Context, tx pgx.Tx) error {
 		rows    [][]any
 	}{
 		{"ordered", []string{"height", "position", "id", "namespace", "valid_until", "ciphertext"}, b.ordered},
-		{"openings", []string{"height", "position", "opening", "void", "plaintext"}, b.openings},
+		{"openings", []string{"height", "position", "opening", "void", "plaintext", "place"}, b.openings},
 		{"log_entries", []string{"index", "entry"}, b.entries},
 		{"log_hashes", []string{"index", "hash"}, b.hashes},
 	} {
@@ -265,9 +288,7 @@ func (b *block) writeRest(ctx context.Context, tx pgx.Tx) error {
 	for i := range b.ended {
 		b.ended[i].queue(q)
 	}
-	// A ciphertext that can no longer be ordered must never be opened either: not
-	// keeping it means that no later loss of the key can open it.
-	q.Queue(`DELETE FROM inbox WHERE valid_until <= $1`, b.Height)
+	b.writeRound(q)
 	for i, r := range b.Reveals {
 		q.Queue(`UPDATE batches SET reveal_height = $1, certificate = $2, voids = $3
 			WHERE height = $4 AND root = $5 AND size = $6 AND reveal_height IS NULL`,
@@ -305,7 +326,8 @@ func (s *Store) explainNotNext(ctx context.Context, b *block) error {
 	return fmt.Errorf("%w: commit block %d: the log has %d entries, its first record is number %d", ErrConflict, b.Height, logSize, b.Records[0].Index)
 }
 
-const seenQuery = `SELECT id, valid_until FROM ordered WHERE valid_until >= $1`
+const seenQuery = `SELECT id, valid_until FROM ordered WHERE valid_until >= $1
+	UNION ALL SELECT id, valid_until FROM dropped WHERE valid_until >= $1`
 
 // Seen gives the ordered ids that may not be forgotten at height yet: those whose
 // valid_until is at or above it. The order is of no meaning.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -132,6 +133,8 @@ func (c *chain) reveal(blocks ...*ordering.Result) *ordering.Result {
 			}
 			v.Outcomes = append(v.Outcomes, o)
 		}
+		v.Order = slices.Clone(v.Batch.IDs)
+		slices.Reverse(v.Order)
 		r.Reveals = append(r.Reveals, v)
 		c.record(r, fmt.Appendf(nil, "reveal %d", b.Height))
 	}
@@ -240,7 +243,7 @@ func checkBatch(t testing.TB, s *pg.Store, r *ordering.Result, reveals map[uint6
 		}
 		revealed++
 		o := v.Outcomes[i]
-		if tx.Opening != o.Opening || tx.Void != o.Void || !bytes.Equal(tx.Plaintext, o.Plaintext) || (tx.Plaintext == nil) != o.Void {
+		if tx.Opening != o.Opening || tx.Place != uint32(len(txs)-1-i) || tx.Void != o.Void || !bytes.Equal(tx.Plaintext, o.Plaintext) || (tx.Plaintext == nil) != o.Void {
 			t.Fatalf("block %d: transaction %d: got void %t %q, want void %t %q", r.Height, i, tx.Void, tx.Plaintext, o.Void, o.Plaintext)
 		}
 		if o.Void {

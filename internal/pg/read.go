@@ -16,15 +16,16 @@ import (
 const transactionColumns = `
 	coalesce(o.id, r.id), coalesce(o.namespace, r.namespace), coalesce(o.valid_until, r.valid_until),
 	coalesce(o.height, 0), coalesce(o.position, 0),
-	coalesce(b.reveal_height, 0), p.opening, coalesce(p.void, false), p.plaintext,
-	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, coalesce(r.epoch, 0), coalesce(r.member, 0)`
+	coalesce(b.reveal_height, 0), p.opening, coalesce(p.place, 0), coalesce(p.void, false), p.plaintext,
+	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, coalesce(r.epoch, 0), coalesce(r.member, 0),
+	coalesce((SELECT code FROM dropped d WHERE d.id = r.id), '')`
 
 func scanTransaction(row pgx.CollectableRow) (Transaction, error) {
 	var t Transaction
 	var r Received
 	opening, head := optional{dst: t.Opening[:]}, optional{dst: r.Head[:]}
 	err := row.Scan(fixed(t.ID[:]), &t.Namespace, &t.ValidUntil, &t.Height, &t.Position,
-		&t.RevealHeight, &opening, &t.Void, &t.Plaintext, &r.Position, &r.Time, &head, &r.Epoch, &r.Member, &t.Ciphertext)
+		&t.RevealHeight, &opening, &t.Place, &t.Void, &t.Plaintext, &r.Position, &r.Time, &head, &r.Epoch, &r.Member, &t.Dropped, &t.Ciphertext)
 	if err != nil {
 		return t, err
 	}
@@ -93,26 +94,27 @@ func (s *Store) transactions(ctx context.Context, query string, args ...any) ([]
 // The stream ends before the first batch that is not revealed, although batches are
 // revealed in order, so that a reader can never skip one.
 const streamQuery = `
-SELECT o.id, o.namespace, o.valid_until, o.height, o.position, o.reveal_height, o.opening, o.void, o.plaintext,
-	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, coalesce(r.epoch, 0), coalesce(r.member, 0), NULL::bytea
+SELECT o.id, o.namespace, o.valid_until, o.height, o.position, o.reveal_height, o.opening, o.place, o.void, o.plaintext,
+	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, coalesce(r.epoch, 0), coalesce(r.member, 0), '', NULL::bytea
 FROM (
-	SELECT o.*, (SELECT reveal_height FROM batches b WHERE b.height = o.height), p.opening, p.void, p.plaintext, coalesce(octet_length(p.plaintext), 0) AS size,
-		sum(coalesce(octet_length(p.plaintext), 0)) OVER (ORDER BY o.height, o.position) AS bytes
+	SELECT o.*, (SELECT reveal_height FROM batches b WHERE b.height = o.height), coalesce(octet_length(o.plaintext), 0) AS size,
+		sum(coalesce(octet_length(o.plaintext), 0)) OVER (ORDER BY o.height, o.place) AS bytes
 	FROM (
-		SELECT id, namespace, valid_until, height, position FROM ordered
-		WHERE namespace = $1 AND (height, position) > ($2, $3)
-			AND height < coalesce((SELECT min(height) FROM batches WHERE reveal_height IS NULL), 9223372036854775807)
-		ORDER BY height, position LIMIT $4
-	) o JOIN openings p ON p.height = o.height AND p.position = o.position
+		SELECT o.id, o.namespace, o.valid_until, o.height, o.position, p.place, p.opening, p.void, p.plaintext
+		FROM ordered o JOIN openings p ON p.height = o.height AND p.position = o.position
+		WHERE o.namespace = $1 AND o.height >= $2 AND (o.height > $2 OR p.place > $3)
+			AND o.height < coalesce((SELECT min(height) FROM batches WHERE reveal_height IS NULL), 9223372036854775807)
+		ORDER BY o.height, p.place LIMIT $4
+	) o
 ) o LEFT JOIN received r ON r.id = o.id
-WHERE o.bytes - o.size < $5 ORDER BY o.height, o.position`
+WHERE o.bytes - o.size < $5 ORDER BY o.height, o.place`
 
 // Stream gives the revealed transactions of a namespace in the order of the chain,
-// beginning after (afterHeight, afterPosition); (0, 0) is the beginning. It ends before the
+// beginning after (afterHeight, afterPlace); (0, 0) is the beginning. It ends before the
 // first batch that is not revealed yet. limit: see [MaxPage]; a page is the last one for
 // now only when it is empty.
-func (s *Store) Stream(ctx context.Context, namespace string, afterHeight uint64, afterPosition uint32, limit int) ([]Transaction, error) {
-	all, err := s.transactions(ctx, streamQuery, namespace, afterHeight, afterPosition, pageLimit(limit), pageBytes)
+func (s *Store) Stream(ctx context.Context, namespace string, afterHeight uint64, afterPlace uint32, limit int) ([]Transaction, error) {
+	all, err := s.transactions(ctx, streamQuery, namespace, afterHeight, afterPlace, pageLimit(limit), pageBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read stream of %s: %w", namespace, err)
 	}

@@ -82,7 +82,10 @@ func lockReceived(ctx context.Context, tx pgx.Tx, ids [][]byte) (last Received, 
 	known = make(map[threshold.ID]Received, len(ids))
 	q := new(pgx.Batch)
 	q.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(receiveLock))
-	q.Queue(`SELECT position, head FROM received ORDER BY position DESC LIMIT 1`).QueryRow(func(row pgx.Row) error {
+	q.Queue(`SELECT position, head FROM (
+			(SELECT position, head FROM received ORDER BY position DESC LIMIT 1) UNION ALL
+			(SELECT position, head FROM receive_base ORDER BY position DESC LIMIT 1)
+		) l ORDER BY position DESC LIMIT 1`).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&last.Position, fixed(last.Head[:]))
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil // the log is empty: position 0, head zero

@@ -94,10 +94,13 @@ type Transaction struct {
 	Received *Received // nil: it came in at another member
 
 	Height   uint64 // of the block that ordered it; 0: not ordered
-	Position uint32 // in that block's batch, from 0
+	Position uint32 // in that block's batch, which is ascending by id, from 0
+
+	Dropped string // decided, but not executed any more: why, a code; "" otherwise
 
 	Revealed     bool
 	RevealHeight uint64 // of the block that carried the opening
+	Place        uint32 // in the order of execution of its batch, from 0; known when revealed
 	Opening      threshold.Opening
 	Void         bool   // opened, but the payload does not decrypt
 	Plaintext    []byte // nil if void or not revealed

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/json"
 	"io"
 
 	"github.com/scrimlabs/scrim/commitreveal"
@@ -13,7 +14,9 @@ func (c *Chain) Bundle(w io.Writer) {
 	c.t.Helper()
 	terms, err := c.Genesis.Terms.MarshalBinary()
 	c.Must(err)
-	bundle, err := commitreveal.NewBundleWriter(w, commitreveal.BundleHeader{ChainID: c.Genesis.ChainID, Terms: terms})
+	limits, err := json.Marshal(c.Genesis.Params)
+	c.Must(err)
+	bundle, err := commitreveal.NewBundleWriter(w, commitreveal.BundleHeader{ChainID: c.Genesis.ChainID, Terms: terms, Limits: limits})
 	c.Must(err)
 	outcomes := make(map[threshold.ID]commitreveal.Outcome)
 	for _, r := range c.Results {
@@ -24,6 +27,9 @@ func (c *Chain) Bundle(w io.Writer) {
 		}
 	}
 	for _, r := range c.Results {
+		if r.Round != nil {
+			c.Must(bundle.Round(commitreveal.BundleRound{Height: r.Height, Section: r.Round.Section, Aside: r.Round.Aside}))
+		}
 		for _, record := range r.Records {
 			c.Must(bundle.Entry(record.Index, record.Entry))
 			if e, err := commitreveal.ParseEntry(record.Entry); err == nil {

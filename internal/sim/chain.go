@@ -39,6 +39,9 @@ type Chain struct {
 	Results  []*ordering.Result // of Blocks
 	Initial  *ordering.State    // before the first block
 	Rows     Rows
+	logs     map[string]*Log               // receive logs by identity
+	keys     map[string]ed25519.PrivateKey // of everybody, by identity
+	bodies   map[threshold.ID][]byte
 }
 
 // Rows is what a store would hold for Restore.
@@ -58,8 +61,8 @@ const ChainID = "scrim-test-1"
 // New is a chain of n members before its first block.
 func New(t testing.TB, n int, params ordering.Params) *Chain {
 	t.Helper()
-	c := &Chain{t: t, Rand: rand.NewChaCha8([32]byte{byte(n)}), Verifier: ordering.NewVerifier(1 << 20), Rows: NewRows(),
-		names: make(map[[32]byte]string), shares: make(map[uint64][]*threshold.SecretShare)}
+	c := &Chain{t: t, Rand: rand.NewChaCha8([32]byte{byte(n)}), Verifier: ordering.NewVerifier(1 << 20), Rows: NewRows(), bodies: make(map[threshold.ID][]byte),
+		names: make(map[[32]byte]string), shares: make(map[uint64][]*threshold.SecretShare), logs: make(map[string]*Log), keys: make(map[string]ed25519.PrivateKey)}
 	c.Secrets = c.Newcomers(n)
 	terms := keygen.Terms{
 		ChainID: ChainID, Epoch: 1, Attempt: 1, Threshold: n - (n-1)/3, StartHeight: 1,
@@ -86,6 +89,7 @@ func (c *Chain) Newcomers(n int) (out []*keygen.MemberSecret) {
 		secret, err := keygen.NewMemberSecret(c.Rand)
 		c.Must(err)
 		c.names[[32]byte(secret.Member("").Identity)] = fmt.Sprintf("member-%d", len(c.names)+1)
+		c.keys[string(secret.Member("").Identity)] = secret.Identity()
 		out = append(out, secret)
 	}
 	return out
@@ -156,12 +160,20 @@ func (c *Chain) Message(m *keygen.Message) []byte {
 	return ordering.CeremonyTx(wire)
 }
 
-// Block makes, judges and applies the next block.
+// Block makes, judges and applies the next block. Without announcements in p, all members in office receive the ciphertexts
+// in p in its order and announce that.
 func (c *Chain) Block(p ordering.Proposal) *ordering.Result {
 	c.t.Helper()
 	if p.MaxBytes == 0 {
 		p.MaxBytes = 4 << 20
 	}
+	if p.Announcements == nil {
+		for i := range c.Identities() {
+			c.Receive(i+1, p.Txs...)
+		}
+		p.Announcements = c.Announce()
+	}
+	p.Bodies = append(p.Bodies, c.Bodies(ordering.Wanted(c.State, p.Announcements, p.Txs))...)
 	return c.Apply(ordering.Propose(c.State, c.Verifier, p))
 }
 
@@ -195,6 +207,9 @@ func (w *Rows) Add(r *ordering.Result) {
 	w.Last = r
 	if r.Ceremony != nil {
 		w.ceremony = r.Ceremony
+	}
+	for _, d := range r.Dropped {
+		w.seen = append(w.seen, d.Seen)
 	}
 	if r.Batch == nil {
 		return

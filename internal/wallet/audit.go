@@ -9,13 +9,12 @@ import (
 
 	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/keygen"
-	"github.com/scrimlabs/scrim/ordering"
 )
 
 // Audit replays a bundle offline, with the chain's own rule for the order and
 // the checks of certificates that wallets make.
 func Audit(bundle io.Reader, o audit.Options) (*audit.Report, error) {
-	return audit.Run(bundle, audit.Checks{Certificate: firstCommittee, Succession: nextCommittee, Order: ordering.Order}, o)
+	return audit.Run(bundle, audit.Checks{Certificate: firstCommittee, Succession: nextCommittee, Rule: newRule}, o)
 }
 
 func firstCommittee(terms, certificate []byte) (audit.CommitteeInfo, error) {
@@ -57,7 +56,7 @@ func nextCommittee(previous, certificate []byte) (audit.CommitteeInfo, error) {
 
 func committeeInfo(c *keygen.Certificate) audit.CommitteeInfo {
 	t := c.Terms
-	info := audit.CommitteeInfo{Committee: c.Committee, ChainID: t.ChainID, TermsHash: t.Hash(), Overlap: t.Overlap}
+	info := audit.CommitteeInfo{Committee: c.Committee, ChainID: t.ChainID, TermsHash: t.Hash(), Limits: t.Limits, Overlap: t.Overlap}
 	for _, m := range t.Members {
 		info.Identities = append(info.Identities, m.Identity)
 		info.Names = append(info.Names, m.Name)

@@ -2,6 +2,7 @@ package wallet
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"io"
 	"slices"
@@ -56,6 +57,21 @@ func TestAuditOfThreeCommittees(t *testing.T) {
 	var text strings.Builder
 	if err := WriteReport(&text, r); err != nil || !strings.Contains(text.String(), "committee of epoch 3 in office after block") {
 		t.Errorf("%v\n%s", err, text.String())
+	}
+
+	// The members' statements are in it, and nobody can change what they decided.
+	for _, change := range [][2]string{{`"section":"0x01`, `"section":"0x02`}, {`"wait":4`, `"wait":5`}} {
+		text, old, new := bundle.String(), change[0], change[1]
+		if !strings.Contains(text, old) {
+			old, new = hex.EncodeToString([]byte(old)), hex.EncodeToString([]byte(new))
+		}
+		changed := strings.Replace(text, old, new, 1)
+		if changed == text {
+			t.Fatalf("%s is not in the bundle", change[0])
+		}
+		if r := must(Audit(strings.NewReader(changed), o))(t); r.Verdict != audit.Violated || r.Findings[0].Code != audit.CodeOrder {
+			t.Errorf("%s: %s, %d findings, missing %q", change[1], r.Verdict, len(r.Findings), r.Missing)
+		}
 	}
 
 	wrong := receipts[1]
@@ -123,7 +139,9 @@ func TestAuditRefusesForgedSuccessions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := must(Audit(rewrite(t, bundle.Bytes(), forge), audit.Options{}))(t)
-			if r.Verdict != audit.Violated || r.Findings[0].Code != audit.CodeCommittee && r.Findings[0].Code != audit.CodeCertificate {
+			if r.Verdict != audit.Violated || !slices.ContainsFunc(r.Findings, func(f audit.Finding) bool {
+				return f.Code == audit.CodeCommittee || f.Code == audit.CodeCertificate
+			}) {
 				t.Errorf("%+v", r)
 			}
 		})
@@ -152,6 +170,8 @@ func rewrite(t *testing.T, bundle []byte, forge func(e *commitreveal.CommitteeEn
 				l.Entry = must(commitreveal.MarshalEntry(e))(t)
 			}
 			err = w.Entry(l.Index, l.Entry)
+		case *commitreveal.BundleRound:
+			err = w.Round(*l)
 		case *commitreveal.BundleTransaction:
 			err = w.Transaction(*l)
 		}

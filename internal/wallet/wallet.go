@@ -24,6 +24,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/scrimlabs/scrim/commitreveal"
@@ -69,10 +70,11 @@ type Wallet struct {
 	// Warnings tell what went wrong without standing in the way, such as a node that does not answer.
 	Warnings []string
 
-	nodes   []*client.Client
-	timeout time.Duration
-	mu      sync.Mutex
-	line    succession.Line // all committees known so far; Certificate's is the last, or one before it
+	nodes     []*client.Client
+	answering atomic.Int32 // index of the node that last proved a batch
+	timeout   time.Duration
+	mu        sync.Mutex
+	line      succession.Line // all committees known so far; Certificate's is the last, or one before it
 }
 
 // answer is what one node said of the committees, checked as far as it goes alone.
@@ -494,12 +496,16 @@ func (w *Wallet) checkBatch(ctx context.Context, tx *v1.Transaction, ct *thresho
 		return fmt.Errorf("%w: it is opened, but has no place in a batch", ErrFalseClaim)
 	}
 	var problems []error
-	for _, n := range w.nodes {
+	first := int(w.answering.Load()) // to ask one that is down in vain for every batch takes long
+	for i := range w.nodes {
+		at := (first + i) % len(w.nodes)
+		n := w.nodes[at]
 		batch, err := n.Batch(ctx, *tx.Height)
 		if err == nil {
 			err = w.provesPlace(ctx, n, batch, tx, ct)
 		}
 		if err == nil {
+			w.answering.Store(int32(at))
 			return nil
 		}
 		problems = append(problems, fmt.Errorf("%s: batch %d: %w", n.URL(), *tx.Height, err))

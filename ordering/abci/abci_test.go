@@ -21,6 +21,8 @@ import (
 
 	"github.com/scrimlabs/scrim/internal/sim"
 	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/ordering/fair"
+	"github.com/scrimlabs/scrim/threshold"
 )
 
 func TestGenesis(t *testing.T) {
@@ -90,9 +92,11 @@ func TestLogNoticesConsensusFailureAndHidesBodies(t *testing.T) {
 
 // memory is an engine that keeps nothing and may be told to fail.
 type memory struct {
-	accused []Misbehaviour
-	fail    atomic.Bool
-	heights chan uint64
+	accused   []Misbehaviour
+	announced []fair.Announcement
+	arrived   []threshold.ID
+	fail      atomic.Bool
+	heights   chan uint64
 }
 
 func (m *memory) InitChain(*ordering.State) error { return nil }
@@ -110,6 +114,9 @@ func (m *memory) Committed(s *ordering.State, _ *ordering.Result) {
 }
 func (m *memory) Misbehaved(x Misbehaviour)                         { m.accused = append(m.accused, x) }
 func (m *memory) Openings(*ordering.State) []ordering.BatchOpenings { return nil }
+func (m *memory) Announcements(*ordering.State) []fair.Announcement { return m.announced }
+func (m *memory) Bodies([]threshold.ID) [][]byte                    { return nil }
+func (m *memory) Arrived(ct *threshold.Ciphertext)                  { m.arrived = append(m.arrived, ct.ID()) }
 func (m *memory) PeerUp(ed25519.PublicKey)                          {}
 func (m *memory) Receive(ed25519.PublicKey, []byte) error           { return nil }
 
@@ -239,8 +246,20 @@ func TestProposals(t *testing.T) {
 	a.state.Store(c.State)
 	ctx := context.Background()
 	good := c.SealTxs("a", "b")
+	for i := range c.Secrets {
+		c.Receive(i+1, good...)
+	}
+	engine.announced = c.Announce()
+	for _, recheck := range []abcitypes.CheckTxType{abcitypes.CheckTxType_New, abcitypes.CheckTxType_Recheck} {
+		if r, err := a.CheckTx(ctx, &abcitypes.RequestCheckTx{Tx: good[0], Type: recheck}); err != nil || r.Code != 0 {
+			t.Errorf("%v: %v", r, err)
+		}
+	}
+	if len(engine.arrived) != 2 || engine.arrived[0] != sim.IDOf(good[0]) {
+		t.Errorf("told of %v", engine.arrived)
+	}
 	prepared, err := a.PrepareProposal(ctx, &abcitypes.RequestPrepareProposal{MaxTxBytes: 1 << 20, Txs: append([][]byte{{7}}, good...)})
-	if err != nil || len(prepared.Txs) != 2 {
+	if err != nil || len(prepared.Txs) != 3 {
 		t.Fatalf("%d transactions, %v", len(prepared.Txs), err)
 	}
 	height := int64(c.State.Height() + 1)
@@ -251,7 +270,9 @@ func TestProposals(t *testing.T) {
 	}{
 		{prepared.Txs, height, abcitypes.ResponseProcessProposal_ACCEPT},
 		{nil, height, abcitypes.ResponseProcessProposal_ACCEPT},
-		{[][]byte{prepared.Txs[1], prepared.Txs[0]}, height, abcitypes.ResponseProcessProposal_REJECT},
+		{[][]byte{prepared.Txs[0], prepared.Txs[2], prepared.Txs[1]}, height, abcitypes.ResponseProcessProposal_REJECT},
+		{prepared.Txs[:2], height, abcitypes.ResponseProcessProposal_REJECT},
+		{prepared.Txs[1:], height, abcitypes.ResponseProcessProposal_REJECT},
 		{[][]byte{{}}, height, abcitypes.ResponseProcessProposal_REJECT},
 		{[][]byte{{3, 1, 255, 255}}, height, abcitypes.ResponseProcessProposal_REJECT},
 		{nil, height + 1, abcitypes.ResponseProcessProposal_REJECT},

@@ -13,6 +13,8 @@ import (
 	"github.com/cometbft/cometbft/p2p"
 
 	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/ordering/fair"
+	"github.com/scrimlabs/scrim/threshold"
 )
 
 // Engine is what the application asks of the node around it.
@@ -29,6 +31,12 @@ type Engine interface {
 	// Openings gives the openings of s's pending batches, from the oldest on, as far
 	// as this member can already open them.
 	Openings(s *ordering.State) []ordering.BatchOpenings
+	// Announcements gives the members' announcements for the block after s. It may wait a moment for them.
+	Announcements(s *ordering.State) []fair.Announcement
+	// Bodies gives the ciphertexts with these ids, as far as they can be had soon.
+	Bodies(ids []threshold.ID) [][]byte
+	// Arrived tells of an admitted ciphertext in the mempool, at least once and after each block. It must not block.
+	Arrived(ct *threshold.Ciphertext)
 }
 
 // app adapts ordering's pure functions to ABCI 2.0. CometBFT calls the methods of the
@@ -107,6 +115,9 @@ func (a *app) CheckTx(_ context.Context, req *abcitypes.RequestCheckTx) (*abcity
 	}
 	err := check(a.state.Load(), a.verifier, req.Tx)
 	if err == nil {
+		if ct := ordering.CiphertextOf(req.Tx); ct != nil {
+			a.engine.Arrived(ct)
+		}
 		return &abcitypes.ResponseCheckTx{}, nil
 	}
 	return &abcitypes.ResponseCheckTx{Code: 1, Codespace: codespace, Log: err.Error()}, nil
@@ -115,10 +126,13 @@ func (a *app) CheckTx(_ context.Context, req *abcitypes.RequestCheckTx) (*abcity
 // PrepareProposal fills the next block.
 func (a *app) PrepareProposal(_ context.Context, req *abcitypes.RequestPrepareProposal) (*abcitypes.ResponsePrepareProposal, error) {
 	s := a.state.Load()
+	announcements := a.engine.Announcements(s)
 	txs := ordering.Propose(s, a.verifier, ordering.Proposal{
-		MaxBytes: req.MaxTxBytes,
-		Txs:      req.Txs,
-		Openings: a.engine.Openings(s),
+		MaxBytes:      req.MaxTxBytes,
+		Txs:           req.Txs,
+		Announcements: announcements,
+		Bodies:        a.engine.Bodies(ordering.Wanted(s, announcements, req.Txs)),
+		Openings:      a.engine.Openings(s), // last: they may have come meanwhile
 	})
 	return &abcitypes.ResponsePrepareProposal{Txs: txs}, nil
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/scrimlabs/scrim/internal/sim"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/ordering/fair"
+	"github.com/scrimlabs/scrim/threshold"
 )
 
 // The block that puts a committee in office tells CometBFT who votes from then on, the same
@@ -223,6 +225,9 @@ func (d *durable) Persist(s *ordering.State, _ *ordering.Result) error {
 func (d *durable) Committed(*ordering.State, *ordering.Result)       {}
 func (d *durable) Misbehaved(Misbehaviour)                           {}
 func (d *durable) Openings(*ordering.State) []ordering.BatchOpenings { return nil }
+func (d *durable) Announcements(*ordering.State) []fair.Announcement { return nil }
+func (d *durable) Bodies([]threshold.ID) [][]byte                    { return nil }
+func (d *durable) Arrived(*threshold.Ciphertext)                     {}
 func (d *durable) PeerUp(identity ed25519.PublicKey) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -436,3 +436,57 @@ func TestForcedFrameLeavesNewcomersOut(t *testing.T) {
 		}
 	}
 }
+
+// As many proposers in a row as there are faulty members leave out the logs that know the victim best. What came after the
+// victim waits for it; if W ends before an honest proposer has its turn, the guaranteed pair is inverted in a forced frame.
+// With W of f or more it is not, and that is why the default is above f.
+func TestCensoringProposersInARow(t *testing.T) {
+	const victim, later = 1, 2
+	for _, n := range []int{4, 7, 10, 13, 20} {
+		p := DefaultParams(n)
+		if p.Wait <= uint64(p.Faulty) {
+			t.Errorf("n = %d: the default of W is %d", n, p.Wait)
+		}
+		run := func(wait int) (order []int, forced bool) {
+			p.Wait = uint64(wait)
+			c := newChain(t, p)
+			chosen, idle := map[int][]int{}, map[int][]int{} // the faulty, who are last, and as few others as a block needs
+			for i := range p.Quorum() {
+				m := n - 1 - i
+				chosen[m], idle[m] = []int{victim, later}, nil
+				if i < p.Faulty {
+					chosen[m] = []int{later}
+				}
+			}
+			for h := 1; h <= n; h++ {
+				chunks := idle
+				switch h {
+				case 1:
+					chunks = chosen
+				case p.Faulty + 1: // the first honest proposer: it has all honest logs
+					chunks = map[int][]int{}
+					for m := range n - p.Faulty {
+						if chunks[m] = []int{victim, later}; m >= p.Faulty {
+							chunks[m] = nil
+						}
+					}
+				}
+				d := c.step(chunks)
+				for _, f := range d.Frames {
+					forced = forced || f.Forced
+				}
+				order = append(order, flat(p, d, [32]byte{})...)
+			}
+			return order, forced
+		}
+		if order, forced := run(max(1, p.Faulty)); !slices.Equal(order, []int{victim, later}) || forced {
+			t.Errorf("n = %d, W = f: ordered %v, forced %v", n, order, forced)
+		}
+		if p.Faulty < 2 {
+			continue
+		}
+		if order, forced := run(p.Faulty - 1); !slices.Equal(order, []int{later, victim}) || !forced {
+			t.Errorf("n = %d, W = f - 1: ordered %v, forced %v", n, order, forced)
+		}
+	}
+}

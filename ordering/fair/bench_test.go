@@ -159,3 +159,30 @@ func BenchmarkSectionSize(b *testing.B) {
 		}
 	}
 }
+
+// A frame that is cut in the middle, and the explanation of one pair of it, for almost equal logs and for one cycle.
+func BenchmarkCutAndExplain(b *testing.B) {
+	const n, m = 20, 350
+	p := DefaultParams(n)
+	cycle := make([][]int, n)
+	for i := range cycle {
+		log := benchLogs(1, m)[0]
+		k := m * i / n
+		cycle[i] = slices.Concat(log[k:], log[:k])
+	}
+	for name, logs := range map[string][][]int{"alike": benchLogs(n, m), "cycle": cycle} {
+		f := benchFrame(n, m, logs)
+		b.Run("cut/"+name, func(b *testing.B) {
+			for b.Loop() {
+				f.Cut(p, atMost(m/2), true)
+			}
+		})
+		b.Run("explain/"+name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := f.Explain(p, [32]byte{1}, f.IDs[7], f.IDs[m-7]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,8 +1,7 @@
 // Package fair is the fair-order function: from the members' signed receive logs it computes which
 // ciphertexts a height orders and in which order, so that no proposer chooses either.
 //
-// Blocks do not use it yet. The order inside a block is still the hash order of package ordering;
-// how this package will take its place is in docs/decisions/0081-integration.md.
+// Package ordering runs it in blocks: docs/spec/order-in-blocks.md.
 //
 // It is a state machine, folded height by height:
 //
@@ -10,13 +9,17 @@
 //	next, decision, err := fair.Step(s, height, chunks, done)      // fixes sets of ids, without any beacon
 //	components := decision.Frames[0].Order(params, beacon)         // when the beacon of that height is known
 //
-// The two are apart because the beacon must be unknown while the set can still be influenced.
+// The two are apart because the beacon must be unknown while the set can still be influenced. Where the bodies of a frame do
+// not fit into a block, [Frame.Cut] says which go first; [Frame.Explain] says why an id stands where it does, and
+// [State.Status] what one waits for.
 //
 // Members say what they received with head statements:
 //
 //	err := fair.SignStatement(key, &statement)                     // once a height
 //	section := fair.Section{Height: height, Entries: entries}      // what a proposer puts into its block
 //	chunks, err := section.Verify(s, chainID, identities)          // what everybody checks
+//
+// A second rule on the same logs, by time, has the same shape: [NewTimed], [TimedStep], [TimedFrame.Order].
 //
 // A State is a value: Step never changes its input. Nothing here reads a clock, draws randomness or
 // logs; the result does not depend on the order in which chunks are given. Memory is bounded by

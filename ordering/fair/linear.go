@@ -40,12 +40,24 @@ type Component []threshold.ID
 // then more votes, then the smaller keys of the earlier and of the later id), and then again by key; above
 // 512 ids it is by strong edges out less strong edges in, more first, then by key.
 func (f *Frame) Order(p Params, beacon [32]byte) []Component {
+	return f.order(p, ties{rank: ranks(f.keys(beacon)), limit: maxRanked})
+}
+
+// keys are the tie keys of the ids under the beacon.
+func (f *Frame) keys(beacon [32]byte) [][sha256.Size]byte {
 	keys := make([][sha256.Size]byte, len(f.IDs))
-	prefix := append([]byte(domainTie), beacon[:]...)
 	for i, id := range f.IDs {
-		keys[i] = sha256.Sum256(append(prefix[:len(prefix):len(prefix)], id[:]...))
+		keys[i] = TieKey(beacon, id)
 	}
-	return f.order(p, ties{rank: ranks(keys), limit: maxRanked})
+	return keys
+}
+
+// TieKey is an id's key where the logs leave the order open: the smaller one is first.
+//
+//	SHA-256("scrim/order/tie/v1" || beacon (32) || id (32))
+func TieKey(beacon [32]byte, id threshold.ID) [sha256.Size]byte {
+	b := make([]byte, 0, len(domainTie)+len(beacon)+len(id))
+	return sha256.Sum256(append(append(append(b, domainTie...), beacon[:]...), id[:]...))
 }
 
 // ranks gives each vertex its place in the order of the keys.
@@ -70,10 +82,13 @@ type ties struct {
 }
 
 // edge is a strong edge with its votes for and against.
-type edge struct{ x, y, forward, backward int }
+type edge struct {
+	x, y              uint32
+	forward, backward uint16
+}
 
 func (f *Frame) order(p Params, t ties) []Component {
-	g := strongEdges(len(f.IDs), f.Logs, p.Tau(), p.Rho())
+	g := f.graph(p)
 	comps, of := g.components()
 	pos := f.positions()
 	var out []Component
@@ -86,6 +101,8 @@ func (f *Frame) order(p Params, t ties) []Component {
 	}
 	return out
 }
+
+func (f *Frame) graph(p Params) *graph { return strongEdges(len(f.IDs), f.Logs, p.Tau(), p.Rho()) }
 
 // positions gives for each vertex its place in every log, from 1; 0 if the log does not hold it.
 func (f *Frame) positions() [][]uint32 {
@@ -105,7 +122,7 @@ func (f *Frame) positions() [][]uint32 {
 
 // votes counts the logs that say x before y, and y before x, from the positions of the two. A log that holds only
 // one of them says that one.
-func votes(x, y []uint32) (forward, backward int) {
+func votes[T uint32 | uint64](x, y []T) (forward, backward int) {
 	for i := range x {
 		// Absent is 0, and 0 - 1 is larger than every position.
 		switch a, b := x[i]-1, y[i]-1; {
@@ -186,6 +203,16 @@ func (g *graph) inside(comp []int, pos [][]uint32, t ties) []int {
 
 // copeland orders by the number of strong edges to the component less those from it, then by rank.
 func (g *graph) copeland(comp []int, rank []int) []int {
+	score := g.scores(comp)
+	out := slices.Clone(comp)
+	slices.SortFunc(out, func(a, b int) int {
+		return cmp.Or(cmp.Compare(score[b], score[a]), cmp.Compare(rank[a], rank[b]))
+	})
+	return out
+}
+
+// scores gives, by vertex, the strong edges to the component less those from it.
+func (g *graph) scores(comp []int) []int {
 	members := newBitset(g.m)
 	for _, x := range comp {
 		members.set(x)
@@ -199,50 +226,58 @@ func (g *graph) copeland(comp []int, rank []int) []int {
 			}
 		})
 	}
-	out := slices.Clone(comp)
-	slices.SortFunc(out, func(a, b int) int {
-		return cmp.Or(cmp.Compare(score[b], score[a]), cmp.Compare(rank[a], rank[b]))
-	})
-	return out
+	return score
 }
 
 // rankedPairs locks the component's strong edges, the clearest first, as long as they close no cycle, and orders
 // topologically along what is locked, by rank.
 func (g *graph) rankedPairs(comp []int, pos [][]uint32, t ties) []int {
-	comp = slices.Clone(comp)
-	slices.SortFunc(comp, func(a, b int) int { return cmp.Compare(t.rank[a], t.rank[b]) })
+	comp, after, _ := g.lock(comp, pos, t)
+	return topological(comp, after)
+}
+
+// lock gives the component by rank, what locked edges put after each of its vertices, transitively and with itself, and
+// the edges that were locked. Edges that follow from those locked before are not among them.
+func (g *graph) lock(comp []int, pos [][]uint32, t ties) (byRank []int, after []bitset, locked []edge) {
+	byRank = slices.Clone(comp)
+	slices.SortFunc(byRank, func(a, b int) int { return cmp.Compare(t.rank[a], t.rank[b]) })
 	local := make([]int, g.m)
-	for i, x := range comp {
+	for i, x := range byRank {
 		local[x] = i
 	}
-	after := make([]bitset, len(comp)) // what locked edges put after it, transitively, and itself
+	after = make([]bitset, len(byRank))
 	for i := range after {
-		after[i] = newBitset(len(comp))
+		after[i] = newBitset(len(byRank))
 		after[i].set(i)
 	}
-	for _, e := range g.clearestFirst(comp, pos, t) {
+	for _, e := range g.clearestFirst(byRank, pos, t) {
 		x, y := local[e.x], local[e.y]
 		if after[y].has(x) || after[x].has(y) {
 			continue
 		}
+		locked = append(locked, e)
 		for _, a := range after {
 			if a.has(x) && !a.has(y) {
 				a.add(after[y])
 			}
 		}
 	}
-	return topological(comp, after)
+	return byRank, after, locked
 }
 
 // clearestFirst gives the strong edges between the vertices of comp, which are in the order of their ranks: by margin
 // and votes, both descending, then as t says.
 func (g *graph) clearestFirst(comp []int, pos [][]uint32, t ties) []edge {
-	var edges []edge // in the order of the two ranks
+	n := 0
+	for _, x := range comp {
+		n += g.out[x].len() // those that leave the component too
+	}
+	edges := make([]edge, 0, n) // in the order of the two ranks
 	for _, x := range comp {
 		for _, y := range comp {
 			if g.out[x].has(y) {
 				f, b := votes(pos[x], pos[y])
-				edges = append(edges, edge{x, y, f, b})
+				edges = append(edges, edge{uint32(x), uint32(y), uint16(f), uint16(b)})
 			}
 		}
 	}
@@ -251,7 +286,10 @@ func (g *graph) clearestFirst(comp []int, pos [][]uint32, t ties) []edge {
 	}
 	// Margins and votes are small numbers: count how many edges have which, and put each in its place.
 	logs := len(pos[comp[0]])
-	class := func(e edge) int { return (logs-(e.forward-e.backward))*(logs+1) + logs - e.forward }
+	class := func(e edge) int {
+		f, b := int(e.forward), int(e.backward)
+		return (logs-(f-b))*(logs+1) + logs - f
+	}
 	starts := make([]int, (logs+1)*(logs+1)+1)
 	for _, e := range edges {
 		starts[class(e)+1]++

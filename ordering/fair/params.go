@@ -33,12 +33,13 @@ const (
 	maxStale      = 255
 )
 
-// DefaultParams are those of ordering.md for n members: f as large as it can be, s = h* = n-f.
+// DefaultParams are those of ordering.md for n members: f as large as it can be, s = h* = n-f; and W above f, so that f
+// proposers in a row that leave logs out do not force a frame (docs/decisions/0107-wait-above-f.md).
 func DefaultParams(members int) Params {
 	f := (members - 1) / 3
 	p := Params{
 		Members: members, Faulty: f, Solid: members - f, Agreement: members - f,
-		Wait: 4, Stale: 2, MaxChunk: 128, MaxLive: 4096, Horizon: 20_000,
+		Wait: uint64(max(4, f+1)), Stale: 2, MaxChunk: 128, MaxLive: 4096, Horizon: 20_000,
 	}
 	if members > 30 { // a block's evidence stays below half a megabyte
 		p.MaxChunk = 64

@@ -24,7 +24,7 @@ func NewSection(s State, held []Announcement) Section {
 	best := make([]*Announcement, s.params.Members)
 	for i := range held {
 		a := &held[i]
-		if s.fresh(s.height+1, a.Statement.Height) != nil || s.Check(a.Chunk()) != nil {
+		if s.params.fresh(s.height+1, a.Statement.Height) != nil || s.Check(a.Chunk()) != nil {
 			continue
 		}
 		if m := a.Statement.Member - 1; best[m] == nil || better(a, best[m]) {
@@ -51,8 +51,8 @@ func better(a, b *Announcement) bool {
 }
 
 // fresh checks a statement's height against the block's: that of the block before, or up to D earlier.
-func (s State) fresh(block, height uint64) error {
-	if height >= block || block-1-height > s.params.Stale {
+func (p Params) fresh(block, height uint64) error {
+	if height >= block || block-1-height > p.Stale {
 		return fmt.Errorf("%w: %d in block %d", ErrStale, height, block)
 	}
 	return nil
@@ -80,7 +80,7 @@ func (c *Section) Verify(s State, chainID string, identities []ed25519.PublicKey
 		if st.ChainID != chainID {
 			return nil, fmt.Errorf("%w: statement for chain %q", ErrInvalid, st.ChainID)
 		}
-		if err := s.fresh(c.Height, st.Height); err != nil {
+		if err := s.params.fresh(c.Height, st.Height); err != nil {
 			return nil, err
 		}
 		if err := st.Verify(identities[st.Member-1]); err != nil {
@@ -100,8 +100,8 @@ const sectionEntrySize = 2 + 1 + 8 + ed25519.SignatureSize + 2
 //
 // Age is how many heights the statement is older than the block before. Heads are not in it.
 func (c *Section) MarshalBinary() ([]byte, error) {
-	var dictionary, entries []byte
-	index := make(map[threshold.ID]int) // never iterated
+	var ids dictionary
+	var entries []byte
 	var before uint32
 	for i := range c.Entries {
 		a := &c.Entries[i]
@@ -120,19 +120,13 @@ func (c *Section) MarshalBinary() ([]byte, error) {
 		entries = append(appendUint64(entries, st.Sequence), st.Signature[:]...)
 		entries = appendUint16(entries, len(a.IDs))
 		for _, id := range a.IDs {
-			at, known := index[id]
-			if !known {
-				at = len(index)
-				index[id] = at
-				dictionary = append(dictionary, id[:]...)
-			}
-			entries = appendUint16(entries, at)
+			entries = appendUint16(entries, ids.index(id))
 		}
 	}
-	if len(index) > maxDictionary {
-		return nil, fmt.Errorf("marshal section: %w: %d ids", ErrInvalid, len(index))
+	b, err := ids.appendTo([]byte{version})
+	if err != nil {
+		return nil, fmt.Errorf("marshal section: %w", err)
 	}
-	b := append(appendUint16([]byte{version}, len(index)), dictionary...)
 	return append(appendUint16(b, len(c.Entries)), entries...), nil
 }
 
@@ -145,66 +139,35 @@ func ParseSection(s State, chainID string, b []byte) (*Section, error) {
 	}
 	d := &decoder{b: b}
 	d.version()
-	ids := make([]threshold.ID, d.count(2, s.params.Members*s.params.MaxChunk, len(threshold.ID{})))
-	known := make(map[threshold.ID]bool, len(ids)) // never iterated
-	for i := range ids {
-		ids[i] = d.id()
-		if known[ids[i]] {
-			d.fail("id %d is twice in the dictionary", i)
-		}
-		known[ids[i]] = true
-	}
-	used := 0 // the dictionary is in the order of first use
+	ids := d.dictionary(s.params)
 	n := d.count(2, s.params.Members, sectionEntrySize)
 	c := &Section{Height: s.height + 1, Entries: make([]Announcement, 0, n)}
 	var before uint64
 	for range n {
-		a := d.entry(s, chainID, ids, &used, &before)
+		a := d.entry(s, chainID, ids, &before)
 		if d.err != nil {
 			break
 		}
 		c.Entries = append(c.Entries, *a)
 	}
-	if used < len(ids) {
-		d.fail("id %d of the dictionary is not used", used)
-	}
+	ids.end(d)
 	if err := d.end(); err != nil {
 		return nil, fmt.Errorf("parse section: %w", err)
 	}
 	return c, nil
 }
 
-func (d *decoder) entry(s State, chainID string, ids []threshold.ID, used *int, before *uint64) *Announcement {
+func (d *decoder) entry(s State, chainID string, ids *dictionaryReader, before *uint64) *Announcement {
 	member, age, sequence := d.uint(2), d.uint(1), d.uint(8)
 	a := &Announcement{}
 	d.into(a.Statement.Signature[:])
 	n := d.count(2, s.params.MaxChunk, 2)
-	a.IDs = make([]threshold.ID, 0, n)
-	for range n {
-		x := d.uint(2)
-		switch {
-		case d.err != nil:
-			return nil
-		case x > uint64(*used) || x >= uint64(len(ids)):
-			d.fail("index %d of %d, %d used before", x, len(ids), *used)
-			return nil
-		case x == uint64(*used):
-			*used++
-		}
-		a.IDs = append(a.IDs, ids[x])
+	a.IDs = make([]threshold.ID, n)
+	for i := range a.IDs {
+		a.IDs[i] = ids.next(d)
 	}
 	committed, head, _, err := s.Log(uint32(member))
-	switch {
-	case d.err != nil:
-		return nil
-	case err != nil || member <= *before:
-		d.fail("member %d after %d", member, *before)
-		return nil
-	case age > s.params.Stale || age > s.height:
-		d.fail("a statement of %d heights before %d", age, s.height)
-		return nil
-	case sequence < committed || sequence-committed != uint64(len(a.IDs)):
-		d.fail("member %d: %d ids lead from %d to %d", member, len(a.IDs), committed, sequence)
+	if !d.entryFollows(member, *before, age, sequence, committed, n, s.height, s.params, err) {
 		return nil
 	}
 	*before = member
@@ -212,4 +175,85 @@ func (d *decoder) entry(s State, chainID string, ids []threshold.ID, used *int, 
 	st.ChainID, st.Height, st.Member, st.Sequence = chainID, s.height-age, uint32(member), sequence
 	st.Head = extendHead(head, a.IDs)
 	return a
+}
+
+// entryFollows fails if an entry of n ids has a member that is out of order or unknown, a statement that is too
+// old, or a sequence number that its ids do not lead to.
+func (d *decoder) entryFollows(member, before, age, sequence, committed uint64, n int, height uint64, p Params, unknown error) bool {
+	switch {
+	case d.err != nil:
+	case unknown != nil || member <= before:
+		d.fail("member %d after %d", member, before)
+	case age > p.Stale || age > height:
+		d.fail("a statement of %d heights before %d", age, height)
+	case sequence < committed || sequence-committed != uint64(n):
+		d.fail("member %d: %d ids lead from %d to %d", member, n, committed, sequence)
+	}
+	return d.err == nil
+}
+
+// dictionary collects the ids of a section, each once, in the order of their first use.
+type dictionary struct {
+	at  map[threshold.ID]int // never iterated
+	ids []byte
+}
+
+func (c *dictionary) index(id threshold.ID) int {
+	at, known := c.at[id]
+	if !known {
+		if c.at == nil {
+			c.at = make(map[threshold.ID]int)
+		}
+		at = len(c.at)
+		c.at[id] = at
+		c.ids = append(c.ids, id[:]...)
+	}
+	return at
+}
+
+func (c *dictionary) appendTo(b []byte) ([]byte, error) {
+	if len(c.at) > maxDictionary {
+		return nil, fmt.Errorf("%w: %d ids", ErrInvalid, len(c.at))
+	}
+	return append(appendUint16(b, len(c.at)), c.ids...), nil
+}
+
+// dictionaryReader resolves indexes, and sees to it that the dictionary is the one that the indexes make.
+type dictionaryReader struct {
+	ids  []threshold.ID
+	used int
+}
+
+func (d *decoder) dictionary(p Params) *dictionaryReader {
+	c := &dictionaryReader{ids: make([]threshold.ID, d.count(2, p.Members*p.MaxChunk, len(threshold.ID{})))}
+	known := make(map[threshold.ID]bool, len(c.ids)) // never iterated
+	for i := range c.ids {
+		c.ids[i] = d.id()
+		if known[c.ids[i]] {
+			d.fail("id %d is twice in the dictionary", i)
+		}
+		known[c.ids[i]] = true
+	}
+	return c
+}
+
+// next reads an index and gives its id.
+func (c *dictionaryReader) next(d *decoder) (id threshold.ID) {
+	x := d.uint(2)
+	if d.err == nil && (x > uint64(c.used) || x >= uint64(len(c.ids))) {
+		d.fail("index %d of %d, %d used before", x, len(c.ids), c.used)
+	}
+	if d.err != nil {
+		return id
+	}
+	if x == uint64(c.used) {
+		c.used++
+	}
+	return c.ids[x]
+}
+
+func (c *dictionaryReader) end(d *decoder) {
+	if c.used < len(c.ids) {
+		d.fail("id %d of the dictionary is not used", c.used)
+	}
 }

@@ -108,12 +108,17 @@ func (s State) Check(c Chunk) error {
 	if err != nil {
 		return err
 	}
-	if len(c.IDs) > s.params.MaxChunk {
-		return fmt.Errorf("%w: %d ids of member %d, at most %d", ErrLimit, len(c.IDs), c.Member, s.params.MaxChunk)
+	return s.params.checkChunk(c, sequence, head, live)
+}
+
+// checkChunk reports why a chunk does not continue a log of so many ids, with this head and so many that are not done.
+func (p Params) checkChunk(c Chunk, sequence uint64, head commitreveal.Hash, live int) error {
+	if len(c.IDs) > p.MaxChunk {
+		return fmt.Errorf("%w: %d ids of member %d, at most %d", ErrLimit, len(c.IDs), c.Member, p.MaxChunk)
 	}
 	// Those that turn out to be done count too, so that this needs no more than the state.
-	if live+len(c.IDs) > s.params.MaxLive {
-		return fmt.Errorf("%w: member %d: %d ids to %d that are not done, at most %d", ErrLimit, c.Member, len(c.IDs), live, s.params.MaxLive)
+	if live+len(c.IDs) > p.MaxLive {
+		return fmt.Errorf("%w: member %d: %d ids to %d that are not done, at most %d", ErrLimit, c.Member, len(c.IDs), live, p.MaxLive)
 	}
 	if c.Sequence != sequence+uint64(len(c.IDs)) || c.Sequence < sequence {
 		return fmt.Errorf("%w: member %d: %d ids lead from %d to %d", ErrChain, c.Member, len(c.IDs), sequence, c.Sequence)
@@ -143,18 +148,27 @@ func Step(s State, height uint64, chunks []Chunk, done func(threshold.ID) bool) 
 }
 
 func (s State) checkAll(chunks []Chunk) error {
-	if len(chunks) > 0 && len(chunks) < s.params.Quorum() {
-		return fmt.Errorf("%w: %d, want none or at least %d", ErrQuorum, len(chunks), s.params.Quorum())
-	}
-	seen := newBitset(s.params.Members)
-	for _, c := range chunks {
+	members := make([]uint32, len(chunks))
+	for i, c := range chunks {
 		if err := s.Check(c); err != nil {
 			return err
 		}
-		if seen.has(int(c.Member) - 1) {
-			return fmt.Errorf("%w: member %d", ErrMember, c.Member)
+		members[i] = c.Member
+	}
+	return s.params.checkMembers(members)
+}
+
+// checkMembers reports members of a block's chunks that are too few, and not none, or stand there twice.
+func (p Params) checkMembers(members []uint32) error {
+	if len(members) > 0 && len(members) < p.Quorum() {
+		return fmt.Errorf("%w: %d, want none or at least %d", ErrQuorum, len(members), p.Quorum())
+	}
+	seen := newBitset(p.Members)
+	for _, m := range members {
+		if seen.has(int(m) - 1) {
+			return fmt.Errorf("%w: member %d", ErrMember, m)
 		}
-		seen.set(int(c.Member) - 1)
+		seen.set(int(m) - 1)
 	}
 	return nil
 }
@@ -264,16 +278,10 @@ func (s *State) counts() []int {
 // decide finds what the height orders and forgets, and gives what is left of the ids.
 func (s *State) decide(d *Decision) (left bitset) {
 	left = newBitset(len(s.ids))
-	var vertices []int // V, as indexes of s.ids
-	index := make([]int, len(s.ids))
 	for x := range s.ids {
 		left.set(x)
-		index[x] = -1
-		if s.ids[x].nonblank != 0 {
-			index[x] = len(vertices)
-			vertices = append(vertices, x)
-		}
 	}
+	vertices, index := s.nonblank()
 	take := func(set bitset, forced bool) {
 		d.Frames = append(d.Frames, s.frame(set, vertices, index, forced))
 		set.each(func(v int) { left[vertices[v]>>6] &^= 1 << (vertices[v] & 63) })
@@ -298,6 +306,19 @@ func (s *State) decide(d *Decision) (left bitset) {
 		}
 	}
 	return left
+}
+
+// nonblank gives V as indexes of s.ids, and the place of each id in it, -1 for the others.
+func (s *State) nonblank() (vertices, index []int) {
+	index = make([]int, len(s.ids))
+	for x := range s.ids {
+		index[x] = -1
+		if s.ids[x].nonblank != 0 {
+			index[x] = len(vertices)
+			vertices = append(vertices, x)
+		}
+	}
+	return vertices, index
 }
 
 // restrict gives the logs without the ids whose index is -1, the others by their index.

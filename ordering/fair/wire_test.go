@@ -585,3 +585,25 @@ func FuzzStep(f *testing.F) {
 		compareHeight(t, c, b, chunks, [32]byte{})
 	})
 }
+
+// The design's form of a block's statements: each new id once, and of each member the sequence number, an index for each of
+// its ids, and the signature. What else is in a section must not be a tenth of that.
+func TestSectionHasTheDesignsSize(t *testing.T) {
+	for _, n := range []int{4, 7, 20, 50} {
+		for _, fresh := range []int{1, 16, 64} {
+			c := newChain(t, DefaultParams(n))
+			s := Section{Height: 1}
+			for m := range n {
+				var xs []int
+				for x := range fresh {
+					xs = append(xs, (x+m)%fresh)
+				}
+				s.Entries = append(s.Entries, c.announce(m, xs...))
+			}
+			design := fresh*32 + n*(8+2*fresh+ed25519.SignatureSize)
+			if size := len(s.mustMarshal()); 10*size > 11*design || size < design {
+				t.Errorf("n = %d, %d new ids: %d bytes, the design says %d", n, fresh, size, design)
+			}
+		}
+	}
+}

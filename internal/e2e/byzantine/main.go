@@ -4,6 +4,8 @@
 // chooses: `byzantine start --home DIR` runs a node. It is built with -tags byzantine.
 //
 //	BYZANTINE=1            it sends wrong shares of batches
+//	BYZANTINE=reverse      it logs what it receives backwards
+//	BYZANTINE=censor       as proposer, it leaves out the statements while they have something of the namespace "victim"
 //	DIE_IN=certifying      it kills itself with SIGKILL when a ceremony comes to this phase
 //	DIE_EPOCH=2            a ceremony for this epoch only
 package main
@@ -33,7 +35,13 @@ func start(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if os.Getenv("BYZANTINE") != "" {
+	switch how := os.Getenv("BYZANTINE"); how {
+	case "":
+	case "reverse":
+		return node.RunReversing(ctx, cfg, log)
+	case "censor":
+		return node.RunCensoring(ctx, cfg, log, "victim")
+	default:
 		return node.RunByzantine(ctx, cfg, log)
 	}
 	return node.Run(ctx, cfg, log)

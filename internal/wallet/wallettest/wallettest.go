@@ -552,7 +552,7 @@ func (m *Member) open(ct *threshold.Ciphertext) (v1.Transaction, error) {
 	m.Height++
 	height, position, reveal := m.Height, uint32(0), m.Height+1
 	tx := v1.Transaction{ID: id[:], Namespace: ct.Header().Namespace, Status: v1.StatusRevealed, ValidUntil: ct.Header().ValidUntil,
-		Height: &height, Position: &position, RevealHeight: &reveal}
+		Height: &height, Position: &position, Place: &position, RevealHeight: &reveal}
 	checked, err := ct.Check()
 	if err != nil {
 		return tx, err

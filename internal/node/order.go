@@ -1,0 +1,167 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+	"github.com/scrimlabs/scrim/internal/pg"
+	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/ordering/fair"
+	"github.com/scrimlabs/scrim/threshold"
+
+	"github.com/scrimlabs/scrim/httpapi"
+)
+
+// Order says why a transaction stands where it stands.
+func (b backend) Order(ctx context.Context, id threshold.ID, other *threshold.ID) (v1.Order, error) {
+	s := b.n.state()
+	out := v1.Order{ID: v1.HexOf(id[:]), State: v1.OrderUnstated}
+	t, err := b.n.store.Transaction(ctx, id)
+	switch {
+	case errors.Is(err, pg.ErrNotFound):
+		if logs, ok := s.ReceiveLogs(); !ok || len(logs.Holders(id)) == 0 && !s.IsQueued(id) {
+			return out, httpapi.Errorf("not_found", "this node knows no transaction 0x%x; it may be at another member, or not have been submitted", id)
+		}
+		t = &pg.Transaction{ID: id}
+	case err != nil:
+		return out, err
+	}
+	switch {
+	case t.Dropped != "" && t.Height == 0:
+		out.State = v1.OrderDropped
+		return out, nil
+	case t.Height == 0:
+		waiting(s, id, &out)
+		return out, nil
+	}
+	out.State, out.Height = v1.OrderOrdered, &t.Height
+	if t.Revealed {
+		out.Place = &t.Place
+	}
+	frames, err := b.frames(ctx, t.Height)
+	if err != nil {
+		return out, err
+	}
+	at := frameOf(frames, id)
+	if at < 0 {
+		return out, fmt.Errorf("order of 0x%x: no frame of batch %d has it", id, t.Height)
+	}
+	out.Forced, out.Logs = frames[at].Forced, logPlaces(places(frames[at], id))
+	if other != nil && *other != id {
+		out.Other, err = b.between(ctx, s, t, frames, *other)
+	}
+	return out, err
+}
+
+// waiting is how far an id that is in no batch has come.
+func waiting(s *ordering.State, id threshold.ID, out *v1.Order) {
+	if s.IsQueued(id) {
+		out.State = v1.OrderDecided
+		return
+	}
+	logs, ok := s.ReceiveLogs()
+	if !ok {
+		return
+	}
+	st, err := logs.Status(id)
+	if err != nil {
+		return // in no committed log
+	}
+	out.State, out.Logs = v1.OrderStated, logPlaces(st.Logs)
+	out.Wait = &v1.OrderWait{
+		Held: uint32(st.Held), Solid: uint32(logs.Params().Solid),
+		SolidAt: unlessZero(st.SolidAt), DueAt: unlessZero(st.DueAt), ForgottenAt: unlessZero(st.ForgottenAt), WaitsFor: hexes(st.WaitsFor),
+	}
+}
+
+// between compares a transaction with another one; nil if they cannot be compared yet.
+func (b backend) between(ctx context.Context, s *ordering.State, t *pg.Transaction, frames []*fair.Frame, other threshold.ID) (*v1.OrderBetween, error) {
+	u, err := b.n.store.Transaction(ctx, other)
+	if errors.Is(err, pg.ErrNotFound) {
+		return nil, httpapi.Errorf("not_found", "this node knows no transaction 0x%x, with which the other one is to be compared", other)
+	}
+	if err != nil || u.Height == 0 {
+		return nil, err
+	}
+	if u.Height != t.Height {
+		return inTurn("blocks", t.ID, other, t.Height < u.Height), nil
+	}
+	i, j := frameOf(frames, t.ID), frameOf(frames, other)
+	if i != j {
+		return inTurn("frames", t.ID, other, i < j), nil
+	}
+	batch, err := b.n.store.Batch(ctx, t.Height)
+	if err != nil || batch.RevealHeight == 0 {
+		return nil, err // the beacon is not known
+	}
+	f := frames[i]
+	e, err := f.Explain(s.Genesis().Params.Fair(len(f.Logs)), commitreveal.Beacon(batch.Certificate), t.ID, other)
+	if err != nil {
+		return nil, err
+	}
+	out := inTurn(e.Reason.String(), e.First.ID, e.Second.ID, true)
+	out.Forward, out.Backward, out.Chain, out.Component = uint32(e.Forward), uint32(e.Backward), hexes(e.Chain), hexes(e.Component)
+	if e.Reason == fair.ByBeacon {
+		out.Won, out.Lost = v1.HexOf(e.Won[:]), v1.HexOf(e.Lost[:])
+	}
+	return out, nil
+}
+
+func inTurn(reason string, a, b threshold.ID, aFirst bool) *v1.OrderBetween {
+	if !aFirst {
+		a, b = b, a
+	}
+	return &v1.OrderBetween{First: v1.HexOf(a[:]), Second: v1.HexOf(b[:]), Reason: reason}
+}
+
+func (b backend) frames(ctx context.Context, height uint64) ([]*fair.Frame, error) {
+	wire, err := b.n.store.Frames(ctx, height)
+	if err != nil {
+		return nil, err
+	}
+	return ordering.ParseFrames(b.n.state().Genesis().Params, wire)
+}
+
+// frameOf finds an id; -1 if no frame has it.
+func frameOf(frames []*fair.Frame, id threshold.ID) int {
+	return slices.IndexFunc(frames, func(f *fair.Frame) bool { return slices.Contains(f.IDs, id) })
+}
+
+// places gives for each member where its log had the id among those of the frame, from 1; 0 if it did not.
+func places(f *fair.Frame, id threshold.ID) []uint32 {
+	x := uint32(slices.Index(f.IDs, id))
+	out := make([]uint32, len(f.Logs))
+	for i, log := range f.Logs {
+		out[i] = uint32(slices.Index(log, x) + 1)
+	}
+	return out
+}
+
+func logPlaces(places []uint32) (out []v1.LogPlace) {
+	for i, p := range places {
+		l := v1.LogPlace{Member: uint32(i + 1)}
+		if p > 0 {
+			l.Place = &p
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+func hexes(ids []threshold.ID) (out []v1.Hex) {
+	for _, id := range ids {
+		out = append(out, v1.HexOf(id[:]))
+	}
+	return out
+}
+
+func unlessZero(v uint64) *uint64 {
+	if v == 0 {
+		return nil
+	}
+	return &v
+}

@@ -1,0 +1,146 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// writeRound queues what the block said and decided for the order.
+func (b *block) writeRound(q *pgx.Batch) {
+	if b.frames != nil {
+		q.Queue(`INSERT INTO frames (height, frames) VALUES ($1, $2)`, b.Height, b.frames)
+	}
+	if r := b.Round; r != nil {
+		aside := make([][]byte, len(r.Aside))
+		copy(aside, r.Aside)
+		q.Queue(`INSERT INTO rounds (height, section, aside) VALUES ($1, $2, $3)`, b.Height, r.Section, aside)
+	}
+	var gone [][]byte
+	for _, d := range b.Dropped { // twice, if logs bring it again when it is no longer remembered
+		gone = append(gone, d.ID[:])
+		q.Queue(`INSERT INTO dropped (id, height, valid_until, code) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, d.ID[:], b.Height, d.ValidUntil, d.Code)
+	}
+	for _, id := range b.Forgotten {
+		gone = append(gone, id[:])
+	}
+	if len(gone) > 0 {
+		q.Queue(`DELETE FROM inbox WHERE id = ANY($1)`, gone)
+	}
+	// A ciphertext that can no longer be ordered must never be opened either: not keeping it means that no later loss of
+	// the key can open it. Who orders an id must show its body, so it stays while the id may still be decided.
+	q.Queue(`DELETE FROM inbox WHERE valid_until <= $1`, int64(b.Height)-int64(b.Grace))
+}
+
+// Rounds gives what blocks said for the order, of heights above after and up to last, oldest first. limit: see [MaxPage];
+// a page is the last one only when it is empty.
+func (s *Store) Rounds(ctx context.Context, after, last uint64, limit int) ([]ordering.Round, error) {
+	rows, err := s.read.Query(ctx, `
+SELECT height, section, aside FROM (
+	SELECT *, sum(coalesce(octet_length(section), 0)) OVER (ORDER BY height) AS bytes
+	FROM (SELECT height, section, aside FROM rounds WHERE height > $1 AND height <= $2 ORDER BY height LIMIT $3) r
+) page WHERE bytes - coalesce(octet_length(section), 0) < $4 ORDER BY height`, after, last, pageLimit(limit), pageBytes)
+	if err != nil {
+		return nil, fmt.Errorf("read rounds: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r ordering.Round, err error) {
+		err = row.Scan(&r.Height, &r.Section, &r.Aside)
+		return r, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read rounds: %w", err)
+	}
+	return all, nil
+}
+
+// Frames gives what the receive logs said about the batch of that height; ErrNotFound if the block ordered nothing.
+func (s *Store) Frames(ctx context.Context, height uint64) (frames []byte, err error) {
+	err = s.read.QueryRow(ctx, `SELECT frames FROM frames WHERE height = $1`, height).Scan(&frames)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("frames of batch %d: %w", height, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read frames: %w", err)
+	}
+	return frames, nil
+}
+
+// ReceivedAfter gives the entries of the receive log after a position, in order, without their ciphertexts. limit: see
+// [MaxPage]; a page is the last one only when it is empty.
+func (s *Store) ReceivedAfter(ctx context.Context, after uint64, limit int) ([]Received, error) {
+	rows, err := s.read.Query(ctx, `SELECT position, id, namespace, valid_until, received_at, head FROM received
+		WHERE position > $1 ORDER BY position LIMIT $2`, after, pageLimit(limit))
+	if err != nil {
+		return nil, fmt.Errorf("read receive log: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Received, err error) {
+		err = row.Scan(&r.Position, fixed(r.ID[:]), &r.Namespace, &r.ValidUntil, &r.Time, fixed(r.Head[:]))
+		return r, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read receive log: %w", err)
+	}
+	return all, nil
+}
+
+// ReceiveHead gives the head of the receive log after a position; ErrNotFound if the log never was so long, or lost that part.
+// Position 0 is always there.
+func (s *Store) ReceiveHead(ctx context.Context, position uint64) (head commitreveal.Hash, err error) {
+	if position == 0 {
+		return head, nil
+	}
+	err = s.read.QueryRow(ctx, `SELECT head FROM received WHERE position = $1 UNION ALL SELECT head FROM receive_base WHERE position = $1`, position).
+		Scan(fixed(head[:]))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return head, fmt.Errorf("receive log, position %d: %w", position, ErrNotFound)
+	}
+	if err != nil {
+		return head, fmt.Errorf("read receive log: %w", err)
+	}
+	return head, nil
+}
+
+// ResumeLog lets a receive log that was lost go on where the chain has committed it. ErrConflict if it is that long already.
+func (s *Store) ResumeLog(ctx context.Context, position uint64, head commitreveal.Hash) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		last, _, err := lockReceived(ctx, tx, nil)
+		if err != nil {
+			return err
+		}
+		if last.Position >= position {
+			return fmt.Errorf("%w: the receive log has %d entries", ErrConflict, last.Position)
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO receive_base (position, head) VALUES ($1, $2)`, position, head[:])
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("resume receive log at %d: %w", position, err)
+	}
+	return nil
+}
+
+// Bodies gives the ciphertexts with these ids that were received here and are not ordered yet, as many as fit a page, in no order.
+func (s *Store) Bodies(ctx context.Context, ids []threshold.ID) ([][]byte, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	keys := make([][]byte, len(ids))
+	for i := range ids {
+		keys[i] = ids[i][:]
+	}
+	rows, err := s.read.Query(ctx, `SELECT ciphertext FROM inbox WHERE id = ANY($1)`, keys)
+	if err != nil {
+		return nil, fmt.Errorf("read bodies: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		return nil, fmt.Errorf("read bodies: %w", err)
+	}
+	return all, nil
+}

@@ -1,0 +1,475 @@
+package ordering
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/ordering/fair"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// agenda is what the fair order works on between blocks. A value: what it points to is never changed.
+type agenda struct {
+	logs  fair.State    // committed receive logs of the committee in office; its zero value before there is one
+	queue []*fair.Frame // decided, in no block yet; oldest first
+	chain [32]byte      // hash over everything that blocks have said for the order, see Round
+	// former are the logs of those that were members and are not, ascending by identity: should they come back, they go on there.
+	former []formerLog
+}
+
+type formerLog struct {
+	identity [ed25519.PublicKeySize]byte
+	base     fair.Base
+}
+
+// Round is what a block said for the order beside its batch: with the batches it is all that a replay needs.
+type Round struct {
+	Height  uint64
+	Section []byte   // fair.Section; nil if the block has none
+	Aside   [][]byte // ciphertexts that the block had to carry and its batch does not have, ascending by id
+}
+
+// Dropped is a decided ciphertext that could not be executed any more.
+type Dropped struct {
+	Seen
+	Code string // why, a code of Rejection
+}
+
+const domainRounds = "scrim/order/rounds/v1"
+
+// next puts a round behind those before it:
+//
+//	SHA-256(domain | hash before (32), zeros at first | height (8) | length of section (4) | section | number of ids (4) | ids aside (32 each))
+func (r *Round) next(before [32]byte, aside []threshold.ID) [32]byte {
+	h := sha256.New()
+	h.Write([]byte(domainRounds))
+	h.Write(before[:])
+	b := binary.BigEndian.AppendUint64(nil, r.Height)
+	b = appendBytes(b, r.Section)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(aside)))
+	h.Write(b)
+	for _, id := range aside {
+		h.Write(id[:])
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+// maxBatchBytes: a batch takes no further ciphertext when those that it has are together so large. With the largest
+// one on top it leaves half of a block to openings, statements and ceremony messages.
+const maxBatchBytes = 2 << 20
+
+// full: so much is decided and waits that blocks take no further statements.
+func (a *agenda) full(p Params) bool {
+	n := 0
+	for _, f := range a.queue {
+		n += len(f.IDs)
+	}
+	return n >= int(p.Order.MaxLive)
+}
+
+// decide steps the logs and puts what they decide behind what waits.
+func (a *agenda) decide(s *State, chunks []fair.Chunk) (logs fair.State, queue []*fair.Frame, d fair.Decision, err error) {
+	queued := make(map[threshold.ID]bool) // never iterated
+	for _, f := range a.queue {
+		for _, id := range f.IDs {
+			queued[id] = true
+		}
+	}
+	done := func(id threshold.ID) bool { return queued[id] || s.seen.has(id) }
+	logs, d, err = fair.Step(a.logs, s.height+1, chunks, done)
+	if err != nil {
+		return logs, nil, d, err
+	}
+	queue = slices.Clone(a.queue)
+	for i := range d.Frames {
+		queue = append(queue, &d.Frames[i])
+	}
+	return logs, queue, d, nil
+}
+
+// haul is the beginning of the queue that one block takes.
+type haul struct {
+	frames  []*fair.Frame        // what leaves the queue, in order; they have the dropped ids too
+	rest    []*fair.Frame        // what stays
+	batch   []*threshold.Checked // what is executed, ascending by id
+	holder  uint64               // epoch of the committee that opens the batch
+	dropped []Dropped
+	seen    []Seen         // all ids that leave the queue
+	bodies  []threshold.ID // ids whose bodies the block carries, ascending
+	aside   []threshold.ID // those of them that are not in the batch, ascending
+}
+
+// errBody: a body that is needed is not there.
+type errBody struct{ id threshold.ID }
+
+func (e *errBody) Error() string {
+	return fmt.Sprintf("the body of 0x%x, which is decided, is missing", e.id)
+}
+
+// admitter says whether the next block may execute a ciphertext, and the epoch of the committee that opens it then.
+type admitter func(ct *threshold.Ciphertext) (k *threshold.Checked, epoch uint64, err error)
+
+func (s *State) admitter(v *Verifier) admitter {
+	return func(ct *threshold.Ciphertext) (*threshold.Checked, uint64, error) {
+		k, holder, err := admit(s, v, ct.Bytes())
+		if err != nil {
+			return nil, 0, err
+		}
+		return k, holder.Epoch(), nil
+	}
+}
+
+// take walks along the queue: frame after frame, in a frame along its Sequence, until the batch is full, or before the
+// first one that another committee opens: its body is in the block as the proof of that. What it takes
+// follows from the queue and the bodies of what it takes, and from nothing else. If a body is missing, it gives what comes before,
+// and an *errBody.
+func (s *State) take(admit admitter, queue []*fair.Frame, body func(threshold.ID) *threshold.Ciphertext) (*haul, error) {
+	h := &haul{rest: queue}
+	if len(s.pending) >= int(s.genesis.Params.MaxPending) {
+		return h, nil
+	}
+	size := 0
+	for i, f := range queue {
+		p := s.genesis.Params.Fair(len(f.Logs))
+		n, err := 0, error(nil)
+		for _, id := range f.Sequence(p) {
+			if len(h.bodies) >= int(s.genesis.Params.MaxBatch) || size >= maxBatchBytes {
+				break
+			}
+			ct := body(id)
+			if ct == nil {
+				err = &errBody{id}
+				break
+			}
+			size += len(ct.Bytes())
+			if !h.add(admit, ct) {
+				break
+			}
+			n++
+		}
+		first, rest := f.Split(p, n)
+		h.rest = queue[i+1:]
+		if first != nil {
+			h.frames = append(h.frames, first)
+		}
+		if rest != nil {
+			h.rest = append([]*fair.Frame{rest}, h.rest...)
+			h.sort()
+			return h, err
+		}
+	}
+	h.sort()
+	return h, nil
+}
+
+// add takes a ciphertext; false if it must wait for the next block, because another committee opens it.
+func (h *haul) add(admit admitter, ct *threshold.Ciphertext) bool {
+	id := ct.ID()
+	h.bodies = append(h.bodies, id)
+	k, epoch, err := admit(ct)
+	if err == nil && len(h.batch) > 0 && epoch != h.holder {
+		h.aside = append(h.aside, id)
+		return false
+	}
+	seen := Seen{ID: id, ValidUntil: ct.Header().ValidUntil}
+	h.seen = append(h.seen, seen)
+	if err != nil {
+		h.dropped = append(h.dropped, Dropped{seen, codeOf(err)})
+		h.aside = append(h.aside, id)
+		return true
+	}
+	h.batch, h.holder = append(h.batch, k), epoch
+	return true
+}
+
+func (h *haul) sort() {
+	slices.SortFunc(h.bodies, compareIDs)
+	slices.SortFunc(h.aside, compareIDs)
+	slices.SortFunc(h.batch, func(a, b *threshold.Checked) int { return compareIDs(a.ID(), b.ID()) })
+}
+
+func compareIDs(a, b threshold.ID) int { return bytes.Compare(a[:], b[:]) }
+
+// FinalOrder puts the ids of a batch into the order of execution: frame after frame, each as [fair.Frame.Order] says,
+// without ids that the batch does not have. The beacon is commitreveal.Beacon of the certificate on the batch's checkpoint.
+func FinalOrder(p Params, frames []*fair.Frame, beacon [32]byte, ids []threshold.ID) []threshold.ID {
+	in := make(map[threshold.ID]bool, len(ids)) // never iterated
+	for _, id := range ids {
+		in[id] = true
+	}
+	out := make([]threshold.ID, 0, len(ids))
+	for _, f := range frames {
+		for _, c := range f.Order(p.Fair(len(f.Logs)), beacon) {
+			for _, id := range c {
+				if in[id] {
+					out = append(out, id)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// identities are the keys with which the members in office sign their head statements.
+func (s *State) identities() []ed25519.PublicKey {
+	if t := s.Office(); t != nil {
+		return identities(t.Terms().Members)
+	}
+	return nil
+}
+
+func identities(members []keygen.Member) []ed25519.PublicKey {
+	out := make([]ed25519.PublicKey, len(members))
+	for i, m := range members {
+		out[i] = m.Identity
+	}
+	return out
+}
+
+// handOver gives the logs of the members before to those after: who stays goes on with its log and what is in it, who comes
+// back where its log was, others with an empty one. What is in the logs is counted anew (fair.Reform).
+func (a agenda) handOver(p Params, height uint64, before, after []ed25519.PublicKey) (agenda, error) {
+	from, base := make([]uint32, len(after)), make([]fair.Base, len(after))
+	former := slices.Clone(a.former)
+	find := func(key ed25519.PublicKey) (int, bool) {
+		return slices.BinarySearchFunc(former, key, func(l formerLog, k ed25519.PublicKey) int { return bytes.Compare(l.identity[:], k) })
+	}
+	for i, key := range before {
+		if at, known := find(key); !known {
+			sequence, head, _, err := a.logs.Log(uint32(i + 1))
+			if err != nil {
+				return a, err
+			}
+			former = slices.Insert(former, at, formerLog{[ed25519.PublicKeySize]byte(key), fair.Base{Sequence: sequence, Head: head}})
+		}
+	}
+	for i, key := range after {
+		if at, known := find(key); known {
+			base[i] = former[at].base
+			former = slices.Delete(former, at, at+1)
+		}
+		from[i] = uint32(slices.IndexFunc(before, func(k ed25519.PublicKey) bool { return k.Equal(key) }) + 1)
+	}
+	var err error
+	if len(before) == 0 {
+		a.logs, err = fair.New(p.Fair(len(after)), height)
+	} else {
+		a.logs, err = fair.Reform(a.logs, p.Fair(len(after)), height, from, base)
+	}
+	a.former = former
+	return a, err
+}
+
+// Member is the index, from 1, of the member in office with this identity; 0 if there is none.
+func (s *State) Member(identity ed25519.PublicKey) uint32 {
+	return uint32(slices.IndexFunc(s.identities(), func(k ed25519.PublicKey) bool { return k.Equal(identity) }) + 1)
+}
+
+// Identity is the key with which a member in office (from 1) signs; nil if there is none.
+func (s *State) Identity(member uint32) ed25519.PublicKey {
+	all := s.identities()
+	if member < 1 || int(member) > len(all) {
+		return nil
+	}
+	return all[member-1]
+}
+
+// Identities are the keys with which the members in office sign, member i's at i-1; do not change them.
+func (s *State) Identities() []ed25519.PublicKey { return s.identities() }
+
+// CommittedLog is how far the chain has committed somebody's receive log, and how many of its ids are not done. A member that is
+// not in office any more has its log kept; zeros if the identity never was in office.
+func (s *State) CommittedLog(identity ed25519.PublicKey) (sequence uint64, head commitreveal.Hash, live int) {
+	if m := s.Member(identity); m > 0 {
+		sequence, head, live, _ = s.agenda.logs.Log(m) // there is such a member
+		return sequence, head, live
+	}
+	for _, l := range s.agenda.former {
+		if bytes.Equal(l.identity[:], identity) {
+			return l.base.Sequence, l.base.Head, 0
+		}
+	}
+	return 0, head, 0
+}
+
+// ReceiveLogs are the committed receive logs of the committee in office; ok is false while there is none.
+func (s *State) ReceiveLogs() (logs fair.State, ok bool) { return s.agenda.logs, s.Office() != nil }
+
+// Queued is the number of ciphertexts that are decided and wait for a block with room.
+func (s *State) Queued() (n int) {
+	for _, f := range s.agenda.queue {
+		n += len(f.IDs)
+	}
+	return n
+}
+
+// Rounds is the hash over all rounds so far.
+func (s *State) Rounds() [32]byte { return s.agenda.chain }
+
+// parseSection reads a block's section and checks all of it.
+func (s *State) parseSection(body []byte, identities []ed25519.PublicKey) ([]fair.Chunk, error) {
+	if s.agenda.full(s.genesis.Params) {
+		return nil, fmt.Errorf("%d ids are decided and wait for a block; no further statements are taken", s.Queued())
+	}
+	c, err := fair.ParseSection(s.agenda.logs, s.genesis.ChainID, body)
+	if err != nil {
+		return nil, err
+	}
+	if !news(c) {
+		return nil, errors.New("it has no ids")
+	}
+	return c.Verify(s.agenda.logs, s.genesis.ChainID, identities)
+}
+
+func news(c *fair.Section) bool {
+	return slices.ContainsFunc(c.Entries, func(a fair.Announcement) bool { return len(a.IDs) > 0 })
+}
+
+// busy: heights to come order something, also if nothing new is received.
+func (a *agenda) busy() bool { return len(a.queue) > 0 || a.logs.HasSolid() }
+
+const (
+	fairHeightFrom = 1 // where the encoding of the logs has the height
+	fairHeightTo   = 9
+)
+
+// hash is for the app hash. The height of the logs is left out: it is that of the state, and does not move while it idles.
+func (a *agenda) hash() ([32]byte, error) {
+	h := sha256.New()
+	h.Write(a.chain[:])
+	logs, err := a.marshalLogs()
+	if err != nil {
+		return [32]byte{}, err
+	}
+	if len(logs) > 0 {
+		logs = append(logs[:fairHeightFrom:fairHeightFrom], logs[fairHeightTo:]...)
+	}
+	h.Write(appendBytes(nil, logs))
+	queue, err := appendFrames(nil, a.queue)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	h.Write(queue)
+	h.Write(a.appendFormer(nil))
+	return [32]byte(h.Sum(nil)), nil
+}
+
+func (a *agenda) marshalLogs() ([]byte, error) {
+	if a.logs.Params().Members == 0 {
+		return nil, nil
+	}
+	return a.logs.MarshalBinary()
+}
+
+// appendTo encodes the agenda:
+//
+//	hash of the rounds (32) | logs (4 + n), empty while there is no committee | queue, see appendFrames |
+//	count of former logs (4) | each: identity (32) | number of ids (8) | head (32)
+func (a *agenda) appendTo(b []byte) ([]byte, error) {
+	logs, err := a.marshalLogs()
+	if err != nil {
+		return nil, err
+	}
+	b = appendBytes(append(b, a.chain[:]...), logs)
+	if b, err = appendFrames(b, a.queue); err != nil {
+		return nil, err
+	}
+	return a.appendFormer(b), nil
+}
+
+func (a *agenda) appendFormer(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(a.former)))
+	for _, l := range a.former {
+		b = append(b, l.identity[:]...)
+		b = append(binary.BigEndian.AppendUint64(b, l.base.Sequence), l.base.Head[:]...)
+	}
+	return b
+}
+
+// appendFrames encodes
+//
+//	count (4) | each: number of logs (2) | frame (4 + n)
+func appendFrames(b []byte, frames []*fair.Frame) ([]byte, error) {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(frames)))
+	for _, f := range frames {
+		wire, err := f.MarshalBinary()
+		if err != nil {
+			return nil, err
+		}
+		b = appendBytes(binary.BigEndian.AppendUint16(b, uint16(len(f.Logs))), wire)
+	}
+	return b, nil
+}
+
+// MarshalFrames encodes the frames of a batch: number of frames (4), then for each: number of logs (2), frame (4 + n).
+func MarshalFrames(frames []*fair.Frame) ([]byte, error) { return appendFrames(nil, frames) }
+
+// ParseFrames is the inverse of [MarshalFrames] for a chain with these parameters.
+func ParseFrames(p Params, b []byte) ([]*fair.Frame, error) {
+	r := reader{b: b}
+	frames, err := r.frames(p)
+	if err != nil {
+		return nil, fmt.Errorf("parse frames: %w", err)
+	}
+	if r.bad || len(r.b) > 0 {
+		return nil, errors.New("parse frames: length")
+	}
+	return frames, nil
+}
+
+// IsQueued reports whether an id is decided and waits for a block with room.
+func (s *State) IsQueued(id threshold.ID) bool {
+	return slices.ContainsFunc(s.agenda.queue, func(f *fair.Frame) bool {
+		_, found := slices.BinarySearchFunc(f.IDs, id, compareIDs)
+		return found
+	})
+}
+
+func (r *reader) frames(p Params) ([]*fair.Frame, error) {
+	var out []*fair.Frame
+	for range r.uint(4) {
+		members := int(r.uint(2))
+		wire := r.field()
+		if r.bad || members < 1 || members > threshold.MaxMembers {
+			return nil, errors.New("frames")
+		}
+		f, err := fair.ParseFrame(p.Fair(members), wire)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// agenda is the inverse of appendTo; members is the size of the committee in office, 0 if there is none.
+func (r *reader) agenda(p Params, members int) (a agenda, err error) {
+	a.chain = [32]byte(r.take(32))
+	logs := r.field()
+	if (len(logs) > 0) != (members > 0) {
+		return a, errors.New("receive logs without a committee, or a committee without")
+	}
+	if members > 0 {
+		if a.logs, err = fair.ParseState(p.Fair(members), logs); err != nil {
+			return a, err
+		}
+	}
+	if a.queue, err = r.frames(p); err != nil {
+		return a, err
+	}
+	for range r.uint(4) {
+		l := formerLog{identity: [ed25519.PublicKeySize]byte(r.take(ed25519.PublicKeySize)), base: fair.Base{Sequence: r.uint(8), Head: [32]byte(r.take(32))}}
+		if n := len(a.former); r.bad || n > 0 && bytes.Compare(a.former[n-1].identity[:], l.identity[:]) >= 0 {
+			return a, errors.New("former logs")
+		}
+		a.former = append(a.former, l)
+	}
+	return a, nil
+}
