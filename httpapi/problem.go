@@ -76,7 +76,7 @@ var problemTypes = []ProblemType{
 		Members: "max_bytes: the limit in bytes",
 	}, {
 		Code: v1.CodeInvalidID, Status: http.StatusBadRequest, Title: "Not an id",
-		Meaning: "An id in the address is not \"0x\" and 64 lower-case hexadecimal digits.",
+		Meaning: "An id is not \"0x\" and 64 lower-case hexadecimal digits.",
 		Mend:    "Use the id as the node gave it, or as your wallet computed it from the ciphertext.",
 	}, {
 		Code: v1.CodeInvalidHeight, Status: http.StatusBadRequest, Title: "Not a height",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"os"
@@ -77,4 +78,12 @@ func golden(t *testing.T) map[string][]byte {
 	order("to the new key")
 	c.Bundle(&later)
 	return map[string][]byte{"bundle.jsonl": bundle.Bytes(), "receipts.jsonl": records.Bytes(), "succession.jsonl": later.Bytes()}
+}
+
+// As scrimd says it of the same key.
+func TestNodeID(t *testing.T) {
+	key, err := hex.DecodeString("0b80075396efc4f9c9eea4d6111714700d20ba7c03593e3347dacbbd01345a4e")
+	if got := nodeID(key); err != nil || got != "270c6bbcf6088abbd353faa9743ebd571646d4fb" {
+		t.Error(got, err)
+	}
 }

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -128,7 +132,10 @@ with them, or made again if it was lost. The name is part of the fingerprint.`,
 			}
 			if len(args) > 0 {
 				cards, err := readCards(args)
-				if peers && err == nil {
+				if peers && err != nil {
+					return err
+				}
+				if peers {
 					return printPeers(cmd, cards, where.identity())
 				}
 				for _, c := range cards {
@@ -175,7 +182,7 @@ func printPeers(cmd *cobra.Command, cards []*keygen.Card, own ed25519.PublicKey)
 }
 
 // nodeID is how CometBFT calls a node: the first 20 bytes of the SHA-256 of its key, in hex
-// (docs/core/using-cometbft.md there, "Peers").
+// (its spec/p2p/legacy-docs/peer.md, "Peer Identity").
 func nodeID(key ed25519.PublicKey) string {
 	sum := sha256.Sum256(key)
 	return hex.EncodeToString(sum[:20])

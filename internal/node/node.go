@@ -71,10 +71,10 @@ type running struct {
 	opener   *opener
 	intake   *intake
 	metrics  *metrics
-	archive  archive
 
 	announcer *announcer
 	bodies    *bodies
+	archive   archive
 }
 
 // consensus is what the door and the REST interface need of CometBFT; it is an *abci.Node.

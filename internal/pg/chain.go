@@ -285,10 +285,10 @@ func (b *block) writeRest(ctx context.Context, tx pgx.Tx) error {
 	if b.committee != nil {
 		b.committee.queue(q)
 	}
+	b.writeRound(q)
 	for i := range b.ended {
 		b.ended[i].queue(q)
 	}
-	b.writeRound(q)
 	for i, r := range b.Reveals {
 		q.Queue(`UPDATE batches SET reveal_height = $1, certificate = $2, voids = $3
 			WHERE height = $4 AND root = $5 AND size = $6 AND reveal_height IS NULL`,
