@@ -100,6 +100,7 @@ type tampering struct {
 	share   func(sharer) sharer
 	log     func(group []submission, more <-chan submission) []submission
 	propose func(*pg.Store, []fair.Announcement) []fair.Announcement
+	block   func(txs [][]byte) [][]byte
 }
 
 func runWith(ctx context.Context, cfg *Config, log *slog.Logger, t tampering) error {
@@ -161,14 +162,16 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWriting()
 	eng := &engine{ctx: writing, store: store, chain: chain, opener: n.opener, log: log}
-	eng.persisted = n.metrics.persist
+	eng.persisted, eng.rejected = n.metrics.persist, n.metrics.badProposals
 	eng.onCommitted = append(eng.onCommitted, n.metricsOf, cer.poke, n.publish.committed)
 	if err := n.newAnnouncer(ctx, eng, secret, state); err != nil {
 		return err
 	}
 	n.intake = n.newIntake(g, secret)
 	eng.arrived, eng.tamper, n.intake.tamper = n.intake.arrived, tamper.propose, tamper.log
-	n.comet, err = abci.New(n.cometConfig(genesis, secret, state, eng))
+	c := n.cometConfig(genesis, secret, state, eng)
+	c.Tamper = tamper.block
+	n.comet, err = abci.New(c)
 	if err != nil {
 		return err
 	}
