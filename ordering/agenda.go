@@ -42,23 +42,9 @@ type Dropped struct {
 	Code string // why, a code of Rejection
 }
 
-const domainRounds = "scrim/order/rounds/v1"
-
-// next puts a round behind those before it:
-//
-//	SHA-256(domain | hash before (32), zeros at first | height (8) | length of section (4) | section | number of ids (4) | ids aside (32 each))
+// next puts a round behind those before it.
 func (r *Round) next(before [32]byte, aside []threshold.ID) [32]byte {
-	h := sha256.New()
-	h.Write([]byte(domainRounds))
-	h.Write(before[:])
-	b := binary.BigEndian.AppendUint64(nil, r.Height)
-	b = appendBytes(b, r.Section)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(aside)))
-	h.Write(b)
-	for _, id := range aside {
-		h.Write(id[:])
-	}
-	return [32]byte(h.Sum(nil))
+	return commitreveal.NextRounds(before, r.Height, r.Section, aside)
 }
 
 // maxBatchBytes: a batch takes no further ciphertext when those that it has are together so large. With the largest

@@ -174,7 +174,7 @@ func dishonest() map[string]planted {
 		}, []string{"order 5 " + committeeOf}, []string{KindWrongOrder}},
 		"other rounds": {func(n *network) {
 			n.lyingBlock(5, lies{commit: func(e *commitreveal.CommitEntry) { e.Rounds[0]++ }}, n.seal("x"))
-		}, []string{"order 5 " + committeeOf}, nil},
+		}, []string{"order 5 bundle"}, nil},
 		"another order of execution": {func(n *network) {
 			n.lyingBlock(5, lies{reveal: func(e *commitreveal.RevealEntry) { e.Order[0]++ }}, n.seal("x"), n.seal("y"))
 		}, []string{"order 5 " + committeeOf}, nil},
@@ -182,7 +182,7 @@ func dishonest() map[string]planted {
 			n.block(5, n.seal("x"))
 			n.lines = append(n.lines, &commitreveal.BundleRound{Height: 6, Section: []byte("s")})
 			n.block(7, n.seal("y"))
-		}, []string{"order 7 " + committeeOf}, nil},
+		}, []string{"order 7 bundle"}, nil},
 		"a round that does not hold": {func(n *network) {
 			n.round(5, "bad")
 			n.block(6, n.seal("y"))

@@ -86,7 +86,7 @@ func (r *testRule) Round(l *commitreveal.BundleRound) ([]LogPart, error) {
 }
 
 func nextRounds(before [32]byte, l *commitreveal.BundleRound) [32]byte {
-	return sha256.Sum256(append(binary.BigEndian.AppendUint64(before[:], l.Height), l.Section...))
+	return commitreveal.NextRounds(before, l.Height, l.Section, nil)
 }
 
 func (r *testRule) Batch(height uint64, rounds [32]byte, cts []*threshold.Ciphertext) (func([32]byte) []threshold.ID, error) {
