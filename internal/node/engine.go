@@ -30,8 +30,8 @@ type engine struct {
 	announcer   *announcer
 	bodies      *bodies
 	arrived     func(*threshold.Ciphertext)
-	tamper      func(*pg.Store, []fair.Announcement) []fair.Announcement // nil but in fault injection
-	persisted   prometheus.Observer                                      // seconds
+	tamper      func(*pg.Store, []fair.Said) []fair.Said // nil but in fault injection
+	persisted   prometheus.Observer                      // seconds
 	log         *slog.Logger
 	onCommitted []func(*ordering.State, *ordering.Result)
 }

@@ -93,7 +93,7 @@ func TestLogNoticesConsensusFailureAndHidesBodies(t *testing.T) {
 // memory is an engine that keeps nothing and may be told to fail.
 type memory struct {
 	accused   []Misbehaviour
-	announced []fair.Announcement
+	announced []fair.Said
 	arrived   []threshold.ID
 	fail      atomic.Bool
 	heights   chan uint64
@@ -114,7 +114,7 @@ func (m *memory) Committed(s *ordering.State, _ *ordering.Result) {
 }
 func (m *memory) Misbehaved(x Misbehaviour)                         { m.accused = append(m.accused, x) }
 func (m *memory) Openings(*ordering.State) []ordering.BatchOpenings { return nil }
-func (m *memory) Announcements(*ordering.State) []fair.Announcement { return m.announced }
+func (m *memory) Announcements(*ordering.State) []fair.Said         { return m.announced }
 func (m *memory) Bodies([]threshold.ID) [][]byte                    { return nil }
 func (m *memory) Arrived(ct *threshold.Ciphertext)                  { m.arrived = append(m.arrived, ct.ID()) }
 func (m *memory) PeerUp(ed25519.PublicKey)                          {}
