@@ -809,7 +809,11 @@ func FuzzRestore(f *testing.F) {
 		rows.Ceremony = ceremonies
 		s, err := ordering.Restore(c.Genesis, snapshot, rows)
 		if err != nil {
-			return
+			rows := second.Rows.Restore()
+			rows.Ceremony = ceremonies
+			if s, err = ordering.Restore(second.Genesis, snapshot, rows); err != nil {
+				return
+			}
 		}
 		again, err := s.Snapshot()
 		if err != nil || !slices.Equal(again, snapshot) {
