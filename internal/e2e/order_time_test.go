@@ -3,7 +3,6 @@ package e2e
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -69,7 +68,7 @@ func TestExecutedByTime(t *testing.T) {
 	a, b := n.sent[0].sealed.ID(), n.sent[1].sealed.ID()
 	why, err := n.Nodes[0].Client.Order(n.ctx, v1.HexOf(b[:]), v1.HexOf(a[:]))
 	n.must(err)
-	if why.Other == nil || why.Other.First.String() != v1.HexOf(a[:]).String() || !strings.Contains("blocks frames times", why.Other.Reason) {
+	if why.Other == nil || why.Other.First.String() != v1.HexOf(a[:]).String() || !slices.Contains([]string{"blocks", "frames", "times"}, why.Other.Reason) {
 		t.Errorf("%+v", why.Other)
 	}
 	n.audited(0)
