@@ -22,7 +22,7 @@ GOLANGCI_LINT := 2.13.2
 # Real node processes: tested last and alone, so that nothing else takes their time.
 E2E := ./internal/e2e/...
 
-.PHONY: help build release demo test check lint bench fuzz clean
+.PHONY: help build release demo test interop check lint bench fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
@@ -40,6 +40,9 @@ demo: build ## four nodes, a ceremony, 100 real transactions, one member killed,
 
 test: check ## everything, with a real Postgres and real node processes
 	$(WITHPG) .ci/test '$(RACE)' '$(E2E)'
+
+interop: ## public tools on the log of a running committee: a module of its own, for their dependencies
+	$(WITHPG) go -C internal/interop test -v .
 
 check: ## go vet and gofmt
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not in gofmt's form:"; echo "$$unformatted"; exit 1; }

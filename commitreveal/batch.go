@@ -118,10 +118,15 @@ func NewBatch(height, epoch uint64, ids []threshold.ID) (Batch, error) {
 	return Batch{Height: height, Epoch: epoch, IDs: slices.Clone(ids), Root: BatchRoot(ids), Phase: Ordered}, nil
 }
 
-// Commit is the log entry that commits the batch, given the key that opens it
-// and the hash over what decides about the order.
-func (b Batch) Commit(key threshold.KeyID, rounds [32]byte) CommitEntry {
-	return CommitEntry{Height: b.Height, Epoch: b.Epoch, KeyID: key, Count: uint32(len(b.IDs)), Root: b.Root, Rounds: rounds}
+// Commit is the log entry that commits the batch, given the key that opens it,
+// the hash over what decides about the order, and the namespace of each of its
+// ciphertexts, as they stand in the batch.
+func (b Batch) Commit(key threshold.KeyID, rounds [32]byte, namespaces []string) (CommitEntry, error) {
+	root, err := NamespaceRoot(b.IDs, namespaces)
+	if err != nil {
+		return CommitEntry{}, fmt.Errorf("commit batch of height %d: %w", b.Height, err)
+	}
+	return CommitEntry{Height: b.Height, Epoch: b.Epoch, KeyID: key, Count: uint32(len(b.IDs)), Root: b.Root, Rounds: rounds, Namespaces: root}, nil
 }
 
 // CheckpointAt is the batch's checkpoint, log being the log right after the

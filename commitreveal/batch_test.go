@@ -273,7 +273,16 @@ func TestReveal(t *testing.T) {
 		t.Errorf("swapped: %v", err)
 	}
 	key := threshold.KeyID{9}
-	if got, want := b.Commit(key, [32]byte{8}), (CommitEntry{Height: 7, Epoch: 1, KeyID: key, Count: 3, Root: b.Root, Rounds: [32]byte{8}}); got != want {
-		t.Errorf("commit entry %+v", got)
+	names := []string{"b", "a", "b"}
+	root, err := NamespaceRoot(b.IDs, names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.Commit(key, [32]byte{8}, names)
+	if want := (CommitEntry{Height: 7, Epoch: 1, KeyID: key, Count: 3, Root: b.Root, Rounds: [32]byte{8}, Namespaces: root}); err != nil || got != want {
+		t.Errorf("commit entry %+v, %v", got, err)
+	}
+	if _, err := b.Commit(key, [32]byte{8}, names[:2]); !errors.Is(err, ErrInvalid) {
+		t.Errorf("too few namespaces: %v", err)
 	}
 }

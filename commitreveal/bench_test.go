@@ -1,6 +1,7 @@
 package commitreveal
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/scrimlabs/scrim/threshold"
@@ -25,5 +26,19 @@ func BenchmarkBatchRoot(b *testing.B) {
 	ids := make([]threshold.ID, 128)
 	for b.Loop() {
 		BatchRoot(ids)
+	}
+}
+
+// What completeness adds to a block: the namespaces' root of a batch with eight namespaces.
+func BenchmarkNamespaceRoot(b *testing.B) {
+	for _, n := range []int{16, 128, 512} {
+		batch, names := spread(n, 8)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := NamespaceRoot(batch, names); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

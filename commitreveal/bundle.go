@@ -40,7 +40,7 @@ func (e *BundleError) Error() string { return fmt.Sprintf("bundle line %d: %v", 
 func (e *BundleError) Unwrap() []error { return []error{ErrBundle, e.Err} }
 
 // BundleLine is a line of a bundle: a [BundleHeader], a [BundleEntry], a
-// [BundleTransaction], a [BundleRound] or a [BundleEnd].
+// [BundleCertificate], a [BundleTransaction], a [BundleRound] or a [BundleEnd].
 type BundleLine interface {
 	validate() error
 	json() any
@@ -54,11 +54,17 @@ type BundleHeader struct {
 }
 
 // BundleEntry is an entry of the commit-reveal log. All of them are in the
-// bundle, from index 0 on. A [CommitEntry] is followed by its batch's
-// transactions, in order and all of them.
+// bundle, from index 0 on. A [CommitteeEntry] is followed by its certificate, a
+// [CommitEntry] by its batch's transactions, in order and all of them.
 type BundleEntry struct {
 	Index uint64
 	Entry []byte // as MarshalEntry gives it
+}
+
+// BundleCertificate is the ceremony's certificate that the committee entry
+// before it names. Whether its hash is the right one, the reader does not check.
+type BundleCertificate struct {
+	Certificate []byte // 1 to MaxCertificateSize bytes
 }
 
 // BundleTransaction is one ciphertext of a batch, and what it opened to.
@@ -100,6 +106,10 @@ type (
 		Index uint64 `json:"index"`
 		Entry string `json:"entry"`
 	}
+	certificateJSON struct {
+		Type        string `json:"type"`
+		Certificate string `json:"certificate"`
+	}
 	transactionJSON struct {
 		Type       string  `json:"type"`
 		Height     uint64  `json:"height"`
@@ -125,6 +135,7 @@ type (
 const (
 	typeHeader      = "header"
 	typeEntry       = "entry"
+	typeCertificate = "certificate"
 	typeTransaction = "transaction"
 	typeRound       = "round"
 	typeEnd         = "end"
@@ -146,6 +157,13 @@ func (h *BundleHeader) validate() error {
 func (e *BundleEntry) validate() error {
 	if len(e.Entry) > MaxEntrySize {
 		return fmt.Errorf("%w: log entry of %d bytes, at most %d allowed", ErrInvalid, len(e.Entry), MaxEntrySize)
+	}
+	return nil
+}
+
+func (c *BundleCertificate) validate() error {
+	if n := len(c.Certificate); n == 0 || n > MaxCertificateSize {
+		return fmt.Errorf("%w: certificate of %d bytes, 1 to %d allowed", ErrInvalid, n, MaxCertificateSize)
 	}
 	return nil
 }
@@ -183,6 +201,10 @@ func (h *BundleHeader) json() any {
 
 func (e *BundleEntry) json() any { return entryJSON{typeEntry, e.Index, hexText(e.Entry)} }
 
+func (c *BundleCertificate) json() any {
+	return certificateJSON{typeCertificate, hexText(c.Certificate)}
+}
+
 func (t *BundleTransaction) json() any {
 	j := transactionJSON{
 		Type: typeTransaction, Height: t.Height, Position: t.Position,
@@ -213,6 +235,22 @@ func (r *BundleRound) json() any {
 
 func (e *BundleEnd) json() any { return endJSON{typeEnd, e.Entries, e.Transactions} }
 
+// MarshalBundleLine gives the one encoding of a line, without the line feed.
+func MarshalBundleLine(l BundleLine) ([]byte, error) {
+	if l == nil {
+		return nil, fmt.Errorf("%w: no line", ErrInvalid)
+	}
+	return encodeLine(l)
+}
+
+// ParseBundleLine is the inverse of [MarshalBundleLine].
+func ParseBundleLine(b []byte) (BundleLine, error) {
+	if len(b) > MaxBundleLine {
+		return nil, fmt.Errorf("%w: a line of more than %d bytes", ErrEncoding, MaxBundleLine)
+	}
+	return decodeLine(b)
+}
+
 // encodeLine gives the one encoding of a line, without the line feed.
 func encodeLine(l BundleLine) ([]byte, error) {
 	if err := l.validate(); err != nil {
@@ -236,6 +274,8 @@ func decodeLine(b []byte) (BundleLine, error) {
 		l, err = decodeHeader(b)
 	case typeEntry:
 		l, err = decodeEntry(b)
+	case typeCertificate:
+		l, err = decodeCertificate(b)
 	case typeTransaction:
 		l, err = decodeTransaction(b)
 	case typeRound:
@@ -313,6 +353,18 @@ func decodeEntry(b []byte) (BundleLine, error) {
 	return &BundleEntry{j.Index, entry}, nil
 }
 
+func decodeCertificate(b []byte) (BundleLine, error) {
+	var j certificateJSON
+	if err := decodeStrict(b, &j); err != nil {
+		return nil, err
+	}
+	certificate, err := parseHex(j.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	return &BundleCertificate{certificate}, nil
+}
+
 func decodeTransaction(b []byte) (BundleLine, error) {
 	var j transactionJSON
 	if err := decodeStrict(b, &j); err != nil {
@@ -338,7 +390,8 @@ func decodeTransaction(b []byte) (BundleLine, error) {
 }
 
 // bundleOrder is the order of lines that writer and reader hold to: the header,
-// entries by index, after a commit entry its transactions by position, the end.
+// entries by index, rounds by height between them, after a committee entry its certificate, after a commit entry
+// its transactions by position, the end.
 type bundleOrder struct {
 	started, ended bool
 	entries        uint64
@@ -346,6 +399,7 @@ type bundleOrder struct {
 	round          uint64       // height of the last one
 	commit         *CommitEntry // if the last entry was one
 	position       uint32       // of its next transaction
+	certificate    bool         // the certificate of the last entry is due
 }
 
 var errAfterEnd = fmt.Errorf("%w: lines after the end", ErrEncoding)
@@ -357,9 +411,14 @@ func (o *bundleOrder) accept(l BundleLine) error {
 	if _, header := l.(*BundleHeader); header == o.started {
 		return fmt.Errorf("%w: the header must be the first line and only that", ErrEncoding)
 	}
+	if _, certificate := l.(*BundleCertificate); certificate != o.certificate {
+		return fmt.Errorf("%w: a certificate must follow its committee entry, and only that", ErrEncoding)
+	}
 	switch l := l.(type) {
 	case *BundleHeader:
 		o.started = true
+	case *BundleCertificate:
+		o.certificate = false
 	case *BundleEntry:
 		return o.entry(l)
 	case *BundleTransaction:
@@ -388,14 +447,23 @@ func (o *bundleOrder) entry(l *BundleEntry) error {
 		return err
 	}
 	o.commit, o.position = commit, 0
+	o.certificate = kindOf(l.Entry) == kindCommittee
 	o.entries++
 	return nil
 }
 
+// kindOf gives the kind byte of an entry, 0 if it is too short to have one.
+func kindOf(entry []byte) byte {
+	const at = len(domainEntry) + 1
+	if len(entry) <= at {
+		return 0
+	}
+	return entry[at]
+}
+
 // commitOf parses an entry if it is a commit entry, and gives nil for another.
 func commitOf(entry []byte) (*CommitEntry, error) {
-	const at = len(domainEntry) + 1
-	if len(entry) <= at || entry[at] != kindCommit {
+	if kindOf(entry) != kindCommit {
 		return nil, nil
 	}
 	e, err := ParseEntry(entry)
@@ -435,12 +503,18 @@ func NewBundleWriter(w io.Writer, h BundleHeader) (*BundleWriter, error) {
 }
 
 // Entry writes the next entry of the log, from index 0 on. After a commit
-// entry the transactions of its batch are due.
+// entry the transactions of its batch are due, after a committee entry its
+// certificate.
 func (w *BundleWriter) Entry(index uint64, entry []byte) error {
 	if err := w.batchIsWhole(); err != nil {
 		return err
 	}
 	return w.write(&BundleEntry{index, entry})
+}
+
+// Certificate writes the certificate of the committee entry that was written last.
+func (w *BundleWriter) Certificate(certificate []byte) error {
+	return w.write(&BundleCertificate{certificate})
 }
 
 // Round writes what a block said for the order.

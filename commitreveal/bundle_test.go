@@ -21,12 +21,18 @@ func bundleLines(t testing.TB) []BundleLine {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return must(t)(MarshalEntry(b.Commit(threshold.KeyID{1}, [32]byte{})))
+		c, err := b.Commit(threshold.KeyID{1}, [32]byte{}, namespaces(len(b.IDs)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return must(t)(MarshalEntry(c))
 	}
+	committee := must(t)(MarshalEntry(CommitteeEntry{Height: 3, Epoch: 1, Certificate: CertificateHash([]byte("certificate"))}))
 	reveal := must(t)(MarshalEntry(RevealEntry{Height: 7}))
 	return []BundleLine{
 		&BundleHeader{chainID, []byte("terms"), []byte("limits")},
-		&BundleEntry{0, []byte("a committee")},
+		&BundleEntry{0, committee},
+		&BundleCertificate{[]byte("certificate")},
 		&BundleRound{Height: 5, Section: []byte("said")},
 		&BundleRound{Height: 6, Aside: [][]byte{[]byte("x"), []byte("y")}},
 		&BundleEntry{1, commit(7, "a,b,c")},
@@ -50,6 +56,8 @@ func writeBundle(lines []BundleLine) ([]byte, error) {
 		switch l := l.(type) {
 		case *BundleEntry:
 			w.Entry(l.Index, l.Entry)
+		case *BundleCertificate:
+			w.Certificate(l.Certificate)
 		case *BundleRound:
 			w.Round(*l)
 		case *BundleTransaction:
@@ -117,41 +125,46 @@ func TestBundleReaderIsStrict(t *testing.T) {
 		return strings.Replace(string(good), old, new, 1)
 	}
 	tests := map[string]string{
-		"empty":                   "",
-		"an empty line":           "\n" + string(good),
-		"no header":               without(0),
-		"two headers":             lines[0] + string(good),
-		"other format":            replace("bundle/v2", "bundle/v1"),
-		"no terms":                replace(`"terms":"0x7465726d73"`, `"terms":"0x"`),
-		"bad chain id":            replace(`"scrim-test"`, `"scrim test"`),
-		"an entry left out":       without(6),
-		"entries swapped":         swap(6, 7),
-		"a transaction left out":  without(4),
-		"the last one left out":   without(5), // noticed by the count at the end
-		"transactions swapped":    swap(3, 4),
-		"transaction moved":       swap(6, 8),
-		"transaction first":       swap(1, 3),
-		"no end":                  strings.Join(lines[:len(lines)-1], ""),
-		"cut in a line":           string(good[:len(good)-10]),
-		"no last line feed":       strings.TrimSuffix(string(good), "\n"),
-		"something after the end": string(good) + "\n",
-		"an end after the end":    string(good) + lines[len(lines)-1] + "\n",
-		"end counts wrong":        replace(`"entries":4`, `"entries":5`),
-		"unknown field":           replace(`"void":false`, `"void":false,"extra":1`),
-		"field left out":          replace(`,"void":false`, ``),
-		"field twice":             replace(`"void":false`, `"void":false,"void":false`),
-		"field in capitals":       replace(`"void"`, `"Void"`),
-		"a space":                 replace(`"void":false`, `"void": false`),
-		"carriage return":         replace("\n", "\r\n"),
-		"hex in capitals":         replace("0x7465726d73", "0x7465726D73"),
-		"no 0x":                   replace("0x7465726d73", "7465726d73"),
-		"unknown type":            replace(`"type":"end"`, `"type":"fin"`),
-		"void without opening":    replace(`"opening":null,"void":false`, `"opening":null,"void":true`),
-		"plaintext, no opening":   replace(`"opening":null,"void":false,"plaintext":null`, `"opening":null,"void":false,"plaintext":"0x"`),
-		"plaintext though void":   replace(`"void":true,"plaintext":null`, `"void":true,"plaintext":"0x00"`),
-		"no plaintext, not void":  replace(`"plaintext":"0x78"`, `"plaintext":null`),
-		"opening too short":       replace(`"opening":"0x01`, `"opening":"0x`),
-		"a line without an end":   strings.Repeat("a", MaxBundleLine+2),
+		"empty":                    "",
+		"an empty line":            "\n" + string(good),
+		"no header":                without(0),
+		"two headers":              lines[0] + string(good),
+		"other format":             replace("bundle/v2", "bundle/v1"),
+		"no terms":                 replace(`"terms":"0x7465726d73"`, `"terms":"0x"`),
+		"bad chain id":             replace(`"scrim-test"`, `"scrim test"`),
+		"an entry left out":        without(7),
+		"entries swapped":          swap(7, 8),
+		"a transaction left out":   without(5),
+		"the last one left out":    without(6), // noticed by the count at the end
+		"transactions swapped":     swap(4, 5),
+		"transaction moved":        swap(7, 9),
+		"transaction first":        swap(1, 4),
+		"no end":                   strings.Join(lines[:len(lines)-1], ""),
+		"cut in a line":            string(good[:len(good)-10]),
+		"no last line feed":        strings.TrimSuffix(string(good), "\n"),
+		"something after the end":  string(good) + "\n",
+		"an end after the end":     string(good) + lines[len(lines)-1] + "\n",
+		"end counts wrong":         replace(`"entries":4`, `"entries":5`),
+		"no certificate":           without(2),
+		"certificate too late":     swap(2, 3),
+		"two certificates":         replace(lines[2], lines[2]+lines[2]),
+		"certificate after commit": replace(lines[3], lines[3]+lines[2]),
+		"empty certificate":        replace(`"certificate":"0x6365`, `"certificate":"0x","x":"0x6365`),
+		"unknown field":            replace(`"void":false`, `"void":false,"extra":1`),
+		"field left out":           replace(`,"void":false`, ``),
+		"field twice":              replace(`"void":false`, `"void":false,"void":false`),
+		"field in capitals":        replace(`"void"`, `"Void"`),
+		"a space":                  replace(`"void":false`, `"void": false`),
+		"carriage return":          replace("\n", "\r\n"),
+		"hex in capitals":          replace("0x7465726d73", "0x7465726D73"),
+		"no 0x":                    replace("0x7465726d73", "7465726d73"),
+		"unknown type":             replace(`"type":"end"`, `"type":"fin"`),
+		"void without opening":     replace(`"opening":null,"void":false`, `"opening":null,"void":true`),
+		"plaintext, no opening":    replace(`"opening":null,"void":false,"plaintext":null`, `"opening":null,"void":false,"plaintext":"0x"`),
+		"plaintext though void":    replace(`"void":true,"plaintext":null`, `"void":true,"plaintext":"0x00"`),
+		"no plaintext, not void":   replace(`"plaintext":"0x78"`, `"plaintext":null`),
+		"opening too short":        replace(`"opening":"0x01`, `"opening":"0x`),
+		"a line without an end":    strings.Repeat("a", MaxBundleLine+2),
 	}
 	for name, text := range tests {
 		_, err := readBundle([]byte(text))
@@ -165,26 +178,33 @@ func TestBundleReaderIsStrict(t *testing.T) {
 func TestBundleWriterRefuses(t *testing.T) {
 	lines := bundleLines(t)
 	tests := map[string]func(l []BundleLine) []BundleLine{
-		"an entry left out":        func(l []BundleLine) []BundleLine { return append(l[:6:6], l[7:]...) },
-		"a transaction left out":   func(l []BundleLine) []BundleLine { return append(l[:5:5], l[6:]...) },
-		"the last batch not whole": func(l []BundleLine) []BundleLine { return append(l[:8:8], l[9]) },
+		"an entry left out":        func(l []BundleLine) []BundleLine { return append(l[:7:7], l[8:]...) },
+		"a transaction left out":   func(l []BundleLine) []BundleLine { return append(l[:6:6], l[7:]...) },
+		"the last batch not whole": func(l []BundleLine) []BundleLine { return append(l[:9:9], l[10]) },
 		"a transaction too many": func(l []BundleLine) []BundleLine {
-			return append(l[:9:9], &BundleTransaction{Height: 8, Position: 1}, l[9])
+			return append(l[:10:10], &BundleTransaction{Height: 8, Position: 1}, l[10])
 		},
 		"void without opening": func(l []BundleLine) []BundleLine {
-			return append(l[:8:8], &BundleTransaction{Height: 8, Void: true}, l[9])
+			return append(l[:9:9], &BundleTransaction{Height: 8, Void: true}, l[10])
 		},
 		"plaintext without opening": func(l []BundleLine) []BundleLine {
-			return append(l[:8:8], &BundleTransaction{Height: 8, Plaintext: []byte("early")}, l[9])
+			return append(l[:9:9], &BundleTransaction{Height: 8, Plaintext: []byte("early")}, l[10])
 		},
 		"no terms": func(l []BundleLine) []BundleLine {
 			return append([]BundleLine{&BundleHeader{ChainID: chainID}}, l[1:]...)
+		},
+		"no certificate": func(l []BundleLine) []BundleLine { return append(l[:2:2], l[3:]...) },
+		"empty certificate": func(l []BundleLine) []BundleLine {
+			return append(append(l[:2:2], &BundleCertificate{}), l[3:]...)
+		},
+		"certificate too large": func(l []BundleLine) []BundleLine {
+			return append(append(l[:2:2], &BundleCertificate{make([]byte, MaxCertificateSize+1)}), l[3:]...)
 		},
 		"entry too large": func(l []BundleLine) []BundleLine {
 			return []BundleLine{l[0], &BundleEntry{0, make([]byte, MaxEntrySize+1)}}
 		},
 		"ciphertext too large": func(l []BundleLine) []BundleLine {
-			return append(l[:8:8], &BundleTransaction{Height: 8, Ciphertext: make([]byte, 1<<20)}, l[9])
+			return append(l[:9:9], &BundleTransaction{Height: 8, Ciphertext: make([]byte, 1<<20)}, l[10])
 		},
 	}
 	for name, change := range tests {

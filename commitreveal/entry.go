@@ -1,6 +1,7 @@
 package commitreveal
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/scrimlabs/scrim/threshold"
@@ -8,33 +9,41 @@ import (
 
 const domainEntry = "scrim/log-entry/v2"
 
+// entryVersion is the version byte of log entries. Version 1 had certificates inside its committee entries, and no
+// namespaces in its commit entries.
+const entryVersion = 2
+
 const (
-	// MaxEntrySize bounds a log entry in bytes.
-	MaxEntrySize = 1 << 20
-	// MaxCertificateSize bounds the certificate in a [CommitteeEntry].
-	MaxCertificateSize = MaxEntrySize - maxCommitteeSize - 256
-	maxCommitteeSize   = 64 << 10
+	// MaxEntrySize bounds a log entry in bytes: an entry bundle has its length in two (c2sp.org/tlog-tiles, Log entries).
+	MaxEntrySize = 1<<16 - 1
+	// MaxCertificateSize bounds the certificate of a ceremony, which is beside the log.
+	MaxCertificateSize = 960 << 10
+	// MaxMisbehaviourKind bounds the name of a kind of evidence in bytes.
+	MaxMisbehaviourKind = 64
 )
 
-// Entry is a record of the commit-reveal log: a [CommitteeEntry], a
-// [CommitEntry] or a [RevealEntry]. The set is closed; later kinds (expired,
-// misbehaviour) get a kind byte of their own.
+// Entry is a record of the commit-reveal log: a [CommitteeEntry], [CommitEntry], [RevealEntry], [VoidEntry], [ExpiredEntry]
+// or [MisbehaviourEntry]. The set is closed.
 type Entry interface {
 	appendEntry(b []byte) ([]byte, error)
 }
 
 // The kind byte of an entry.
 const (
-	kindCommittee = 1
-	kindCommit    = 2
-	kindReveal    = 3
+	kindCommittee    = 1
+	kindCommit       = 2
+	kindReveal       = 3
+	kindVoid         = 4
+	kindExpired      = 5
+	kindMisbehaviour = 6
 )
 
-// CommitteeEntry says which committee holds the key from here on.
+// CommitteeEntry says which committee holds the key from here on. The certificate itself is beside the log, under its hash.
 type CommitteeEntry struct {
 	Height      uint64 // of the block that activated it
-	Certificate []byte // the ceremony's certificate, opaque here; 1 to MaxCertificateSize bytes
-	Committee   *threshold.Committee
+	Epoch       uint64 // of the committee
+	Certificate Hash   // CertificateHash of the ceremony's certificate
+	Committee   Hash   // CommitteeHash of the committee that it certifies
 }
 
 // CommitEntry fixes a batch: which ciphertexts, and what decides about their order. A block appends
@@ -47,6 +56,8 @@ type CommitEntry struct {
 	Count  uint32   // ciphertexts, 1 to MaxBatch
 	Root   Hash     // BatchRoot of their ids
 	Rounds [32]byte // hash over all that blocks have said for the order so far (ordering.Round); opaque here
+	// Namespaces is NamespaceRoot of the batch: with it a namespace's transactions can be shown to be all that it has there.
+	Namespaces Hash
 }
 
 // RevealEntry says what the batch of a height turned out to be. All of it can be
@@ -60,12 +71,76 @@ type RevealEntry struct {
 	Certificate threshold.Signature // the committee's, on the batch's checkpoint
 }
 
+// VoidEntry says that a ciphertext of a revealed batch does not decrypt, with the opening that proves it. That is nobody's
+// fault but the sealer's.
+type VoidEntry struct {
+	Height   uint64 // of the batch
+	Position uint32 // in the batch, from 0
+	ID       threshold.ID
+	Opening  threshold.Opening
+}
+
+// ExpiredEntry says that a ciphertext that the members had received can no longer be ordered.
+type ExpiredEntry struct {
+	Height     uint64 // of the block that found it expired; above ValidUntil
+	ID         threshold.ID
+	ValidUntil uint64 // the last height at which it could have been ordered
+}
+
+// MisbehaviourEntry says that a member did what it should not have, by the hash of the evidence, which is beside the log.
+type MisbehaviourEntry struct {
+	Height   uint64 // of the block that recorded it
+	Epoch    uint64 // of the committee whose member it was
+	Member   uint32 // 1..n in that committee's terms
+	Kind     string // of the evidence, in snake_case; 1 to MaxMisbehaviourKind bytes
+	Evidence Hash   // EvidenceHash of it
+}
+
+const (
+	domainCertificateHash = "scrim/certificate-hash/v1"
+	domainCommitteeHash   = "scrim/committee-hash/v1"
+	domainEvidenceHash    = "scrim/evidence-hash/v1"
+)
+
+// CertificateHash names a ceremony's certificate, given as its wire bytes.
+func CertificateHash(certificate []byte) Hash { return bodyHash(domainCertificateHash, certificate) }
+
+// EvidenceHash names a piece of evidence, given as its wire bytes.
+func EvidenceHash(evidence []byte) Hash { return bodyHash(domainEvidenceHash, evidence) }
+
+// CommitteeHash names a committee by its wire bytes.
+func CommitteeHash(c *threshold.Committee) (Hash, error) {
+	if c == nil {
+		return Hash{}, fmt.Errorf("%w: no committee", ErrInvalid)
+	}
+	b, err := c.MarshalBinary()
+	if err != nil {
+		return Hash{}, err
+	}
+	return bodyHash(domainCommitteeHash, b), nil
+}
+
+// bodyHash is SHA-256(domain | body).
+func bodyHash(domain string, body []byte) Hash { return sha256.Sum256(append([]byte(domain), body...)) }
+
+// NewCommitteeEntry is the entry for a certificate and the committee that it certifies.
+func NewCommitteeEntry(height uint64, certificate []byte, c *threshold.Committee) (CommitteeEntry, error) {
+	if n := len(certificate); n == 0 || n > MaxCertificateSize {
+		return CommitteeEntry{}, fmt.Errorf("%w: committee certificate of %d bytes, 1 to %d allowed", ErrInvalid, n, MaxCertificateSize)
+	}
+	hash, err := CommitteeHash(c)
+	if err != nil {
+		return CommitteeEntry{}, err
+	}
+	return CommitteeEntry{Height: height, Epoch: c.Epoch, Certificate: CertificateHash(certificate), Committee: hash}, nil
+}
+
 // MarshalEntry encodes an entry. These bytes are the log's record.
 func MarshalEntry(e Entry) ([]byte, error) {
 	if e == nil {
 		return nil, fmt.Errorf("%w: no log entry", ErrInvalid)
 	}
-	b, err := e.appendEntry(append([]byte(domainEntry), version))
+	b, err := e.appendEntry(append([]byte(domainEntry), entryVersion))
 	if err != nil {
 		return nil, fmt.Errorf("marshal log entry: %w", err)
 	}
@@ -73,7 +148,8 @@ func MarshalEntry(e Entry) ([]byte, error) {
 }
 
 // ParseEntry is the inverse of [MarshalEntry]. The dynamic type of the result
-// is CommitteeEntry, CommitEntry or RevealEntry.
+// is CommitteeEntry, CommitEntry, RevealEntry, VoidEntry, ExpiredEntry or
+// MisbehaviourEntry.
 func ParseEntry(b []byte) (Entry, error) {
 	e, err := parseEntry(b)
 	if err != nil {
@@ -88,7 +164,9 @@ func parseEntry(b []byte) (Entry, error) {
 	}
 	d := &decoder{b: b}
 	d.literal(domainEntry)
-	d.version()
+	if v := d.byte(); d.err == nil && v != entryVersion {
+		d.fail("log entry of version %d, want %d", v, entryVersion)
+	}
 	switch kind := d.byte(); {
 	case d.err != nil:
 		return nil, d.err
@@ -98,44 +176,25 @@ func parseEntry(b []byte) (Entry, error) {
 		return parseCommitEntry(d)
 	case kind == kindReveal:
 		return parseRevealEntry(d)
+	case kind == kindVoid:
+		return parseVoidEntry(d)
+	case kind == kindExpired:
+		return parseExpiredEntry(d)
+	case kind == kindMisbehaviour:
+		return parseMisbehaviourEntry(d)
 	default:
 		return nil, fmt.Errorf("%w: entry kind %d", ErrEncoding, kind)
 	}
 }
 
 func (e CommitteeEntry) appendEntry(b []byte) ([]byte, error) {
-	if n := len(e.Certificate); n == 0 || n > MaxCertificateSize {
-		return nil, fmt.Errorf("%w: committee certificate of %d bytes, 1 to %d allowed", ErrInvalid, n, MaxCertificateSize)
-	}
-	if e.Committee == nil {
-		return nil, fmt.Errorf("%w: committee entry without a committee", ErrInvalid)
-	}
-	committee, err := e.Committee.MarshalBinary()
-	if err != nil {
-		return nil, err
-	}
-	if len(committee) > maxCommitteeSize {
-		return nil, fmt.Errorf("%w: committee of %d bytes, at most %d allowed", ErrInvalid, len(committee), maxCommitteeSize)
-	}
-	b = appendUint64(append(b, kindCommittee), e.Height)
-	b = append(appendUint32(b, uint32(len(e.Certificate))), e.Certificate...)
-	return append(appendUint32(b, uint32(len(committee))), committee...), nil
+	b = appendUint64(appendUint64(append(b, kindCommittee), e.Height), e.Epoch)
+	return append(append(b, e.Certificate[:]...), e.Committee[:]...), nil
 }
 
 func parseCommitteeEntry(d *decoder) (Entry, error) {
-	e := CommitteeEntry{Height: d.uint64(), Certificate: d.blob(MaxCertificateSize)}
-	committee := d.blob(maxCommitteeSize)
-	if err := d.end(); err != nil {
-		return nil, err
-	}
-	if len(e.Certificate) == 0 {
-		return nil, fmt.Errorf("%w: empty committee certificate", ErrEncoding)
-	}
-	var err error
-	if e.Committee, err = threshold.ParseCommittee(committee); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrEncoding, err)
-	}
-	return e, nil
+	e := CommitteeEntry{Height: d.uint64(), Epoch: d.uint64(), Certificate: d.hash(), Committee: d.hash()}
+	return e, d.end()
 }
 
 func (e CommitEntry) validate() error {
@@ -155,7 +214,7 @@ func (e CommitEntry) appendEntry(b []byte) ([]byte, error) {
 	b = appendUint64(append(b, kindCommit), e.Height)
 	b = append(appendUint64(b, e.Epoch), e.KeyID[:]...)
 	b = append(appendUint32(b, e.Count), e.Root[:]...)
-	return append(b, e.Rounds[:]...), nil
+	return append(append(b, e.Rounds[:]...), e.Namespaces[:]...), nil
 }
 
 func parseCommitEntry(d *decoder) (Entry, error) {
@@ -164,13 +223,8 @@ func parseCommitEntry(d *decoder) (Entry, error) {
 	e.Count = d.uint32()
 	e.Root = d.hash()
 	d.into(e.Rounds[:])
-	if err := d.end(); err != nil {
-		return nil, err
-	}
-	if err := e.validate(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrEncoding, err)
-	}
-	return e, nil
+	e.Namespaces = d.hash()
+	return checkedEntry(d, e)
 }
 
 func (e RevealEntry) validate() error {
@@ -195,6 +249,86 @@ func (e RevealEntry) appendEntry(b []byte) ([]byte, error) {
 func parseRevealEntry(d *decoder) (Entry, error) {
 	e := RevealEntry{Height: d.uint64(), Root: d.hash(), Openings: d.hash(), Order: d.hash(), Voids: d.uint32()}
 	d.into(e.Certificate[:])
+	return checkedEntry(d, e)
+}
+
+func (e VoidEntry) validate() error {
+	if e.Height == 0 || e.Position >= MaxBatch {
+		return fmt.Errorf("%w: void ciphertext %d of the batch of height %d", ErrInvalid, e.Position, e.Height)
+	}
+	return nil
+}
+
+func (e VoidEntry) appendEntry(b []byte) ([]byte, error) {
+	if err := e.validate(); err != nil {
+		return nil, err
+	}
+	b = appendUint32(appendUint64(append(b, kindVoid), e.Height), e.Position)
+	return append(append(b, e.ID[:]...), e.Opening[:]...), nil
+}
+
+func parseVoidEntry(d *decoder) (Entry, error) {
+	e := VoidEntry{Height: d.uint64(), Position: d.uint32()}
+	d.into(e.ID[:])
+	d.into(e.Opening[:])
+	return checkedEntry(d, e)
+}
+
+func (e ExpiredEntry) validate() error {
+	if e.ValidUntil == 0 || e.Height <= e.ValidUntil {
+		return fmt.Errorf("%w: a ciphertext valid until height %d that expired at %d", ErrInvalid, e.ValidUntil, e.Height)
+	}
+	return nil
+}
+
+func (e ExpiredEntry) appendEntry(b []byte) ([]byte, error) {
+	if err := e.validate(); err != nil {
+		return nil, err
+	}
+	b = appendUint64(append(b, kindExpired), e.Height)
+	return appendUint64(append(b, e.ID[:]...), e.ValidUntil), nil
+}
+
+func parseExpiredEntry(d *decoder) (Entry, error) {
+	e := ExpiredEntry{Height: d.uint64()}
+	d.into(e.ID[:])
+	e.ValidUntil = d.uint64()
+	return checkedEntry(d, e)
+}
+
+func (e MisbehaviourEntry) validate() error {
+	if e.Height == 0 || !validMember(e.Member) {
+		return fmt.Errorf("%w: misbehaviour of member %d at height %d", ErrInvalid, e.Member, e.Height)
+	}
+	if n := len(e.Kind); n == 0 || n > MaxMisbehaviourKind {
+		return fmt.Errorf("%w: kind of misbehaviour of %d bytes, 1 to %d allowed", ErrInvalid, n, MaxMisbehaviourKind)
+	}
+	for i := range len(e.Kind) {
+		if c := e.Kind[i]; (c < 'a' || c > 'z') && c != '_' {
+			return fmt.Errorf("%w: kind of misbehaviour %q is not of a-z and _", ErrInvalid, e.Kind)
+		}
+	}
+	return nil
+}
+
+func (e MisbehaviourEntry) appendEntry(b []byte) ([]byte, error) {
+	if err := e.validate(); err != nil {
+		return nil, err
+	}
+	b = appendUint64(appendUint64(append(b, kindMisbehaviour), e.Height), e.Epoch)
+	return append(appendString(appendUint32(b, e.Member), e.Kind), e.Evidence[:]...), nil
+}
+
+func parseMisbehaviourEntry(d *decoder) (Entry, error) {
+	e := MisbehaviourEntry{Height: d.uint64(), Epoch: d.uint64(), Member: d.uint32(), Kind: d.string(), Evidence: d.hash()}
+	return checkedEntry(d, e)
+}
+
+// checkedEntry ends the decoding of an entry.
+func checkedEntry[E interface {
+	Entry
+	validate() error
+}](d *decoder, e E) (Entry, error) {
 	if err := d.end(); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,11 @@ func ExampleStep() {
 	}
 
 	// The block that orders it appends the commit entry to the log.
-	entry, err := commitreveal.MarshalEntry(batch.Commit(threshold.KeyID{}, [32]byte{}))
+	commit, err := batch.Commit(threshold.KeyID{}, [32]byte{}, []string{"rollup-a", "rollup-b"})
+	if err != nil {
+		panic(err)
+	}
+	entry, err := commitreveal.MarshalEntry(commit)
 	if err != nil {
 		panic(err)
 	}
@@ -44,6 +48,30 @@ func ExampleStep() {
 	// committed
 	// sharing
 	// release the share of height 7
+}
+
+// A rollup shows that it has all its transactions of a batch.
+func ExampleProveNamespace() {
+	ids := []threshold.ID{{1}, {2}, {3}}
+	namespaces := []string{"rollup-b", "rollup-a", "rollup-b"}
+	batch, err := commitreveal.NewBatch(7, 1, ids)
+	if err != nil {
+		panic(err)
+	}
+	commit, err := batch.Commit(threshold.KeyID{}, [32]byte{}, namespaces) // the log has this entry
+	if err != nil {
+		panic(err)
+	}
+	for _, name := range []string{"rollup-b", "rollup-c"} {
+		proof, err := commitreveal.ProveNamespace(ids, namespaces, name)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(name, len(proof.Transactions), proof.Verify(commit))
+	}
+	// Output:
+	// rollup-b 2 <nil>
+	// rollup-c 0 <nil>
 }
 
 // A member promises to order a ciphertext; the wallet keeps the promise.

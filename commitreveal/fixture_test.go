@@ -111,3 +111,12 @@ func testReceipt(t testing.TB) Receipt {
 	}
 	return r
 }
+
+// namespaces gives a namespace for each of n ciphertexts: two of them, in turn.
+func namespaces(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = []string{"rollup-a", "rollup-b"}[i%2]
+	}
+	return out
+}

@@ -63,7 +63,12 @@ func parseHexInto(dst []byte, s string) error {
 func merkleRoot(records [][]byte) Hash {
 	var edge []subtree
 	for _, r := range records {
-		edge, _ = grow(edge, tlog.RecordHash(r))
+		last := subtree{0, tlog.RecordHash(r)}
+		for n := len(edge); n > 0 && edge[n-1].level == last.level; n-- { // as grow, but nothing is stored
+			last = subtree{last.level + 1, tlog.NodeHash(edge[n-1].root, last.root)}
+			edge = edge[:n-1]
+		}
+		edge = append(edge, last)
 	}
 	return edgeRoot(edge)
 }

@@ -14,6 +14,8 @@ var (
 	ErrEncoding = errors.New("commitreveal: not a canonical encoding")
 	// ErrSignature: a member's Ed25519 signature does not verify.
 	ErrSignature = errors.New("commitreveal: signature does not verify")
+	// ErrNoProof: a Merkle proof does not show what it should.
+	ErrNoProof = errors.New("commitreveal: the proof does not hold")
 	// ErrInvalid: a value breaks a rule of its type and has no encoding.
 	ErrInvalid = errors.New("commitreveal: invalid value")
 )

@@ -79,6 +79,8 @@ type Backend interface {
 	Stream(ctx context.Context, namespace string, after v1.Cursor, limit int) (v1.StreamPage, error)
 	// Export writes the audit bundle. A write may block as long as the reader is slow.
 	Export(ctx context.Context, w io.Writer) error
+
+	LogBackend
 }
 
 // Options say how the API is served. The zero value serves everything with

@@ -66,6 +66,7 @@ func (a *api) router() chi.Router {
 			r.Get("/v1/batches", a.getQuery(a.batches))
 			r.Get("/v1/batches/{height}", a.get(a.batch))
 			r.Get("/v1/namespaces/{namespace}/transactions", a.getQuery(a.stream))
+			a.logRoutes(r)
 			r.Mount("/explorer", a.explorer())
 		})
 	})

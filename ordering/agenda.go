@@ -105,7 +105,7 @@ type haul struct {
 type errBody struct{ id threshold.ID }
 
 func (e *errBody) Error() string {
-	return fmt.Sprintf("the body of 0x%x, which is decided, is missing", e.id)
+	return fmt.Sprintf("the body of 0x%s, which is decided, is missing", e.id)
 }
 
 // admitter says whether the next block may execute a ciphertext, and the epoch of the committee that opens it then.

@@ -225,7 +225,12 @@ func (f *folding) stepCeremony(e keygen.Event) error {
 	if err != nil {
 		return err
 	}
-	return f.append(commitreveal.CommitteeEntry{Height: f.next.height, Certificate: wire, Committee: c.Committee})
+	entry, err := commitreveal.NewCommitteeEntry(f.next.height, wire, c.Committee)
+	if err != nil {
+		return err
+	}
+	f.result.Certificates = append(f.result.Certificates, wire)
+	return f.append(entry)
 }
 
 // section takes the members' head statements.
@@ -331,8 +336,15 @@ func (f *folding) commit(h *haul) error {
 	if err != nil {
 		return err
 	}
-	key := f.prev.Tenure(h.holder).Committee().Key
-	if err := f.append(batch.Commit(key.ID(), f.next.agenda.chain)); err != nil {
+	namespaces := make([]string, len(h.batch))
+	for i, k := range h.batch {
+		namespaces[i] = k.Header().Namespace
+	}
+	entry, err := batch.Commit(f.prev.Tenure(h.holder).Committee().Key.ID(), f.next.agenda.chain, namespaces)
+	if err != nil {
+		return err
+	}
+	if err := f.append(entry); err != nil {
 		return err
 	}
 	checkpoint := batch.CheckpointAt(f.next.genesis.ChainID, f.next.log)

@@ -21,7 +21,7 @@ type OrderParams struct {
 }
 
 func defaultOrderParams() OrderParams {
-	return OrderParams{Wait: 4, Stale: 2, MaxChunk: 128, MaxLive: 4096}
+	return OrderParams{Wait: 4, Stale: 2, MaxChunk: 256, MaxLive: 4096}
 }
 
 const (

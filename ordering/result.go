@@ -42,6 +42,8 @@ type Result struct {
 	Forgotten []threshold.ID
 	// Records are the entries the block appended to the commit-reveal log.
 	Records []Record
+	// Certificates are the ceremony certificates that committee entries among Records name by their hash.
+	Certificates [][]byte
 	// Txs says, for each transaction of the block, why it was not applied ("" if it was).
 	Txs []string
 }

@@ -115,7 +115,7 @@ func TestReshare(t *testing.T) {
 			}
 			if e, err := commitreveal.ParseEntry(last.Records[0].Entry); err != nil {
 				t.Error(err)
-			} else if entry, ok := e.(commitreveal.CommitteeEntry); !ok || entry.Height != h || entry.Committee.Epoch != 2 {
+			} else if entry, ok := e.(commitreveal.CommitteeEntry); !ok || entry.Height != h || entry.Epoch != 2 {
 				t.Errorf("first entry of the block: %+v", e)
 			}
 

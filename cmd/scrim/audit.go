@@ -18,10 +18,16 @@ func newAudit() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "audit BUNDLE",
-		Short: "Replay an exported run offline: verified, violated or cannot tell",
-		Long: `Replay an exported run offline. Every id, order, batch root, log root, committee
-certificate, opening and plaintext of the bundle is computed again; - reads it
-from standard input. Bundles come from 'scrimd export' or GET /v1/export.
+		Short: "Check a chain's log: verified, violated or cannot tell",
+		Long: `Check a chain's log without trusting anyone.
+
+'scrim audit mirror' copies a node's log, 'verify' checks it offline, 'watch'
+follows live nodes; 'verify-tx' and 'verify-receipt' check one thing, 'evidence'
+what somebody is accused with.
+
+With a BUNDLE it replays an exported run offline. Every id, order, batch root, log
+root, committee certificate, opening and plaintext of the bundle is computed again; -
+reads it from standard input. Bundles come from 'scrimd export' or GET /v1/export.
 
 With --terms-hash the committee must be the one with these terms; without it the
 bundle's own committee is believed to be the right one, which is said. With
@@ -31,36 +37,58 @@ Exit code: 0 verified, 1 violated (it says what, and whose doing it is), 2 canno
 tell (the bundle is incomplete, damaged, or not one); 64 wrong usage.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var o audit.Options
-			if termsHash != "" {
-				hash, err := parseHash("--terms-hash", termsHash)
-				if err != nil {
-					return err
-				}
-				o.TermsHash = &hash
-			}
-			report, err := runAudit(cmd.InOrStdin(), args[0], receipts, o)
+			o := audit.Options{}
+			hash, err := termsHashOf(termsHash)
 			if err != nil {
-				return exitCode{int(audit.CannotTell), fmt.Errorf("cannot tell: %w", err)}
-			}
-			write := wallet.WriteReport
-			if asJSON {
-				write = func(w io.Writer, r *audit.Report) error { return json.NewEncoder(w).Encode(r) }
-			}
-			if err := write(cmd.OutOrStdout(), report); err != nil {
 				return err
 			}
-			if report.Verdict != audit.Verified {
-				return exitCode{code: int(report.Verdict)}
+			o.TermsHash = hash
+			report, err := runAudit(cmd.InOrStdin(), args[0], receipts, o)
+			if err != nil {
+				return cannotTell(err)
 			}
-			return nil
+			return answer(cmd, report.Verdict, asJSON, report, func(w io.Writer) error { return wallet.WriteReport(w, report) })
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&termsHash, "terms-hash", "", "hash of the committee's terms (0x and 64 digits), as its members publish it")
 	f.StringVar(&receipts, "receipts", "", "receipts file of 'scrim tx send': check that its receipts were honoured")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.AddCommand(newAuditMirror(), newAuditVerify(), newVerifyReceipt(), newVerifyTx(), newProveTx(), newEvidence(), newAuditWatch())
 	return cmd
+}
+
+// cannotTell is the answer of an audit that could not be made.
+func cannotTell(err error) error {
+	return exitCode{int(audit.CannotTell), fmt.Errorf("cannot tell: %w", err)}
+}
+
+// answer prints a report and ends with its verdict.
+func answer(cmd *cobra.Command, v audit.Verdict, asJSON bool, report any, forPeople func(w io.Writer) error) error {
+	out := cmd.OutOrStdout()
+	if asJSON {
+		if err := json.NewEncoder(out).Encode(report); err != nil {
+			return err
+		}
+	} else if err := forPeople(out); err != nil {
+		return err
+	}
+	if v != audit.Verified {
+		return exitCode{code: int(v)}
+	}
+	return nil
+}
+
+// termsHashOf reads --terms-hash; nil if it was not given.
+func termsHashOf(text string) (*[32]byte, error) {
+	if text == "" {
+		return nil, nil
+	}
+	hash, err := parseHash("--terms-hash", text)
+	if err != nil {
+		return nil, err
+	}
+	return &hash, nil
 }
 
 func runAudit(stdin io.Reader, path, receipts string, o audit.Options) (*audit.Report, error) {

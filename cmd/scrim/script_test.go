@@ -194,7 +194,9 @@ func runScripts(t *testing.T, dir string, env map[string]string, prepare func(di
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"code": code, "edit": edit, "newest": newest, "certificates": certificates},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": code, "edit": edit, "newest": newest, "certificates": certificates, "evidence": evidence,
+		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir+"/home")
 			e.Setenv("XDG_CONFIG_HOME", e.WorkDir+"/home/config")
@@ -219,6 +221,19 @@ func runScripts(t *testing.T, dir string, env map[string]string, prepare func(di
 			return os.Mkdir(e.WorkDir+"/home", 0o700)
 		},
 	})
+}
+
+// evidence copies the one file of evidence in a folder to proof.json.
+func evidence(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: evidence dir")
+	}
+	files, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*.json"))
+	ts.Check(err)
+	if len(files) != 1 {
+		ts.Fatalf("%d files of evidence: %v", len(files), files)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("proof.json"), []byte(ts.ReadFile(files[0])), 0o600))
 }
 
 // newest VARIABLE URL gives the terms hash of a node's newest ceremony.

@@ -1,9 +1,9 @@
-// Package audit replays an audit bundle offline and says whether the committee
-// kept its promises.
+// Package audit checks a chain's log offline and says whether the committee kept
+// its promises.
 //
-// [Run] is the whole of it: it reads a bundle as a stream, recomputes everything
-// that the bundle says, and gives a [Report] with one of three verdicts, which
-// are never merged:
+// [Run] replays a bundle as a stream ([Replay] a mirror, [Follow] a log that
+// grows), recomputes everything that it says, and gives a [Report] with one of three
+// verdicts, which are never merged:
 //
 //   - Verified: all of it follows from the committee's certificate and its
 //     signatures on the checkpoints.
@@ -18,7 +18,13 @@
 // revealed, and 40 bytes for each id that could still be ordered again; it does
 // not grow with the length of the log.
 //
-// What is recomputed is listed in docs/spec/bundle.md. This package knows
+// What is wrong comes with evidence that needs nothing else, where there can be
+// such: [EvidenceFile], read by [ParseEvidence] and checked by its Verify. Light
+// clients check one thing: [VerifyOpening], [VerifyCheckpoint], [VerifyReceipt], and
+// one transaction with all of it, [TxProof].
+//
+// What is recomputed is listed in docs/spec/bundle.md, the files are specified in
+// docs/spec/evidence.md. This package knows
 // neither the ordering rule nor ceremonies: the caller passes them in as
 // [Checks].
 package audit
@@ -31,11 +37,13 @@ import (
 	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/commitreveal/note"
+	"github.com/scrimlabs/scrim/commitreveal/tiles"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
-// Checks are the checks that this package does not make itself. All must
-// be pure and must stand hostile input.
+// Checks are the checks that this package does not make itself. All must be pure
+// and must stand hostile input. A replay needs the first three.
 type Checks struct {
 	// Certificate checks the first committee's certificate against the bundle's terms.
 	Certificate func(terms, certificate []byte) (CommitteeInfo, error)
@@ -43,6 +51,21 @@ type Checks struct {
 	Succession func(previous, certificate []byte) (CommitteeInfo, error)
 	// Rule begins a replay of the chain's ordering rule with the limits in the bundle's header.
 	Rule func(chainID string, limits []byte) (Rule, error)
+	// Committee checks a certificate by itself: that t members of the committee
+	// that it names signed it. Evidence and transaction proofs need it.
+	Committee func(certificate []byte) (CommitteeInfo, error)
+	// Ceremony checks evidence of a fault in the ceremony of the terms.
+	Ceremony func(terms, evidence []byte) (CeremonyFinding, error)
+}
+
+// CeremonyFinding is what evidence about a ceremony proves.
+type CeremonyFinding struct {
+	ChainID   string
+	Epoch     uint64
+	TermsHash [32]byte
+	Who       string // the member
+	What      string // it did
+	Conflict  bool   // the proof is two messages that contradict each other
 }
 
 // Rule replays the ordering rule along the log. Heights grow. After an error it is not asked again.
@@ -72,8 +95,11 @@ type CommitteeInfo struct {
 	Names      []string            // optional: Names[j-1] is what people call member j
 	ChainID    string
 	TermsHash  [32]byte // of the committee's terms
+	Terms      []byte   // optional: of its ceremony, for evidence about it
 	Limits     [32]byte // hash of the chain's limits, as its members agreed to them
 	Overlap    uint64   // blocks after it came into office during which what is sealed to the key before its own is ordered
+
+	certificate []byte // of a committee in office; for evidence
 }
 
 // Options of a run.
@@ -83,17 +109,72 @@ type Options struct {
 	TermsHash *[32]byte
 	// Receipts are those that the user holds.
 	Receipts []commitreveal.Receipt
+	// Checkpoints are signed tree heads that the log must have.
+	Checkpoints []SignedNote
+	// Evidence is judged beside the log.
+	Evidence []EvidenceBody
+	// Tree gives the stored hashes of the log, if they are at hand: see package tiles.
+	// Some evidence of a split view needs them.
+	Tree tiles.Reader
+	// Policy, if set, says which signatures those of Checkpoints that say so must have.
+	Policy *note.Policy
+	// Progress, if set, is told after each log entry how many there were.
+	Progress func(entries uint64)
+}
+
+// Lines is what is replayed: the lines of a bundle, from its header to its end,
+// then io.EOF. [commitreveal.BundleReader] is one; so is a mirror's reader. Any
+// other error ends the replay, with the verdict CannotTell.
+type Lines interface {
+	Next() (commitreveal.BundleLine, error)
 }
 
 // Run audits a bundle. The error is nil unless a check is missing: a bundle that
 // cannot be read gives a report, with the verdict CannotTell.
 func Run(r io.Reader, checks Checks, opts Options) (*Report, error) {
+	return Replay(commitreveal.NewBundleReader(r), checks, opts)
+}
+
+// Replay is [Run] for lines that come from elsewhere.
+func Replay(lines Lines, checks Checks, opts Options) (*Report, error) {
+	f, err := Follow(checks, opts)
+	if err != nil {
+		return nil, err
+	}
+	f.Read(lines)
+	return f.Report(), nil
+}
+
+// Follower replays a log that grows. Use it from one goroutine.
+type Follower struct{ a *auditor }
+
+// Follow begins a replay; see [Run].
+func Follow(checks Checks, opts Options) (*Follower, error) {
 	if checks.Certificate == nil || checks.Succession == nil || checks.Rule == nil {
 		return nil, errors.New("audit: all checks are needed")
 	}
 	a := newAuditor(checks, opts)
-	a.read(commitreveal.NewBundleReader(r))
-	return a.finish(), nil
+	a.readHeads()
+	return &Follower{a}, nil
+}
+
+// Read replays lines up to io.EOF; the next call goes on there. It reports whether
+// anything can still be concluded from more.
+func (f *Follower) Read(lines Lines) bool {
+	f.a.read(lines)
+	return !f.a.stopped
+}
+
+// Entries is how many log entries were replayed so far.
+func (f *Follower) Entries() uint64 { return f.a.log.Size() }
+
+// Findings is how many broken promises were found so far.
+func (f *Follower) Findings() int { return len(f.a.findings) + f.a.waiting }
+
+// Report ends the replay and says what came of it.
+func (f *Follower) Report() *Report {
+	f.a.closeBatch()
+	return f.a.finish()
 }
 
 // auditor is a replay on its way.
@@ -104,6 +185,7 @@ type auditor struct {
 
 	header     *commitreveal.BundleHeader
 	log        commitreveal.Log
+	before     commitreveal.Log   // without the entry at hand
 	committees map[uint64]*tenure // by epoch
 	current    *tenure            // in office
 	height     uint64             // of the last committee or commit entry
@@ -118,7 +200,13 @@ type auditor struct {
 	certified     uint64 // log entries that a valid certificate covers
 	certHeight    uint64 // of the last certified batch
 	certBroken    bool   // the last certificate did not verify
-	bodiesMissing bool   // some batch is not in the bundle as it was committed
+	signed        *signed
+	heads         heads
+	elected       *commitreveal.CommitteeEntry // whose certificate is the next line
+	electedAt     uint64                       // its index
+	voids         *voids                       // of the batch that was revealed last
+	kept          int                          // bytes of ids that wait to become evidence
+	bodiesMissing bool                         // some batch is not in the bundle as it was committed
 	receipts      *receipts
 	stopped       bool
 }
@@ -129,7 +217,10 @@ const maxPending = 1 << 16
 func newAuditor(checks Checks, opts Options) *auditor {
 	return &auditor{
 		checks: checks, opts: opts,
-		report:     &Report{Findings: []Finding{}, Missing: []string{}, Receipts: []ReceiptResult{}, Epochs: []uint64{}, Committees: []Tenure{}},
+		report: &Report{
+			Findings: []Finding{}, Missing: []string{}, Receipts: []ReceiptResult{}, Epochs: []uint64{}, Committees: []Tenure{},
+			Misbehaviour: []Misbehaviour{}, Checkpoints: []CheckpointResult{}, Evidence: []EvidenceResult{},
+		},
 		committees: make(map[uint64]*tenure),
 		seen:       newSeenIDs(),
 		receipts:   newReceipts(opts.Receipts),
@@ -138,15 +229,15 @@ func newAuditor(checks Checks, opts Options) *auditor {
 
 // read replays line by line until the end, or until nothing further can be
 // concluded.
-func (a *auditor) read(lines *commitreveal.BundleReader) {
+func (a *auditor) read(lines Lines) {
 	for !a.stopped {
 		line, err := lines.Next()
-		if errors.Is(err, commitreveal.ErrBundle) {
-			a.stop("%v", err)
-			return
+		if errors.Is(err, io.EOF) && !errors.Is(err, commitreveal.ErrBundle) {
+			return // the bundle is whole
 		}
 		if err != nil {
-			return // io.EOF: the bundle is whole
+			a.stop("%v", err)
+			return
 		}
 		a.line(line)
 	}
@@ -165,6 +256,8 @@ func (a *auditor) line(line commitreveal.BundleLine) {
 		a.round(l)
 	case *commitreveal.BundleEntry:
 		a.entry(l)
+	case *commitreveal.BundleCertificate:
+		a.elect(l.Certificate)
 	}
 }
 
@@ -227,31 +320,62 @@ func (a *auditor) entry(l *commitreveal.BundleEntry) {
 		a.stop("log entry %d: %v", l.Index, err)
 		return
 	}
+	a.before = a.log
 	if a.log, _, err = a.log.Append(l.Entry); err != nil {
 		a.stop("log entry %d: %v", l.Index, err)
 		return
 	}
+	if _, void := e.(commitreveal.VoidEntry); !void {
+		a.closeVoids()
+	}
 	switch e := e.(type) {
 	case commitreveal.CommitteeEntry:
-		a.committee(l.Index, e)
+		a.elected, a.electedAt = &e, l.Index
 	case commitreveal.CommitEntry:
-		a.commit(l.Index, e)
+		a.commit(l.Index, e, l.Entry)
 	case commitreveal.RevealEntry:
 		a.reveal(l.Index, e)
+	case commitreveal.VoidEntry:
+		a.void(l.Index, e)
+	case commitreveal.ExpiredEntry:
+		a.expired(l.Index, e)
+	case commitreveal.MisbehaviourEntry:
+		a.misbehaviour(l.Index, e)
+	}
+	a.reachHeads()
+	if a.opts.Progress != nil {
+		a.opts.Progress(a.log.Size())
 	}
 }
 
+// elect takes a committee into office, if this is the certificate that the committee
+// entry before names.
+func (a *auditor) elect(certificate []byte) {
+	index, e := a.electedAt, a.elected
+	a.elected = nil
+	if e == nil {
+		a.stop("a certificate without a committee entry before it")
+		return
+	}
+	if hash := commitreveal.CertificateHash(certificate); hash != e.Certificate {
+		a.altered(CodeCommittee, e.Height, "the certificate of the committee of epoch %d is not the one that the log names", e.Epoch)
+		a.stopped = true
+		return
+	}
+	a.committee(index, *e, certificate)
+}
+
 // committee takes a committee into office, if its ceremony's certificate holds.
-func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry) {
+func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry, certificate []byte) {
 	if e.Height < a.height {
 		a.found(index, CodeHeight, e.Height, "the committee entry follows one of height %d", a.height)
 	}
-	info, err := a.checkCommittee(e)
+	info, err := a.checkCommittee(certificate)
 	if err == nil && (info.Committee == nil || info.Committee.Key == nil) {
 		err = errors.New("it names no committee")
 	}
 	if err != nil {
-		a.found(index, CodeCommittee, e.Height, "the committee of epoch %d is not certified: %v", e.Committee.Epoch, err)
+		a.found(index, CodeCommittee, e.Height, "the committee of epoch %d is not certified: %v", e.Epoch, err)
 		a.stopped = true
 		return
 	}
@@ -263,13 +387,14 @@ func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry) {
 		a.stopped = true
 		return
 	}
-	if !sameCommittee(info.Committee, e.Committee) {
+	if hash, err := commitreveal.CommitteeHash(info.Committee); err != nil || hash != e.Committee || info.Committee.Epoch != e.Epoch {
 		a.found(index, CodeCommittee, e.Height, "the committee entry names a committee that its certificate does not certify")
 	}
 	if a.current != nil && info.Committee.Epoch <= a.current.Committee.Epoch {
 		a.found(index, CodeEpoch, e.Height, "epoch %d follows epoch %d", info.Committee.Epoch, a.current.Committee.Epoch)
 	}
 	a.height = max(a.height, e.Height)
+	info.certificate = certificate
 	if a.rule != nil {
 		if err := a.rule.Committee(e.Height, info); err != nil {
 			a.unruly(int64(index), e.Height, err)
@@ -295,14 +420,8 @@ func (a *auditor) trusted(info *CommitteeInfo) bool {
 	return true
 }
 
-func sameCommittee(a, b *threshold.Committee) bool {
-	x, errX := a.MarshalBinary()
-	y, errY := b.MarshalBinary()
-	return errX == nil && errY == nil && string(x) == string(y)
-}
-
 // commit checks what a commit entry says of itself, and opens its batch.
-func (a *auditor) commit(index uint64, e commitreveal.CommitEntry) {
+func (a *auditor) commit(index uint64, e commitreveal.CommitEntry, raw []byte) {
 	if a.current == nil {
 		a.found(index, CodeCommittee, e.Height, "a batch is committed before there is a committee")
 		a.stopped = true
@@ -312,8 +431,9 @@ func (a *auditor) commit(index uint64, e commitreveal.CommitEntry) {
 		a.stop("more than %d batches wait for their reveal", maxPending)
 		return
 	}
+	var height *finding
 	if e.Height <= a.lastCommit || e.Height < a.height {
-		a.found(index, CodeHeight, e.Height, "the batch follows an entry of height %d", max(a.lastCommit, a.height))
+		height = a.found(index, CodeHeight, e.Height, "the batch follows an entry of height %d", max(a.lastCommit, a.height))
 	}
 	committee, err := a.entitled(e)
 	if err != nil {
@@ -325,7 +445,7 @@ func (a *auditor) commit(index uint64, e commitreveal.CommitEntry) {
 	a.height, a.lastCommit = max(a.height, e.Height), max(a.lastCommit, e.Height)
 	a.report.Batches++
 	a.open = &batch{
-		index: index, entry: e, committee: &committee.CommitteeInfo,
+		index: index, entry: e, committee: &committee.CommitteeInfo, before: a.before, raw: raw, height: height,
 		checkpoint: commitreveal.Checkpoint{
 			ChainID: a.header.ChainID, Height: e.Height, Epoch: e.Epoch,
 			BatchRoot: e.Root, LogSize: a.log.Size(), LogRoot: a.log.Root(),
@@ -344,6 +464,7 @@ func (a *auditor) reveal(index uint64, e commitreveal.RevealEntry) {
 		a.found(index, CodeReveal, e.Height, "the reveal names another batch root than the commitment")
 	}
 	a.compareOutcomes(index, b, e)
+	a.voids = newVoids(index, b)
 	a.compareOrder(index, b, e)
 	a.certificate(index, b, e.Certificate)
 }
@@ -380,6 +501,7 @@ func (a *auditor) certificate(index uint64, b *batch, certificate threshold.Sign
 		return
 	}
 	a.certBroken = false
+	a.gather(b, certificate)
 	if b.checkpoint.LogSize <= a.certified {
 		return
 	}
@@ -390,8 +512,10 @@ func (a *auditor) certificate(index uint64, b *batch, certificate threshold.Sign
 }
 
 // found records a broken promise that the log entry of an index commits to.
-func (a *auditor) found(index uint64, code string, height uint64, format string, args ...any) {
-	a.add(&finding{entry: int64(index), Finding: Finding{Code: code, Height: height, What: fmt.Sprintf(format, args...)}})
+func (a *auditor) found(index uint64, code string, height uint64, format string, args ...any) *finding {
+	f := &finding{entry: int64(index), Finding: Finding{Code: code, Height: height, What: fmt.Sprintf(format, args...)}}
+	a.add(f)
+	return f
 }
 
 // altered records a contradiction that is in the bundle only.
@@ -409,6 +533,14 @@ func (a *auditor) add(f *finding) {
 	}
 	f.certify(a.certified, a.epoch())
 	a.findings = append(a.findings, f)
+}
+
+// office is the committee of an epoch that is, or was, in office; nil if none.
+func (a *auditor) office(epoch uint64) *CommitteeInfo {
+	if t := a.committees[epoch]; t != nil {
+		return &t.CommitteeInfo
+	}
+	return nil
 }
 
 func (a *auditor) epoch() uint64 {

@@ -18,13 +18,21 @@ type batch struct {
 	committee    *CommitteeInfo
 	checkpoint   commitreveal.Checkpoint
 	transactions []*commitreveal.BundleTransaction
-	bytes        int // that they hold
+	bytes        int              // that they hold
+	before       commitreveal.Log // without its commit entry
+	raw          []byte           // the commit entry
+	height       *finding         // what is wrong with its height, and with its order; to be proved when it is certified
+	unsorted     *finding         // that its ids do not ascend
+	proved       []threshold.ID   // the ids, if that is to be proved
+	namespaces   *finding         // what is wrong with the namespaces' root
+	bodies       []Bytes          // the ciphertexts, if that is wrong
 
 	order       func(beacon [32]byte) []threshold.ID // nil if it cannot be replayed
 	asCommitted bool                                 // the transactions are those of the commit entry's root
 	opened      bool                                 // all of them with openings
 	outcomes    commitreveal.Hash
 	voids       uint32
+	voidsRoot   [32]byte  // over the void entries that its reveal brings
 	untrue      bool      // some opening, plaintext or void is not true
 	wrong       []Finding // which; they wait for the reveal
 }
@@ -39,6 +47,8 @@ func (a *auditor) closeBatch() {
 	if cts, ids, ok := a.parse(b); ok {
 		b.asCommitted = true
 		a.checkHeaders(b, cts, ids)
+		a.checkAscending(b, ids)
+		a.checkNamespaces(b, cts, ids)
 		a.checkOrder(b, cts)
 		checked := a.checkProofs(b, cts)
 		a.openBatch(b, ids, checked)
@@ -51,6 +61,9 @@ func (a *auditor) closeBatch() {
 		}
 	}
 	b.transactions = nil
+	if b.proved == nil && b.namespaces == nil {
+		b.before, b.raw = commitreveal.Log{}, nil
+	}
 	a.pending = append(a.pending, b)
 }
 
@@ -101,10 +114,33 @@ func (a *auditor) checkHeaders(b *batch, cts []*threshold.Ciphertext, ids []thre
 	a.seen.forget(height)
 }
 
+// checkAscending: a batch is a set, which is committed ascending by id. This can be shown without the receive logs.
+func (a *auditor) checkAscending(b *batch, ids []threshold.ID) {
+	if !ascending(ids) {
+		a.notAscending(b, a.found(b.index, CodeOrder, b.entry.Height, "the ciphertexts are not ascending by id"), ids)
+	}
+}
+
+func compareIDs(a, b threshold.ID) int { return bytes.Compare(a[:], b[:]) }
+
+func ascending(ids []threshold.ID) bool {
+	for i := 1; i < len(ids); i++ {
+		if compareIDs(ids[i-1], ids[i]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // checkOrder replays what the receive logs decided: whether it is these ciphertexts, and in which order they are executed
 // when the beacon is known.
 func (a *auditor) checkOrder(b *batch, cts []*threshold.Ciphertext) {
 	if a.rule == nil {
+		return
+	}
+	if b.unsorted != nil { // which has been found
+		a.rule = nil
+		a.missing("the order of batches from height %d on could not be replayed", b.entry.Height)
 		return
 	}
 	order, err := a.rule.Batch(b.entry.Height, b.entry.Rounds, cts)
@@ -156,6 +192,7 @@ func (a *auditor) openBatch(b *batch, ids []threshold.ID, checked []*threshold.C
 		outcomes[i] = commitreveal.Outcome{ID: ids[i], Opening: *t.Opening, Void: t.Void, Plaintext: t.Plaintext}
 		if t.Void {
 			b.voids++
+			b.voidsRoot = nextVoid(b.voidsRoot, commitreveal.VoidEntry{Height: b.entry.Height, Position: uint32(i), ID: ids[i], Opening: *t.Opening})
 		}
 	}
 	if closed == len(ids) {

@@ -38,7 +38,27 @@ func identity(member uint32) ed25519.PrivateKey {
 // testChecks stands for the ceremony's certificates and the ordering rule: a
 // certificate is a hash over terms and committee, the order is by a hash.
 func testChecks() Checks {
-	return Checks{Certificate: checkCertificate, Succession: checkSuccession, Rule: newTestRule}
+	return Checks{
+		Certificate: checkCertificate, Succession: checkSuccession, Rule: newTestRule, Ceremony: checkCeremony,
+		Committee: func(cert []byte) (CommitteeInfo, error) { return checkCertificate([]byte(testTerms), cert) },
+	}
+}
+
+// checkCeremony stands for keygen's evidence: "conflict" and "bad deal" prove
+// something against bob under the test's terms.
+func checkCeremony(terms, evidence []byte) (CeremonyFinding, error) {
+	f := CeremonyFinding{ChainID: chainID, Epoch: 1, TermsHash: sha256.Sum256(terms), Who: "bob", What: "erred"}
+	switch string(evidence) {
+	case "conflict":
+		f.Conflict = true
+	case "bad deal":
+	default:
+		return f, errors.New("no such evidence")
+	}
+	if string(terms) != testTerms {
+		return f, errors.New("another ceremony")
+	}
+	return f, nil
 }
 
 // testRule is a stand-in for the chain's rule: each batch must be ascending, and what the rounds so far were, hashed, stands in the
@@ -96,7 +116,7 @@ func checkCertificate(terms, cert []byte) (CommitteeInfo, error) {
 	if err != nil {
 		return CommitteeInfo{}, err
 	}
-	info := CommitteeInfo{Committee: c, ChainID: chainID, TermsHash: sha256.Sum256(terms), Names: []string{"", "bob"}}
+	info := CommitteeInfo{Committee: c, ChainID: chainID, TermsHash: sha256.Sum256(terms), Terms: terms, Names: []string{"", "bob"}}
 	for j := range uint32(c.N()) {
 		info.Identities = append(info.Identities, identity(j+1).Public().(ed25519.PublicKey))
 	}
@@ -116,8 +136,6 @@ func testOrder(height uint64, beacon [32]byte, ids []threshold.ID) []threshold.I
 	return out
 }
 
-func compareIDs(a, b threshold.ID) int { return bytes.Compare(a[:], b[:]) }
-
 // network is a committee that does what the test tells it, and signs it.
 type network struct {
 	t        testing.TB
@@ -127,7 +145,8 @@ type network struct {
 	entries  uint64
 	rounds   [32]byte
 	pending  []*planned
-	withhold bool // reveal nothing
+	withhold bool  // reveal nothing
+	signers  []int // members less one that share and sign; the first three if nil
 }
 
 // planned is a batch that the network has committed.
@@ -144,6 +163,7 @@ type lies struct {
 	commit  func(e *commitreveal.CommitEntry)
 	outcome func(o []commitreveal.Outcome)
 	reveal  func(e *commitreveal.RevealEntry)
+	voids   func(v []commitreveal.VoidEntry) []commitreveal.VoidEntry
 }
 
 func newNetwork(t testing.TB) *network {
@@ -164,11 +184,14 @@ func (n *network) activate(height uint64, lie func(e *commitreveal.CommitteeEntr
 	c, _ := committeeOf4()
 	b, err := c.MarshalBinary()
 	n.must(err)
-	e := commitreveal.CommitteeEntry{Height: height, Certificate: certify([]byte(testTerms), b), Committee: c}
+	cert := certify([]byte(testTerms), b)
+	e, err := commitreveal.NewCommitteeEntry(height, cert, c)
+	n.must(err)
 	if lie != nil {
 		lie(&e)
 	}
 	n.append(e)
+	n.lines = append(n.lines, &commitreveal.BundleCertificate{Certificate: cert})
 }
 
 func (n *network) must(err error) {
@@ -202,6 +225,21 @@ func (n *network) seal(plaintext string, change ...func(o *threshold.SealOptions
 	ct, err := threshold.Seal(n.rng, c.Key, o, []byte(plaintext))
 	n.must(err)
 	return ct
+}
+
+// up are the secrets of the members that are there.
+func (n *network) up(secrets []*threshold.SecretShare) (out []*threshold.SecretShare) {
+	if n.signers == nil {
+		return secrets[:3]
+	}
+	for _, i := range n.signers {
+		out = append(out, secrets[i])
+	}
+	return out
+}
+
+func namespace(name string) func(o *threshold.SealOptions) {
+	return func(o *threshold.SealOptions) { o.Namespace = name }
 }
 
 func validUntil(height uint64) func(o *threshold.SealOptions) {
@@ -244,12 +282,15 @@ func (n *network) commit(height uint64, lie lies, cts []*threshold.Ciphertext) {
 	n.t.Helper()
 	c, _ := committeeOf4()
 	var ids []threshold.ID
+	var namespaces []string
 	for _, ct := range cts {
-		ids = append(ids, ct.ID())
+		ids, namespaces = append(ids, ct.ID()), append(namespaces, ct.Header().Namespace)
 	}
+	root, err := commitreveal.NamespaceRoot(ids, namespaces)
+	n.must(err)
 	e := commitreveal.CommitEntry{
 		Height: height, Epoch: 1, KeyID: c.Key.ID(), Count: uint32(len(ids)),
-		Root: commitreveal.BatchRoot(ids), Rounds: n.rounds,
+		Root: commitreveal.BatchRoot(ids), Rounds: n.rounds, Namespaces: root,
 	}
 	if lie.commit != nil {
 		lie.commit(&e)
@@ -295,6 +336,18 @@ func (n *network) reveal(i int) {
 		p.lie.reveal(&e)
 	}
 	n.append(e)
+	var voids []commitreveal.VoidEntry
+	for i, o := range outcomes {
+		if o.Void {
+			voids = append(voids, commitreveal.VoidEntry{Height: e.Height, Position: uint32(i), ID: o.ID, Opening: o.Opening})
+		}
+	}
+	if p.lie.voids != nil {
+		voids = p.lie.voids(voids)
+	}
+	for _, v := range voids {
+		n.append(v)
+	}
 }
 
 // outcomes opens what can be opened. The rest gets no true opening.
@@ -311,7 +364,7 @@ func (n *network) outcomes(cts []*threshold.Ciphertext) []commitreveal.Outcome {
 		}
 	}
 	var shares []*threshold.BatchShare
-	for _, s := range secrets[:3] {
+	for _, s := range n.up(secrets) {
 		share, err := s.ShareBatch(batch)
 		n.must(err)
 		shares = append(shares, share)
@@ -334,7 +387,7 @@ func (n *network) sign(cp commitreveal.Checkpoint) threshold.Signature {
 	message, err := cp.MarshalBinary()
 	n.must(err)
 	var shares []threshold.SignatureShare
-	for _, s := range secrets[:3] {
+	for _, s := range n.up(secrets) {
 		share, err := s.Sign(message)
 		n.must(err)
 		shares = append(shares, share)
@@ -358,6 +411,8 @@ func (n *network) bundle() string {
 			n.must(w.Round(*l))
 		case *commitreveal.BundleTransaction:
 			n.must(w.Transaction(*l))
+		case *commitreveal.BundleCertificate:
+			n.must(w.Certificate(l.Certificate))
 		}
 	}
 	n.must(w.Close())

@@ -44,6 +44,7 @@ type place struct {
 	position   uint32
 	place      *uint32
 	validUntil uint64
+	ciphertext []byte // if the receipt promises another height
 }
 
 func newReceipts(all []commitreveal.Receipt) *receipts {
@@ -61,7 +62,10 @@ func (r *receipts) ordered(b *batch, cts []*threshold.Ciphertext) {
 	}
 	for i, ct := range cts {
 		if p := r.where[ct.ID()]; p != nil && !p.found {
-			*p = place{true, b.index, b.entry.Height, uint32(i), nil, ct.Header().ValidUntil}
+			*p = place{found: true, entry: b.index, height: b.entry.Height, position: uint32(i), validUntil: ct.Header().ValidUntil}
+			if r.promiseOther(ct) {
+				p.ciphertext = ct.Bytes()
+			}
 		}
 	}
 }
@@ -106,6 +110,13 @@ func (r *receipts) executed(ids []threshold.ID) {
 	}
 }
 
+// promiseOther reports whether a receipt for the ciphertext promises another height than its header.
+func (r *receipts) promiseOther(ct *threshold.Ciphertext) bool {
+	return slices.ContainsFunc(r.all, func(r commitreveal.Receipt) bool {
+		return r.ID == ct.ID() && r.ValidUntil != ct.Header().ValidUntil
+	})
+}
+
 // checkReceipts holds the members to their receipts, when the log has been read.
 func (a *auditor) checkReceipts() {
 	var valid []*commitreveal.Receipt
@@ -117,7 +128,7 @@ func (a *auditor) checkReceipts() {
 			a.missing("receipt for %s: it is not signed by member %d of the committee of epoch %d on chain %q", result.ID, r.Member, r.Epoch, a.report.ChainID)
 		} else {
 			valid = append(valid, r)
-			a.checkReceipt(r, a.receipts.where[r.ID], who.member(r.Member), &result)
+			a.checkReceipt(r, a.receipts.where[r.ID], who, &result)
 			if height, denied := a.receipts.denied[i]; denied {
 				result.Status = ReceiptBroken
 				a.add(&finding{entry: -1, Finding: Finding{Code: CodeLog, Height: height, Who: who.member(r.Member),
@@ -147,10 +158,12 @@ func (a *auditor) identity(r *commitreveal.Receipt) string {
 	return string(a.committees[r.Epoch].Identities[r.Member-1])
 }
 
-func (a *auditor) checkReceipt(r *commitreveal.Receipt, p *place, who string, result *ReceiptResult) {
-	blame := func(code, what string, height uint64) {
+func (a *auditor) checkReceipt(r *commitreveal.Receipt, p *place, signer *CommitteeInfo, result *ReceiptResult) {
+	blame := func(code, what string, height uint64) *finding {
 		result.Status = ReceiptBroken
-		a.add(&finding{entry: -1, Finding: Finding{Code: code, Height: height, Who: who, What: what + " (" + result.ID.String() + ")"}})
+		f := &finding{entry: -1, Finding: Finding{Code: code, Height: height, Who: signer.member(r.Member), What: what + " (" + result.ID.String() + ")"}}
+		a.add(f)
+		return f
 	}
 	if p.found {
 		result.Height, result.Position, result.Place = p.height, p.position, p.place
@@ -159,9 +172,10 @@ func (a *auditor) checkReceipt(r *commitreveal.Receipt, p *place, who string, re
 			result.Status = ReceiptPending
 			a.missing("receipt for %s: its batch of height %d is not certified yet", result.ID, p.height)
 		case p.validUntil != r.ValidUntil:
-			blame(CodeReceipt, "the receipt promises another height than the ciphertext's header", p.height)
+			f := blame(CodeReceipt, "the receipt promises another height than the ciphertext's header", p.height)
+			a.proveReceipt(f, r, &BrokenReceipt{Ciphertext: p.ciphertext}, signer)
 		case p.height > r.ValidUntil:
-			blame(CodeReceipt, "ordered after the height that the receipt promises", p.height)
+			blame(CodeReceipt, "ordered after the height that the receipt promises", p.height).Late = r
 		default:
 			result.Status = ReceiptKept
 		}
@@ -175,7 +189,7 @@ func (a *auditor) checkReceipt(r *commitreveal.Receipt, p *place, who string, re
 		result.Status = ReceiptPending
 		a.missing("receipt for %s: it may be in a batch that is not whole in the bundle", result.ID)
 	default:
-		blame(CodeReceipt, "accepted, but not ordered up to the height that the receipt promises", r.ValidUntil)
+		blame(CodeReceipt, "accepted, but not ordered up to the height that the receipt promises", r.ValidUntil).Late = r
 	}
 }
 
@@ -200,9 +214,25 @@ func (a *auditor) checkContradictions(valid []*commitreveal.Receipt) {
 		if other == nil {
 			continue
 		}
-		a.add(&finding{entry: -1, Finding: Finding{
-			Code: CodeContradiction, Height: r.ValidUntil, Who: a.signer(r).member(r.Member),
+		who := a.signer(r)
+		f := &finding{entry: -1, Finding: Finding{
+			Code: CodeContradiction, Height: r.ValidUntil, Who: who.member(r.Member),
 			What: "two receipts that no receive log gives, for " + commitreveal.Hash(other.ID).String() + " and " + commitreveal.Hash(r.ID).String(),
-		}})
+		}}
+		a.add(f)
+		if second, err := other.MarshalBinary(); err == nil {
+			a.proveReceipt(f, r, &BrokenReceipt{Other: second}, who, a.signer(other))
+		}
 	}
+}
+
+// proveReceipt attaches the evidence that a receipt was not kept.
+func (a *auditor) proveReceipt(f *finding, r *commitreveal.Receipt, proof *BrokenReceipt, signers ...*CommitteeInfo) {
+	receipt, err := r.MarshalBinary()
+	if err != nil {
+		return
+	}
+	proof.Receipt = receipt
+	slices.SortFunc(signers, func(x, y *CommitteeInfo) int { return cmp.Compare(x.Committee.Epoch, y.Committee.Epoch) })
+	a.attach(f, &EvidenceFile{ChainID: r.ChainID, Certificates: certificatesOf(signers...), Proof: proof})
 }

@@ -46,9 +46,14 @@ const (
 	CodeOpening       = "opening"          // an opening that does not verify
 	CodePlaintext     = "plaintext"        // not what the opening gives
 	CodeVoid          = "void"             // claimed void but decrypts, or the reverse
+	CodeNamespaces    = "namespaces"       // the namespaces' root is not that of the batch
+	CodeExpiry        = "false_expiry"     // said to have expired, but was ordered or was still valid
 	CodeOutcomes      = "outcomes"         // the log's outcomes are not those of the openings
 	CodeReveal        = "reveal"           // out of order, of no batch, or of another root
 	CodeCertificate   = "certificate"      // the committee's signature does not fit the checkpoint
+	CodeLogRoot       = "log_root"         // the log is not the one that was signed
+	CodePolicy        = "policy"           // a checkpoint does not have the signatures that the user's policy asks for
+	CodeSplitView     = "split_view"       // two logs shown under one signature
 	CodeReceipt       = "receipt"          // a member's promise that was not kept
 	CodeLog           = "receipt_log"      // a receipt and a signed receive log of one member that exclude each other
 	CodeContradiction = "receipt_conflict" // receipts of one member that exclude each other
@@ -58,12 +63,23 @@ const (
 // whoever made or altered the file.
 const WhoBundle = "bundle"
 
+// WhoProof is to blame for what is not true in a transaction proof: whoever made it.
+const WhoProof = "proof"
+
 // Finding is one broken promise, or one thing in the bundle that is not true.
 type Finding struct {
 	Code   string `json:"code"`   // one of the Code constants
 	Height uint64 `json:"height"` // of the batch, or the one that a receipt promises
 	Who    string `json:"who"`    // "committee of epoch 1", "member 2 (alice)", or WhoBundle
 	What   string `json:"what"`   // one sentence for people
+	// Evidence is the name of the file with the evidence, as whoever wrote it says.
+	Evidence string `json:"evidence,omitempty"`
+	// Proof is portable evidence, if there is some: it has been verified. Otherwise
+	// what was audited is the evidence.
+	Proof *EvidenceFile `json:"-"`
+	// Late is a receipt that was not kept: [ProveNotOrdered] makes the evidence from
+	// the same lines, read once more.
+	Late *commitreveal.Receipt `json:"-"`
 }
 
 // Report is the result of a run.
@@ -93,12 +109,33 @@ type Report struct {
 	Ciphertexts uint64 `json:"ciphertexts"`
 	Plaintexts  uint64 `json:"plaintexts"` // that are what their opening gives
 	Voids       uint64 `json:"voids"`      // that their opening proves void
+	Expired     uint64 `json:"expired"`    // entries for ciphertexts that can no longer be ordered
+	// Misbehaviour is what the log records of members, oldest first, at most 100. It
+	// changes no verdict: the log is honest about it.
+	Misbehaviour []Misbehaviour `json:"misbehaviour"`
+	// Checkpoints are the signed ones of Options, by size.
+	Checkpoints []CheckpointResult `json:"checkpoints"`
+	// Evidence is what came of the evidence of Options.
+	Evidence []EvidenceResult `json:"evidence"`
 }
+
+// Misbehaviour is a log entry about a member. The evidence is beside the log.
+type Misbehaviour struct {
+	Height   uint64            `json:"height"`
+	Epoch    uint64            `json:"epoch"`
+	Member   uint32            `json:"member"`
+	Kind     string            `json:"kind"`
+	Evidence commitreveal.Hash `json:"evidence"` // commitreveal.EvidenceHash of it
+}
+
+// Conclude sets the verdict that follows from what was found and what is missing.
+func (r *Report) Conclude() { r.Verdict = verdictOf(len(r.Findings), len(r.Missing)) }
 
 // finding is a Finding that may still turn out to be the committee's.
 type finding struct {
 	Finding
 	entry int64 // the log entry that commits to it; -1 if none
+
 }
 
 // certify: a valid certificate covers the first size entries.
@@ -118,6 +155,7 @@ func (c *CommitteeInfo) member(j uint32) string {
 
 // finish concludes.
 func (a *auditor) finish() *Report {
+	a.closeVoids()
 	r := a.report
 	r.LogSize, r.LogRoot = a.log.Size(), a.log.Root()
 	r.CertifiedSize, r.CertifiedHeight = a.certified, a.certHeight
@@ -129,20 +167,16 @@ func (a *auditor) finish() *Report {
 		a.missing("no checkpoint that the committee signed: nothing in the log is certified yet")
 	}
 	a.checkReceipts()
+	a.checkHeads()
+	a.checkEvidence()
 	for _, f := range a.findings {
 		if f.Who == "" {
 			f.Who = WhoBundle
 		}
+
 		r.Findings = append(r.Findings, f.Finding)
 	}
 	slices.SortStableFunc(r.Findings, func(x, y Finding) int { return cmp.Compare(x.Height, y.Height) })
-	switch {
-	case len(r.Findings) > 0:
-		r.Verdict = Violated
-	case len(r.Missing) > 0:
-		r.Verdict = CannotTell
-	default:
-		r.Verdict = Verified
-	}
+	r.Conclude()
 	return r
 }

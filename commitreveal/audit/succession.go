@@ -9,10 +9,9 @@ import (
 // tenure is a committee and the heights at which it may take batches.
 type tenure struct {
 	CommitteeInfo
-	certificate []byte
-	since       uint64 // height of the block that put it in office: its first batch is later
-	until       uint64 // last height at which a batch may be for its epoch, once there is a next one
-	over        bool   // there is a next one
+	since uint64 // height of the block that put it in office: its first batch is later
+	until uint64 // last height at which a batch may be for its epoch, once there is a next one
+	over  bool   // there is a next one
 }
 
 // Tenure is a committee as a report names it.
@@ -21,16 +20,16 @@ type Tenure struct {
 	Height      uint64            `json:"height"`    // of the block that put it in office
 	LogIndex    uint64            `json:"log_index"` // of its entry
 	TermsHash   commitreveal.Hash `json:"terms_hash"`
-	Certificate []byte            `json:"-"` // as in its entry
+	Certificate []byte            `json:"-"` // that its entry names
 }
 
-// checkCommittee checks the certificate of an entry: the first by the bundle's terms, each
+// checkCommittee checks a committee's certificate: the first by the bundle's terms, each
 // other by the committee in office before it.
-func (a *auditor) checkCommittee(e commitreveal.CommitteeEntry) (CommitteeInfo, error) {
+func (a *auditor) checkCommittee(certificate []byte) (CommitteeInfo, error) {
 	if a.current == nil {
-		return a.checks.Certificate(a.header.Terms, e.Certificate)
+		return a.checks.Certificate(a.header.Terms, certificate)
 	}
-	return a.checks.Succession(a.current.certificate, e.Certificate)
+	return a.checks.Succession(a.current.certificate, certificate)
 }
 
 // takeOffice ends the tenure of the committee before. If the key stays, its last batch
@@ -40,10 +39,10 @@ func (a *auditor) takeOffice(index uint64, e commitreveal.CommitteeEntry, info C
 	if old := a.current; old != nil {
 		old.over, old.until = true, e.Height+info.Overlap
 	}
-	a.current = &tenure{CommitteeInfo: info, certificate: e.Certificate, since: e.Height}
+	a.current = &tenure{CommitteeInfo: info, since: e.Height}
 	a.committees[info.Committee.Epoch] = a.current
 	a.report.Committees = append(a.report.Committees, Tenure{
-		Epoch: info.Committee.Epoch, Height: e.Height, LogIndex: index, TermsHash: info.TermsHash, Certificate: e.Certificate,
+		Epoch: info.Committee.Epoch, Height: e.Height, LogIndex: index, TermsHash: info.TermsHash, Certificate: info.certificate,
 	})
 }
 

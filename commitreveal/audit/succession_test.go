@@ -41,7 +41,7 @@ func checkSuccession(previous, cert []byte) (CommitteeInfo, error) {
 }
 
 // succeed puts the next committee in office. The old one's key is taken for the overlap.
-func (n *network) succeed(height uint64, overlap byte, lie func(e *commitreveal.CommitteeEntry)) {
+func (n *network) succeed(height uint64, overlap byte, lie func(certificate []byte) []byte) {
 	n.t.Helper()
 	before, _ := committeeOf4()
 	c, _ := nextCommittee()
@@ -49,11 +49,14 @@ func (n *network) succeed(height uint64, overlap byte, lie func(e *commitreveal.
 	n.must(err)
 	b, err := c.MarshalBinary()
 	n.must(err)
-	e := commitreveal.CommitteeEntry{Height: height, Certificate: succeeds(certify([]byte(testTerms), old), b, overlap), Committee: c}
+	cert := succeeds(certify([]byte(testTerms), old), b, overlap)
 	if lie != nil {
-		lie(&e)
+		cert = lie(cert)
 	}
+	e, err := commitreveal.NewCommitteeEntry(height, cert, c)
+	n.must(err)
 	n.append(e)
+	n.lines = append(n.lines, &commitreveal.BundleCertificate{Certificate: cert})
 }
 
 // The committee before may take batches up to the block of the change and, if the key is
@@ -117,12 +120,11 @@ func TestForgedSuccession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newNetwork(t)
 			n.block(5, n.seal("before"))
-			n.succeed(7, 0, func(e *commitreveal.CommitteeEntry) {
+			n.succeed(7, 0, func(honest []byte) []byte {
 				if certificate != nil {
-					e.Certificate = certificate
-				} else {
-					e.Certificate = slices.Concat(e.Certificate, []byte{9})
+					return certificate
 				}
+				return slices.Concat(honest, []byte{9})
 			})
 			n.block(8, n.seal("after"))
 			r := run(t, n.bundle(), Options{})

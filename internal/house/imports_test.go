@@ -23,23 +23,28 @@ var rooms = map[string][]string{
 	"keygen":             {"threshold"},
 	"keygen/sharefile":   {"keygen", "threshold"},
 	"commitreveal":       {"threshold"},
-	"commitreveal/audit": {"commitreveal", "threshold"},
-	"ordering":           {"ordering/fair", "commitreveal", "keygen", "threshold"},
-	"ordering/fair":      {"commitreveal", "threshold"},
-	"ordering/abci":      {"ordering", "ordering/fair", "commitreveal", "keygen", "threshold"},
-	"migrations":         {},
-	"httpapi":            {"httpapi/explorer", "httpapi/v1", "commitreveal", "keygen", "threshold"},
-	"httpapi/explorer":   {"httpapi/v1", "threshold"},
-	"httpapi/v1":         {"commitreveal", "keygen", "threshold"},
-	"httpapi/client":     {"httpapi/v1", "commitreveal", "keygen", "threshold"},
-	"internal/pg":        {"ordering", "commitreveal", "keygen", "threshold", "migrations"},
-	"internal/home":      {"keygen", "keygen/sharefile"},
-	"internal/version":   {},
+	"commitreveal/tiles": {"commitreveal"},
+	"commitreveal/note":  {"commitreveal", "commitreveal/tiles", "threshold"},
+	"commitreveal/audit": {"commitreveal", "commitreveal/note", "commitreveal/tiles", "threshold"},
+	// The auditor's hands: it asks nodes and keeps files, so that package audit need not.
+	"commitreveal/mirror":            {"commitreveal", "commitreveal/audit", "commitreveal/note", "commitreveal/tiles", "threshold"},
+	"commitreveal/mirror/mirrortest": {"commitreveal", "commitreveal/note", "commitreveal/tiles", "internal/sim", "ordering", "threshold"},
+	"ordering":                       {"ordering/fair", "commitreveal", "keygen", "threshold"},
+	"ordering/fair":                  {"commitreveal", "threshold"},
+	"ordering/abci":                  {"ordering", "ordering/fair", "commitreveal", "keygen", "threshold"},
+	"migrations":                     {},
+	"httpapi":                        {"httpapi/explorer", "httpapi/v1", "commitreveal", "commitreveal/tiles", "keygen", "threshold"},
+	"httpapi/explorer":               {"httpapi/v1", "threshold"},
+	"httpapi/v1":                     {"commitreveal", "keygen", "threshold"},
+	"httpapi/client":                 {"httpapi/v1", "commitreveal", "keygen", "threshold"},
+	"internal/pg":                    {"ordering", "commitreveal", "commitreveal/note", "commitreveal/tiles", "keygen", "threshold", "migrations"},
+	"internal/home":                  {"keygen", "keygen/sharefile"},
+	"internal/version":               {},
 	"internal/node": {"ordering/fair", "httpapi", "httpapi/v1", "ordering/abci", "internal/pg", "internal/home", "internal/version", "keygen/sharefile", "ordering",
-		"keygen", "commitreveal", "threshold"},
+		"keygen", "commitreveal", "commitreveal/note", "commitreveal/tiles", "threshold"},
 
 	// What a client does with nodes that it does not trust: the logic of cmd/scrim and of the demo.
-	"internal/wallet": {"internal/succession", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "keygen", "ordering", "threshold"},
+	"internal/wallet": {"internal/succession", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "commitreveal/mirror", "commitreveal/note", "keygen", "ordering", "threshold"},
 	// Which committees a chain has had: wallets and members follow them in the same way.
 	"internal/succession": {"httpapi/client", "httpapi/v1", "keygen", "threshold"},
 	// What a committee member does by hand: the logic of scrim member. The devnet agrees on terms the same way.
@@ -64,8 +69,8 @@ var rooms = map[string][]string{
 
 	"cmd/scrimd": {"internal/node", "internal/home", "internal/version", "internal/devnet", "internal/devnet/demo", "internal/devnet/load", "internal/fairsim", "internal/wallet", "httpapi/client", "keygen", "keygen/sharefile", "ordering"},
 	// ordering is pure: the auditor recomputes the order with the node's own function (docs/decisions/0003).
-	"cmd/scrim": {"internal/wallet", "internal/home", "internal/member", "internal/succession", "internal/version", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "keygen", "keygen/sharefile",
-		"ordering", "threshold"},
+	"cmd/scrim": {"internal/wallet", "internal/home", "internal/member", "internal/succession", "internal/version", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "commitreveal/mirror", "commitreveal/note",
+		"keygen", "keygen/sharefile", "ordering", "threshold"},
 }
 
 // libraries says where a library from outside may be imported, tests included.
@@ -79,7 +84,7 @@ var libraries = map[string][]string{
 	"github.com/cosmos/gogoproto":           {"ordering/abci"},
 	"github.com/jackc":                      {"internal/pg", "internal/pg/pgtest"},
 	"github.com/google/btree":               {"ordering"},
-	"golang.org/x/mod":                      {"commitreveal", "commitreveal/audit"},
+	"golang.org/x/mod":                      {"commitreveal", "commitreveal/audit", "commitreveal/mirror", "commitreveal/note", "commitreveal/tiles"},
 	"github.com/go-chi":                     {"httpapi", "httpapi/explorer"},
 	"github.com/prometheus":                 {"httpapi", "internal/node", "ordering/abci"},
 	"github.com/BurntSushi/toml":            {"internal/home", "internal/node"},
@@ -93,7 +98,7 @@ var libraries = map[string][]string{
 }
 
 // pure are the packages whose rules are functions of state and input alone.
-var pure = []string{"threshold", "keygen", "ordering", "ordering/fair", "commitreveal", "commitreveal/audit"}
+var pure = []string{"threshold", "keygen", "ordering", "ordering/fair", "commitreveal", "commitreveal/audit", "commitreveal/note", "commitreveal/tiles"}
 
 // shell are the packages that have the effects. No pure package may need one, not even in its tests; internal/sim has none.
 var shell = []string{"internal/", "httpapi", "ordering/abci", "cmd/"}

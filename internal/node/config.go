@@ -25,7 +25,7 @@ import (
 // The format is specified in docs/spec/config.md.
 type Config struct {
 	Home      string          `toml:"-"` // absolute; paths in the file are relative to it
-	Log       LogConfig       `toml:"log" doc:"What the node writes to standard error."`
+	Log       LogConfig       `toml:"log" doc:"What the node writes to standard error, and who witnesses the commit-reveal log."`
 	Secrets   SecretsConfig   `toml:"secrets" doc:"Where the member's secrets are, and the age identity that opens them. Never in the database."`
 	Postgres  PostgresConfig  `toml:"postgres" doc:"The member's own database; no two members share one."`
 	P2P       P2PConfig       `toml:"p2p" doc:"The private network of the committee."`
@@ -39,6 +39,8 @@ type Config struct {
 type LogConfig struct {
 	Level  string `toml:"level" doc:"debug, info, warn or error"`
 	Format string `toml:"format" doc:"text or json"`
+
+	Witnesses []string `toml:"witnesses" doc:"outside witnesses of the commit-reveal log (c2sp.org/tlog-witness), each as \"verifier-key https://address\""`
 }
 
 // SecretsConfig is the section [secrets].
@@ -92,7 +94,7 @@ type CeremonyConfig struct {
 // DefaultConfig returns the values that a key has when neither file nor environment sets it.
 func DefaultConfig() *Config {
 	return &Config{
-		Log:     LogConfig{Level: "info", Format: "text"},
+		Log:     LogConfig{Level: "info", Format: "text", Witnesses: []string{}},
 		Secrets: SecretsConfig{MemberFile: "member.age", ShareDir: "shares", IdentityEnv: "SCRIM_AGE_IDENTITY"},
 		Postgres: PostgresConfig{
 			URLEnv: "DATABASE_URL",
@@ -281,6 +283,11 @@ func (c *Config) validate() error {
 	}
 	if !slices.Contains([]string{"text", "json"}, c.Log.Format) {
 		return bad("log.format", "%q is not text or json", c.Log.Format)
+	}
+	for _, w := range c.Log.Witnesses {
+		if _, err := parseWitness(w); err != nil {
+			return bad("log.witnesses", "%q: %v", w, err)
+		}
 	}
 	if c.Secrets.MemberFile == "" {
 		return bad("secrets.member_file", "is empty")

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/scrimlabs/scrim/commitreveal/note"
 )
 
 func writeConfig(t *testing.T, text string) string {
@@ -38,7 +40,7 @@ func TestLoadConfigDefaults(t *testing.T) {
 // What Marshal writes, LoadConfig reads back, for odd values too.
 func TestConfigRoundTrip(t *testing.T) {
 	odd := DefaultConfig()
-	odd.Log = LogConfig{Level: "debug", Format: "json"}
+	odd.Log = LogConfig{Level: "debug", Format: "json", Witnesses: []string{}}
 	odd.Secrets = SecretsConfig{MemberFile: `a "quoted"\name`, ShareDir: "sch\u00e4tze\t", IdentityFile: "/x y", IdentityEnv: ""}
 	odd.Postgres = PostgresConfig{URL: "postgres:///db?host=/tmp/a"}
 	odd.P2P = P2PConfig{Listen: "tcp://[::1]:1", External: "example.org:2", Peers: []string{strings.Repeat("0a", 20) + "@h:3", strings.Repeat("ff", 20) + "@[::1]:4"}}
@@ -135,8 +137,9 @@ func TestConfigErrorsHideTheURL(t *testing.T) {
 
 func TestEnvironmentOverridesEveryKey(t *testing.T) {
 	peer := strings.Repeat("0a", 20) + "@h:3"
+	witnessed := note.MemberKey("w", make([]byte, 32)).String() + " https://h/w"
 	env := []string{
-		"SCRIM_LOG_LEVEL=warn", "SCRIM_LOG_FORMAT=json",
+		"SCRIM_LOG_LEVEL=warn", "SCRIM_LOG_FORMAT=json", "SCRIM_LOG_WITNESSES=" + witnessed,
 		"SCRIM_SECRETS_MEMBER_FILE=m", "SCRIM_SECRETS_SHARE_DIR=s", "SCRIM_SECRETS_IDENTITY_FILE=i", "SCRIM_SECRETS_IDENTITY_ENV=SCRIM_LOG_IN",
 		"SCRIM_POSTGRES_URL=postgres://h/d", "SCRIM_POSTGRES_URL_ENV=X",
 		"SCRIM_P2P_LISTEN=tcp://h:1", "SCRIM_P2P_EXTERNAL=h:2", "SCRIM_P2P_PEERS=" + peer + ", " + peer + ",",
@@ -151,7 +154,7 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 	}
 	want := &Config{
 		Home:      got.Home,
-		Log:       LogConfig{"warn", "json"},
+		Log:       LogConfig{"warn", "json", []string{witnessed}},
 		Secrets:   SecretsConfig{"m", "s", "i", "SCRIM_LOG_IN"},
 		Postgres:  PostgresConfig{"postgres://h/d", "X"},
 		P2P:       P2PConfig{"tcp://h:1", "h:2", []string{peer, peer}},

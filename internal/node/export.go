@@ -94,11 +94,17 @@ func (x *exporter) entry(ctx context.Context, height uint64, e pg.LogEntry) erro
 	if err := x.bundle.Entry(e.Index, e.Entry); err != nil {
 		return err
 	}
-	commit, ok := entry.(commitreveal.CommitEntry)
-	if !ok {
-		return nil
+	switch entry := entry.(type) {
+	case commitreveal.CommitteeEntry:
+		certificate, err := x.store.Certificate(ctx, entry.Certificate)
+		if err != nil {
+			return err
+		}
+		return x.bundle.Certificate(certificate)
+	case commitreveal.CommitEntry:
+		return x.batch(ctx, height, entry.Height)
 	}
-	return x.transactions(ctx, height, commit)
+	return nil
 }
 
 func (x *exporter) roundsUpTo(ctx context.Context, height uint64) error {
@@ -108,7 +114,7 @@ func (x *exporter) roundsUpTo(ctx context.Context, height uint64) error {
 			return err
 		}
 		for _, r := range rounds {
-			if err := x.bundle.Round(commitreveal.BundleRound{Height: r.Height, Section: r.Section, Aside: r.Aside}); err != nil {
+			if err := x.bundle.Round(bundleRound(r)); err != nil {
 				return err
 			}
 			x.rounds = r.Height
@@ -120,20 +126,29 @@ func (x *exporter) roundsUpTo(ctx context.Context, height uint64) error {
 	return nil
 }
 
-func (x *exporter) transactions(ctx context.Context, height uint64, commit commitreveal.CommitEntry) error {
-	txs, err := x.store.BatchTransactions(ctx, commit.Height)
+func bundleRound(r ordering.Round) commitreveal.BundleRound {
+	return commitreveal.BundleRound{Height: r.Height, Section: r.Section, Aside: r.Aside}
+}
+
+// batch writes the batch of a height as of the height now.
+func (x *exporter) batch(ctx context.Context, now, height uint64) error {
+	txs, err := x.store.BatchTransactions(ctx, height)
 	if err != nil {
 		return err
 	}
 	for i := range txs {
-		t := &txs[i]
-		line := commitreveal.BundleTransaction{Height: t.Height, Position: t.Position, Ciphertext: t.Ciphertext}
-		if t.Revealed && t.RevealHeight <= height {
-			line.Opening, line.Void, line.Plaintext = &t.Opening, t.Void, t.Plaintext
-		}
-		if err := x.bundle.Transaction(line); err != nil {
+		if err := x.bundle.Transaction(bundleLine(&txs[i], now)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// bundleLine is a transaction as of a height.
+func bundleLine(t *pg.Transaction, now uint64) commitreveal.BundleTransaction {
+	line := commitreveal.BundleTransaction{Height: t.Height, Position: t.Position, Ciphertext: t.Ciphertext}
+	if t.Revealed && t.RevealHeight <= now {
+		line.Opening, line.Void, line.Plaintext = &t.Opening, t.Void, t.Plaintext
+	}
+	return line
 }

@@ -70,6 +70,7 @@ type running struct {
 	chain    consensus // comet
 	opener   *opener
 	intake   *intake
+	publish  *publisher
 	metrics  *metrics
 
 	announcer *announcer
@@ -99,6 +100,7 @@ type tampering struct {
 	share   func(sharer) sharer
 	log     func(group []submission, more <-chan submission) []submission
 	propose func(*pg.Store, []fair.Said) []fair.Said
+	block   func(txs [][]byte) [][]byte
 }
 
 func runWith(ctx context.Context, cfg *Config, log *slog.Logger, t tampering) error {
@@ -144,6 +146,8 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	n := &running{cfg: cfg, log: log, self: self, card: cardName(cfg), store: store, verifier: ordering.NewVerifier(verifierMemory), metrics: newMetrics(registry)}
 	n.opener = n.newOpener(g, secret)
 	n.opener.committed(state)
+	n.publish = n.newPublisher(g, secret)
+	n.publish.begin(state)
 	keeper, err := n.newKeeper(secret, wrap)
 	if err != nil {
 		return err
@@ -158,19 +162,21 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWriting()
 	eng := &engine{ctx: writing, store: store, chain: chain, opener: n.opener, log: log}
-	eng.persisted = n.metrics.persist
-	eng.onCommitted = append(eng.onCommitted, n.metricsOf, cer.poke)
+	eng.persisted, eng.rejected = n.metrics.persist, n.metrics.badProposals
+	eng.onCommitted = append(eng.onCommitted, n.metricsOf, cer.poke, n.publish.committed)
 	if err := n.newAnnouncer(ctx, eng, secret, state); err != nil {
 		return err
 	}
 	n.intake = n.newIntake(g, secret)
 	eng.arrived, eng.tamper, n.intake.tamper = n.intake.arrived, tamper.propose, tamper.log
-	n.comet, err = abci.New(n.cometConfig(genesis, secret, state, eng))
+	c := n.cometConfig(genesis, secret, state, eng)
+	c.Tamper = tamper.block
+	n.comet, err = abci.New(c)
 	if err != nil {
 		return err
 	}
 	n.chain, n.intake.chain = n.comet, n.comet
-	n.opener.net, n.announcer.net, n.bodies.net = n.comet, n.comet, n.comet
+	n.opener.net, n.announcer.net, n.bodies.net, n.publish.net = n.comet, n.comet, n.comet, n.comet
 	shareHeld(registry, n.holdsShare)
 	cer.submit = func(tx []byte) error { return n.comet.Submit(tx, nil) }
 	return n.run(ctx, cer, registry, stopWriting)
@@ -290,7 +296,7 @@ func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *or
 		MempoolSize: n.cfg.Mempool.Size,
 		MaxMessage:  n.maxMessage(s.Genesis().Params),
 		Validator:   secret.Validator(), Node: secret.Node(),
-		State: s, Verifier: n.verifier, Engine: e, Peer: peers{n.opener, n.announcer, n.bodies}, Metrics: true, Log: n.log.With("part", "cometbft"),
+		State: s, Verifier: n.verifier, Engine: e, Peer: peers{n.opener, n.announcer, n.bodies, n.publish}, Metrics: true, Log: n.log.With("part", "cometbft"),
 	}
 }
 
@@ -317,6 +323,10 @@ func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.R
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { n.opener.run(ctx); return nil })
 	group.Go(func() error { n.intake.run(ctx); return nil })
+	group.Go(func() error { n.publish.run(ctx); return nil })
+	for _, w := range n.witnesses() {
+		group.Go(func() error { w.run(ctx); return nil })
+	}
 	group.Go(func() error { n.announcer.run(ctx); return nil })
 	group.Go(func() error { n.bodies.run(ctx); return nil })
 	group.Go(func() error { n.afterSync(ctx); return nil })
@@ -370,6 +380,7 @@ func (n *running) afterSync(ctx context.Context) {
 		n.log.Error("receive log not resumed; its head is not announced until the next start", "err", err)
 	}
 	n.opener.setActive(true)
+	n.publish.setActive()
 	n.intake.open.Store(true)
 	if s := n.state(); s.Office() != nil && n.place(s).Member == 0 {
 		n.log.Info("this member is not in the committee in office: the node follows the chain and takes no transactions", "epoch", n.place(s).Epoch)

@@ -24,7 +24,7 @@ func (b backend) Order(ctx context.Context, id threshold.ID, other *threshold.ID
 	switch {
 	case errors.Is(err, pg.ErrNotFound):
 		if logs, ok := s.ReceiveLogs(); !ok || len(logs.Holders(id)) == 0 && !s.IsQueued(id) {
-			return out, httpapi.Errorf("not_found", "this node knows no transaction 0x%x; it may be at another member, or not have been submitted", id)
+			return out, httpapi.Errorf("not_found", "this node knows no transaction 0x%s; it may be at another member, or not have been submitted", id)
 		}
 		t = &pg.Transaction{ID: id}
 	case err != nil:
@@ -48,7 +48,7 @@ func (b backend) Order(ctx context.Context, id threshold.ID, other *threshold.ID
 	}
 	at := frameOf(frames, id)
 	if at < 0 {
-		return out, fmt.Errorf("order of 0x%x: no frame of batch %d has it", id, t.Height)
+		return out, fmt.Errorf("order of 0x%s: no frame of batch %d has it", id, t.Height)
 	}
 	out.Forced = frames[at].IsForced()
 	switch f := frames[at].(type) {
@@ -93,7 +93,7 @@ func waiting(s *ordering.State, id threshold.ID, out *v1.Order) {
 func (b backend) between(ctx context.Context, s *ordering.State, t *pg.Transaction, frames []fair.Set, other threshold.ID) (*v1.OrderBetween, error) {
 	u, err := b.n.store.Transaction(ctx, other)
 	if errors.Is(err, pg.ErrNotFound) {
-		return nil, httpapi.Errorf("not_found", "this node knows no transaction 0x%x, with which the other one is to be compared", other)
+		return nil, httpapi.Errorf("not_found", "this node knows no transaction 0x%s, with which the other one is to be compared", other)
 	}
 	if err != nil || u.Height == 0 {
 		return nil, err

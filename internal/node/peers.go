@@ -15,6 +15,7 @@ const (
 	messageAnnouncement = 3 // body: fair.Announcement or fair.TimedAnnouncement
 	messageWantBodies   = 4 // body: ids (32 each) of ciphertexts that are asked for
 	messageBody         = 5 // body: a ciphertext
+	messageCosignature  = 8 // body: cosignatureSize bytes, see docs/spec/log.md
 )
 
 // peers gives what comes from other members' nodes to who handles it. It is abci.Peers.
@@ -22,9 +23,11 @@ type peers struct {
 	opener    *opener
 	announcer *announcer
 	bodies    *bodies
+	publish   *publisher
 }
 
 func (p peers) PeerUp(identity ed25519.PublicKey) {
+	p.publish.peerUp(identity)
 	p.opener.PeerUp(identity)
 	p.announcer.poke()
 }
@@ -40,6 +43,8 @@ func (p peers) Receive(identity ed25519.PublicKey, message []byte) error {
 		return p.bodies.receiveRequest(identity, body)
 	case messageBody:
 		return p.bodies.receiveBody(body)
+	case messageCosignature:
+		return p.publish.receive(identity, body)
 	default:
 		return p.opener.Receive(identity, message)
 	}

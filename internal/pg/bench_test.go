@@ -3,6 +3,9 @@ package pg_test
 import (
 	"fmt"
 	"testing"
+
+	"github.com/scrimlabs/scrim/commitreveal/tiles"
+	"github.com/scrimlabs/scrim/internal/pg"
 )
 
 // A block that orders b ciphertexts and reveals the b of the block before.
@@ -17,12 +20,9 @@ func BenchmarkCommitBlock(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				seed++
-				r := c.order(seal(b, seed, size, "a", 1<<40))
-				c.height--
-				v := c.reveal(last)
-				r.Reveals, r.Records, last = v.Reveals, append(r.Records, v.Records...), r
+				last = c.revealAndOrder(last, seal(b, seed, size, "a", 1<<40))
 				b.StartTimer()
-				commit(b, s, r)
+				commit(b, s, last)
 			}
 		})
 	}
@@ -41,6 +41,37 @@ func BenchmarkReceive(b *testing.B) {
 				receive(b, s, 1, cts...)
 			}
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*size), "µs/ciphertext")
+		})
+	}
+}
+
+// What publication adds to a block, in a log of 100,000 entries; it includes a transaction of its own, which the block has anyway.
+func BenchmarkLogCheckpoint(b *testing.B) {
+	s, _ := newStore(b)
+	c := &chain{t: b}
+	for range 10 {
+		commit(b, s, c.long(10_000))
+	}
+	size := c.log.Size() - 1 // all levels of the tree count
+	for b.Loop() {
+		if err := pg.CheckpointCost(b.Context(), s, size); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// A full tile of hashes, and one of entries, read for a request.
+func BenchmarkLogTile(b *testing.B) {
+	s, _ := newStore(b)
+	c := &chain{t: b}
+	commit(b, s, c.long(10_000))
+	for name, tile := range map[string]tiles.Tile{"hashes": {Index: 20, Width: 256}, "entries": {Level: tiles.Entries, Index: 20, Width: 256}} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := s.LogTile(b.Context(), tile); err != nil {
+					b.Fatal(err)
+				}
+			}
 		})
 	}
 }

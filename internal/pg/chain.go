@@ -249,7 +249,12 @@ func (b *block) write(ctx context.Context, tx pgx.Tx) error {
 			return err
 		}
 	}
-	return b.writeRest(ctx, tx)
+	// Last the tree head, over what is stored by now: see docs/spec/log.md.
+	checkpoint, err := b.checkpointRow(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return b.writeRest(ctx, tx, checkpoint)
 }
 
 // advance moves the chain's row on, if this block is the next.
@@ -273,7 +278,7 @@ func (b *block) advance(ctx context.Context, tx pgx.Tx) error {
 }
 
 // writeRest sends the single rows in one round trip.
-func (b *block) writeRest(ctx context.Context, tx pgx.Tx) error {
+func (b *block) writeRest(ctx context.Context, tx pgx.Tx, checkpoint *LogCheckpoint) error {
 	q := new(pgx.Batch)
 	q.Queue(`INSERT INTO blocks (height, app_hash) VALUES ($1, $2)`, b.Height, b.AppHash[:])
 	if b.Batch != nil {
@@ -299,6 +304,13 @@ func (b *block) writeRest(ctx context.Context, tx pgx.Tx) error {
 				}
 				return nil
 			})
+	}
+	for _, c := range b.Certificates {
+		hash := commitreveal.CertificateHash(c)
+		q.Queue(`INSERT INTO certificates (hash, body) VALUES ($1, $2) ON CONFLICT DO NOTHING`, hash[:], notNil(c))
+	}
+	if c := checkpoint; c != nil {
+		q.Queue(`INSERT INTO log_checkpoints (size, root, height) VALUES ($1, $2, $3)`, c.Size, c.Root[:], c.Height)
 	}
 	return tx.SendBatch(ctx, q).Close()
 }

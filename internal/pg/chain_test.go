@@ -83,12 +83,7 @@ func TestCommitBlock(t *testing.T) {
 	}
 	add(c.empty())
 	b2 := add(c.order(seal(t, 2, 5, "a", 100)))
-	b3 := c.reveal(b2) // and order in the same block
-	more := seal(t, 3, 4, "b", 100)
-	c.height--
-	b3both := c.order(more)
-	b3both.Reveals, b3both.Records = b3.Reveals, append(b3.Records, b3both.Records...)
-	add(b3both)
+	b3both := add(c.revealAndOrder(b2, seal(t, 3, 4, "b", 100)))
 	b4 := add(c.order(seal(t, 4, 3, "a", 100)))
 	add(c.reveal(b3both, b4))
 	add(c.empty())
@@ -194,17 +189,18 @@ func appended(t *testing.T, log commitreveal.Log, r *ordering.Result) commitreve
 // A caller that gives up in the middle, as a crash would, leaves all or nothing, and a
 // retry completes the block.
 func TestCommitBlockCancelled(t *testing.T) {
-	s, _ := newStore(t)
+	s, url := newStore(t)
+	other := connect(t, url)
 	c := &chain{t: t}
 	var all []*ordering.Result
 	interrupted := 0
 	for i := range 40 {
-		r := c.order(seal(t, uint64(i), 20, "a", 1000))
-		if i > 0 {
-			c.height--
-			v := c.reveal(all[i-1])
-			r.Reveals = v.Reveals
-			r.Records = append(r.Records, v.Records...)
+		cts := seal(t, uint64(i), 20, "a", 1000)
+		var r *ordering.Result
+		if i == 0 {
+			r = c.order(cts)
+		} else {
+			r = c.revealAndOrder(all[i-1], cts)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Duration(rand.IntN(4000))*time.Microsecond, cancel)
@@ -212,6 +208,10 @@ func TestCommitBlockCancelled(t *testing.T) {
 		cancel()
 		if err != nil {
 			interrupted++
+			// A COMMIT may be on its way still; it holds the row until it is through.
+			if _, err := other.Exec(t.Context(), `SELECT FROM chain FOR UPDATE`); err != nil {
+				t.Fatal(err)
+			}
 			have, err := s.Chain(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -36,14 +36,14 @@ func committeeOf(r *ordering.Result) (*Committee, error) {
 	if r.Activated.Since != r.Height {
 		return nil, fmt.Errorf("its committee is in office since block %d", r.Activated.Since)
 	}
-	index, entry, err := committeeEntry(r.Records)
+	index, _, err := committeeEntry(r.Records)
 	if err != nil {
 		return nil, err
 	}
 	return &Committee{
 		Epoch: terms.Epoch, Since: r.Height, Change: terms.Change.String(),
 		Threshold: uint32(terms.Threshold), Members: uint32(len(terms.Members)),
-		KeyID: cert.Committee.Key.ID(), TermsHash: terms.Hash(), LogIndex: index, Certificate: entry.Certificate,
+		KeyID: cert.Committee.Key.ID(), TermsHash: terms.Hash(), LogIndex: index, Certificate: r.Certificates[0],
 	}, nil
 }
 

@@ -141,6 +141,15 @@ func (c *chain) reveal(blocks ...*ordering.Result) *ordering.Result {
 	return r
 }
 
+// revealAndOrder is the next block, opening the batch of last and ordering cts; its commit entry comes last.
+func (c *chain) revealAndOrder(last *ordering.Result, cts []*threshold.Checked) *ordering.Result {
+	v := c.reveal(last)
+	c.height--
+	r := c.order(cts)
+	r.Reveals, r.Records = v.Reveals, append(v.Records, r.Records...)
+	return r
+}
+
 func (c *chain) empty() *ordering.Result {
 	c.height++
 	hash := sha256.Sum256(fmt.Appendf(nil, "app hash %d", c.height))

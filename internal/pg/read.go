@@ -222,29 +222,7 @@ func (s *Store) LogEntries(ctx context.Context, from uint64, limit int) ([]LogEn
 // LogHashes gives stored hashes of the log's tree by their tlog index, in the order asked
 // for; ErrNotFound if one is not there. It is a tlog.HashReader's source for proofs.
 func (s *Store) LogHashes(ctx context.Context, indexes []int64) ([]commitreveal.Hash, error) {
-	rows, err := s.read.Query(ctx, `SELECT index, hash FROM log_hashes WHERE index = ANY($1)`, indexes)
-	if err != nil {
-		return nil, fmt.Errorf("read log hashes: %w", err)
-	}
-	found := make(map[int64]commitreveal.Hash, len(indexes))
-	var index int64
-	var hash commitreveal.Hash
-	_, err = pgx.ForEachRow(rows, []any{&index, fixed(hash[:])}, func() error {
-		found[index] = hash
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read log hashes: %w", err)
-	}
-	out := make([]commitreveal.Hash, len(indexes))
-	for i, index := range indexes {
-		h, ok := found[index]
-		if !ok {
-			return nil, fmt.Errorf("log hash %d: %w", index, ErrNotFound)
-		}
-		out[i] = h
-	}
-	return out, nil
+	return logHashes(ctx, s.read, indexes)
 }
 
 // Counts gives how many ciphertexts were received here, and how many the chain has ordered,

@@ -30,12 +30,17 @@ func (c *Chain) Bundle(w io.Writer) {
 		if r.Round != nil {
 			c.Must(bundle.Round(commitreveal.BundleRound{Height: r.Height, Section: r.Round.Section, Aside: r.Round.Aside}))
 		}
+		certificates := r.Certificates
 		for _, record := range r.Records {
 			c.Must(bundle.Entry(record.Index, record.Entry))
-			if e, err := commitreveal.ParseEntry(record.Entry); err == nil {
-				if _, ok := e.(commitreveal.CommitEntry); ok {
-					c.bundleBatch(bundle, r.Batch, outcomes)
-				}
+			e, err := commitreveal.ParseEntry(record.Entry)
+			c.Must(err)
+			switch e.(type) {
+			case commitreveal.CommitteeEntry:
+				c.Must(bundle.Certificate(certificates[0]))
+				certificates = certificates[1:]
+			case commitreveal.CommitEntry:
+				c.bundleBatch(bundle, r.Batch, outcomes)
 			}
 		}
 	}

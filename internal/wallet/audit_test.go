@@ -116,25 +116,28 @@ func TestAuditRefusesForgedSuccessions(t *testing.T) {
 	other.Reshare(3, other.Secrets[0], other.Secrets[1], other.Secrets[2])
 	usurper := other.State.Office()
 
-	for name, forge := range map[string]func(e *commitreveal.CommitteeEntry){
-		"another second committee": func(e *commitreveal.CommitteeEntry) {
-			if e.Committee.Epoch == 2 {
-				e.Certificate, e.Committee = must(usurper.Certificate().MarshalBinary())(t), usurper.Committee()
+	for name, forge := range map[string]func(epoch uint64, certificate []byte) []byte{
+		"another second committee": func(epoch uint64, certificate []byte) []byte {
+			if epoch == 2 {
+				return must(usurper.Certificate().MarshalBinary())(t)
 			}
+			return certificate
 		},
-		"the second again as third": func(e *commitreveal.CommitteeEntry) {
+		"the second again as third": func(epoch uint64, certificate []byte) []byte {
 			for _, r := range c.Results {
-				if e.Committee.Epoch == 3 && r.Activated != nil && r.Activated.Epoch() == 2 {
-					e.Certificate = must(r.Activated.Certificate().MarshalBinary())(t)
+				if epoch == 3 && r.Activated != nil && r.Activated.Epoch() == 2 {
+					return must(r.Activated.Certificate().MarshalBinary())(t)
 				}
 			}
+			return certificate
 		},
-		"too few approvals": func(e *commitreveal.CommitteeEntry) {
-			if e.Committee.Epoch == 2 {
-				k := must(keygen.ParseCertificate(e.Certificate))(t)
+		"too few approvals": func(epoch uint64, certificate []byte) []byte {
+			if epoch == 2 {
+				k := must(keygen.ParseCertificate(certificate))(t)
 				k.Approvals = k.Approvals[:2]
-				e.Certificate = must(k.MarshalBinary())(t)
+				return must(k.MarshalBinary())(t)
 			}
+			return certificate
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -148,13 +151,15 @@ func TestAuditRefusesForgedSuccessions(t *testing.T) {
 	}
 }
 
-// rewrite changes the committee entries of a bundle.
-func rewrite(t *testing.T, bundle []byte, forge func(e *commitreveal.CommitteeEntry)) io.Reader {
+// rewrite changes the certificates of a bundle, and what its committee entries say of them.
+func rewrite(t *testing.T, bundle []byte, forge func(epoch uint64, certificate []byte) []byte) io.Reader {
 	t.Helper()
 	in := commitreveal.NewBundleReader(bytes.NewReader(bundle))
 	header := must(in.Next())(t).(*commitreveal.BundleHeader)
 	out := new(bytes.Buffer)
 	w := must(commitreveal.NewBundleWriter(out, *header))(t)
+	var entry commitreveal.CommitteeEntry
+	var index uint64
 	for {
 		line, err := in.Next()
 		if errors.Is(err, io.EOF) {
@@ -165,11 +170,18 @@ func rewrite(t *testing.T, bundle []byte, forge func(e *commitreveal.CommitteeEn
 		}
 		switch l := line.(type) {
 		case *commitreveal.BundleEntry:
-			if e, ok := must(commitreveal.ParseEntry(l.Entry))(t).(commitreveal.CommitteeEntry); ok {
-				forge(&e)
-				l.Entry = must(commitreveal.MarshalEntry(e))(t)
+			var ok bool
+			if entry, ok = must(commitreveal.ParseEntry(l.Entry))(t).(commitreveal.CommitteeEntry); ok {
+				index = l.Index
+				continue
 			}
 			err = w.Entry(l.Index, l.Entry)
+		case *commitreveal.BundleCertificate:
+			certificate := forge(entry.Epoch, l.Certificate)
+			entry = must(commitreveal.NewCommitteeEntry(entry.Height, certificate, must(keygen.ParseCertificate(certificate))(t).Committee))(t)
+			if err = w.Entry(index, must(commitreveal.MarshalEntry(entry))(t)); err == nil {
+				err = w.Certificate(certificate)
+			}
 		case *commitreveal.BundleRound:
 			err = w.Round(*l)
 		case *commitreveal.BundleTransaction:

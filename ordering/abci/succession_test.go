@@ -227,6 +227,7 @@ func (d *durable) Misbehaved(Misbehaviour)                           {}
 func (d *durable) Openings(*ordering.State) []ordering.BatchOpenings { return nil }
 func (d *durable) Announcements(*ordering.State) []fair.Said         { return nil }
 func (d *durable) Bodies([]threshold.ID) [][]byte                    { return nil }
+func (d *durable) Rejected(uint64, uint32, uint64, error)            {}
 func (d *durable) Arrived(*threshold.Ciphertext)                     {}
 func (d *durable) PeerUp(identity ed25519.PublicKey) {
 	d.mu.Lock()

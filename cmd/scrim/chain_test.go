@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/commitreveal/audit"
+	"github.com/scrimlabs/scrim/commitreveal/mirror/mirrortest"
+	"github.com/scrimlabs/scrim/commitreveal/note"
+	v1 "github.com/scrimlabs/scrim/httpapi/v1"
+	"github.com/scrimlabs/scrim/internal/sim"
+	"github.com/scrimlabs/scrim/internal/wallet"
+	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/threshold"
+)
+
+// audited is a chain of three batches, all opened, with four ciphertexts, a receipt of
+// every member for each of them, and one of bob's for a ciphertext that he lost.
+type audited struct {
+	*sim.Chain
+	sealed []*threshold.Ciphertext
+	lost   *threshold.Ciphertext
+}
+
+func newAudited(t testing.TB, first string) *audited {
+	c := &audited{Chain: sim.New(t, 4, ordering.DefaultParams()).Ceremony()}
+	c.lost = c.SealUntil("lost", c.State.Height()+2)
+	for _, texts := range [][]string{{first}, {"b", "c"}, {"d"}} {
+		var txs [][]byte
+		for _, text := range texts {
+			ct := c.SealUntil(text, c.State.Height()+3)
+			c.sealed = append(c.sealed, ct)
+			txs = append(txs, ordering.CiphertextTx(ct.Bytes()))
+		}
+		c.Block(ordering.Proposal{Txs: txs, Openings: c.Open(1, 2, 3)})
+	}
+	c.Block(ordering.Proposal{Openings: c.Open(1, 2, 3)})
+	return c
+}
+
+// records are what a wallet keeps of the ciphertexts, with the receipts of members.
+func (c *audited) records(t testing.TB, cts []*threshold.Ciphertext, members ...uint32) []*wallet.Record {
+	heads := map[uint32]commitreveal.Hash{}
+	var out []*wallet.Record
+	for i, ct := range cts {
+		r := wallet.NewRecord(ct)
+		for _, m := range members {
+			heads[m] = commitreveal.NextHead(heads[m], ct.ID())
+			receipt := commitreveal.Receipt{
+				ChainID: sim.ChainID, ID: ct.ID(), Epoch: 1, Member: m, ValidUntil: ct.Header().ValidUntil,
+				Time: 1700000000000, Position: uint64(i + 1), Head: heads[m],
+			}
+			if err := commitreveal.SignReceipt(c.Secrets[m-1].Identity(), &receipt); err != nil {
+				t.Fatal(err)
+			}
+			r.Receipts = append(r.Receipts, receipt)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// serve gives a node that shows the chain's log, signed by a member.
+func (c *audited) serve(t *testing.T, member int) string {
+	s := mirrortest.New(sim.ChainID, c.Secrets[member-1].Identity())
+	c.Must(s.Add(mirrortest.FromChain(t, c.Chain)...))
+	h := httptest.NewServer(s)
+	t.Cleanup(h.Close)
+	return h.URL
+}
+
+// files writes bundle.jsonl, receipts.jsonl, broken.jsonl, and policies that ask for
+// no and for two cosignatures; tx.tlog-proof and certificate are what nodes serve.
+func (c *audited) files(t testing.TB, dir string) error {
+	var bundle bytes.Buffer
+	c.Bundle(&bundle)
+	if err := os.WriteFile(filepath.Join(dir, "bundle.jsonl"), bundle.Bytes(), 0o600); err != nil {
+		return err
+	}
+	var identities []ed25519.PublicKey
+	for _, s := range c.Secrets {
+		identities = append(identities, s.Identity().Public().(ed25519.PublicKey))
+	}
+	for _, quorum := range []int{0, 2} {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("policy%d", quorum)), note.CommitteePolicy(sim.ChainID, identities, quorum), 0o600); err != nil {
+			return err
+		}
+	}
+	certificate, err := c.State.Ceremony().Certificate().MarshalBinary()
+	c.Must(err)
+	lines := commitreveal.NewBundleReader(bytes.NewReader(bundle.Bytes()))
+	p, err := audit.ProveTx(lines, wallet.Checks(), c.sealed[0].ID())
+	c.Must(err)
+	c.Must(os.WriteFile(filepath.Join(dir, "tx.tlog-proof"), p.Proof, 0o600))
+	c.Must(os.WriteFile(filepath.Join(dir, "certificate"), certificate, 0o600))
+	if err := os.Remove(filepath.Join(dir, "receipts.jsonl")); err != nil {
+		return err
+	}
+	if err := wallet.AppendRecords(filepath.Join(dir, "receipts.jsonl"), c.records(t, c.sealed, 1, 2, 3, 4)...); err != nil {
+		return err
+	}
+	return wallet.AppendRecords(filepath.Join(dir, "broken.jsonl"), c.records(t, []*threshold.Ciphertext{c.lost}, 2)...)
+}
+
+// The scripts of the audit have nodes: $NODE and $NODE2 of members 1 and 2 of one chain,
+// and $FORK, where member 1 shows another log. $ID is a transaction.
+func TestAuditScripts(t *testing.T) {
+	c := newAudited(t, "hello")
+	id := c.sealed[0].ID()
+	runScripts(t, "testdata/audit", map[string]string{
+		"NODE": c.serve(t, 1), "NODE2": c.serve(t, 2), "FORK": newAudited(t, "another").serve(t, 1),
+		"ID": v1.HexOf(id[:]).String(), "AUDITED": auditedTerms(c), "HELLO": fmt.Sprintf("%x", "hello"),
+	}, func(dir string) error { return c.files(t, dir) })
+}
+
+func auditedTerms(c *audited) string {
+	hash := c.Genesis.Terms.Hash()
+	return v1.HexOf(hash[:]).String()
+}

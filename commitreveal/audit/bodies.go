@@ -1,0 +1,151 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/scrimlabs/scrim/commitreveal"
+)
+
+// EvidenceBody is a piece of evidence as somebody keeps it: an evidence file, or
+// what nodes serve: evidence of package commitreveal or keygen, or the two notes of a
+// split view, each after its length in four bytes.
+type EvidenceBody struct {
+	Name string
+	Body []byte
+}
+
+// EvidenceResult is what came of a piece of evidence. It changes no verdict unless
+// it is about the log itself (a split view): that a member erred, and was caught, is
+// no fault of the log.
+type EvidenceResult struct {
+	Name   string            `json:"name"`
+	Hash   commitreveal.Hash `json:"hash"` // commitreveal.EvidenceHash
+	Proved bool              `json:"proved"`
+	// Established is what is proved, null if nothing is.
+	Established *Established `json:"established"`
+	Why         string       `json:"why"` // nothing is
+	// File is the evidence with the certificate that it needs.
+	File *EvidenceFile `json:"-"`
+}
+
+// checkEvidence judges the evidence with the certificates of the log.
+func (a *auditor) checkEvidence() {
+	for _, b := range a.opts.Evidence {
+		r := EvidenceResult{Name: b.Name, Hash: commitreveal.EvidenceHash(b.Body)}
+		f, err := a.evidenceFile(b.Body)
+		if err == nil {
+			r.Established, err = f.Verify(a.checks)
+		}
+		if err != nil {
+			r.Why = err.Error()
+		} else {
+			r.Proved, r.File = true, f
+		}
+		a.report.Evidence = append(a.report.Evidence, r)
+		if _, split := proofOf(f).(*SplitView); split && r.Proved && a.header != nil && f.ChainID == a.header.ChainID && a.ours(f) {
+			finding := &finding{entry: -1, Finding: Finding{Code: CodeSplitView, Who: r.Established.Who, What: r.Established.What, Evidence: b.Name}}
+			a.add(finding)
+		}
+	}
+}
+
+func proofOf(f *EvidenceFile) Proof {
+	if f == nil {
+		return nil
+	}
+	return f.Proof
+}
+
+// ours reports whether the file's certificates are those of the log: anybody can
+// make up a committee and accuse it.
+func (a *auditor) ours(f *EvidenceFile) bool {
+	for _, c := range f.Certificates {
+		known := slices.ContainsFunc(a.report.Epochs, func(epoch uint64) bool { return bytes.Equal(a.office(epoch).certificate, c) })
+		if !known {
+			return false
+		}
+	}
+	return true
+}
+
+// evidenceFile reads an evidence file, or makes one of what nodes keep: evidence of
+// package commitreveal or keygen, or two notes.
+func (a *auditor) evidenceFile(b []byte) (*EvidenceFile, error) {
+	if bytes.HasPrefix(b, []byte("{")) {
+		return ParseEvidence(b)
+	}
+	if e, err := commitreveal.ParseEvidence(b); err == nil {
+		return a.shareFile(e)
+	}
+	if x, y, ok := twoNotes(b); ok {
+		return a.splitFile(x, y)
+	}
+	for _, epoch := range a.report.Epochs {
+		info := a.office(epoch)
+		if a.checks.Ceremony == nil || len(info.Terms) == 0 {
+			continue
+		}
+		if f, err := a.checks.Ceremony(info.Terms, b); err == nil {
+			return &EvidenceFile{ChainID: f.ChainID, Terms: info.Terms, Proof: NewCeremonyFault(b, f.Conflict)}, nil
+		}
+	}
+	return nil, fmt.Errorf("%w, nor evidence of a kind that is known, against members of a committee of this log", ErrEvidence)
+}
+
+func (a *auditor) shareFile(e commitreveal.Evidence) (*EvidenceFile, error) {
+	proof, err := NewBadShare(e)
+	if err != nil {
+		return nil, err
+	}
+	f := &EvidenceFile{ChainID: shareChain(e), Proof: proof}
+	if info := a.office(shareEpoch(e)); info != nil {
+		f.Certificates = [][]byte{info.certificate}
+	}
+	return f, nil
+}
+
+// twoNotes reads two notes, each after its length in four bytes, as nodes keep a
+// split view.
+func twoNotes(b []byte) (x, y []byte, ok bool) {
+	next := func() []byte {
+		if len(b) < 4 || uint64(binary.BigEndian.Uint32(b)) > uint64(len(b)-4) {
+			return nil
+		}
+		n := binary.BigEndian.Uint32(b)
+		text := b[4 : 4+n]
+		b = b[4+n:]
+		return text
+	}
+	x, y = next(), next()
+	return x, y, len(x) > 0 && len(y) > 0 && len(b) == 0
+}
+
+func (a *auditor) splitFile(x, y []byte) (*EvidenceFile, error) {
+	proof, err := NewSplitView(x, y, a.opts.Tree)
+	if err != nil {
+		return nil, err
+	}
+	f := &EvidenceFile{Proof: proof}
+	if a.header != nil {
+		f.ChainID = a.header.ChainID
+	}
+	for _, epoch := range a.report.Epochs[max(0, len(a.report.Epochs)-maxCertificates):] {
+		f.Certificates = append(f.Certificates, a.office(epoch).certificate)
+	}
+	return f, nil
+}
+
+func shareEpoch(e commitreveal.Evidence) uint64 {
+	switch e := e.(type) {
+	case *commitreveal.BadPoint:
+		return e.Message.Epoch
+	case *commitreveal.BadSignature:
+		return e.Message.Epoch
+	case *commitreveal.ConflictingShares:
+		return e.A.Epoch
+	}
+	return 0
+}

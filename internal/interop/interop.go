@@ -1,0 +1,2 @@
+// Package interop holds tests only: public tools of the transparency ecosystem, unmodified, work on Scrim's log.
+package interop
