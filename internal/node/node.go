@@ -99,7 +99,7 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 type tampering struct {
 	share   func(sharer) sharer
 	log     func(group []submission, more <-chan submission) []submission
-	propose func(*pg.Store, []fair.Announcement) []fair.Announcement
+	propose func(*pg.Store, []fair.Said) []fair.Said
 	block   func(txs [][]byte) [][]byte
 }
 
@@ -243,7 +243,7 @@ func (n *running) holdsShare() bool { return n.opener.hasShare(n.place(n.state()
 
 func (n *running) metricsOf(s *ordering.State, r *ordering.Result) {
 	n.metrics.committed(s, r)
-	_, _, live := s.CommittedLog(n.self)
+	_, live := s.CommittedLog(n.self)
 	n.metrics.order.committed(s, r, live)
 	n.metrics.place(s, n.place(s))
 }
@@ -302,7 +302,7 @@ func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *or
 
 // maxMessage is the size of the largest message on the members' channel.
 func (n *running) maxMessage(p ordering.Params) int {
-	announcement := fair.MaxAnnouncementSize(fair.Params{MaxChunk: int(p.Order.MaxChunk)})
+	announcement := p.Order.Rule.MaxSaidSize(fair.Params{MaxChunk: int(p.Order.MaxChunk)})
 	return 1 + max(commitreveal.MaxShareMessageSize(int(p.MaxBatch)), announcement, len(threshold.ID{})*int(p.MaxBatch), ordering.MaxTxSize)
 }
 
