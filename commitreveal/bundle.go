@@ -390,7 +390,7 @@ func decodeTransaction(b []byte) (BundleLine, error) {
 }
 
 // bundleOrder is the order of lines that writer and reader hold to: the header,
-// entries by index, after a committee entry its certificate, after a commit entry
+// entries by index, rounds by height between them, after a committee entry its certificate, after a commit entry
 // its transactions by position, the end.
 type bundleOrder struct {
 	started, ended bool

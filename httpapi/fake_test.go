@@ -212,6 +212,7 @@ func (f *fake) Order(_ context.Context, id threshold.ID, other *threshold.ID) (v
 	o := v1.Order{ID: id[:], State: v1.OrderStated, Logs: []v1.LogPlace{{Member: 1, Place: ptr(uint32(1))}, {Member: 2}}, Wait: &v1.OrderWait{Held: 1, Solid: 3, ForgottenAt: ptr(uint64(9))}}
 	if tx.Height != nil {
 		o.State, o.Height, o.Place, o.Wait = v1.OrderOrdered, tx.Height, tx.Place, nil
+		o.Time = ptr(v1.UnixMilli(1_800_000_000_000))
 	}
 	if other != nil {
 		o.Other = &v1.OrderBetween{First: id[:], Second: other[:], Reason: "beacon", Forward: 2, Backward: 2, Won: id[:], Lost: other[:]}

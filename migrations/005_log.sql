@@ -1,5 +1,13 @@
 -- What the log's publication needs beside the log; docs/spec/log.md.
 
+-- The log of a chain that was begun before has other entries, and heads that were not kept.
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM chain) THEN
+        RAISE EXCEPTION 'the database holds a chain of a version of Scrim whose log was not published; begin a new chain, and give the node an empty database'
+            USING ERRCODE = 'feature_not_supported';
+    END IF;
+END $$;
+
 -- Ceremony certificates, which committee entries name by their hash.
 CREATE TABLE certificates (
     hash bytea PRIMARY KEY CHECK (octet_length(hash) = 32),

@@ -131,9 +131,9 @@ func (s *State) screenLimits(ct *threshold.Ciphertext) error {
 
 func (s *State) noHolder(id threshold.KeyID) error {
 	if s.rotatedAway(id) {
-		return reject(CodeKeyRetired, "sealed to key 0x%x, which was replaced and is not in use any more; fetch GET /v1/encryption-key and seal again", id)
+		return reject(CodeKeyRetired, "sealed to key 0x%s, which was replaced and is not in use any more; fetch GET /v1/encryption-key and seal again", id)
 	}
-	return reject(CodeWrongKey, "sealed to key 0x%x, the committee's key is 0x%x; fetch GET /v1/encryption-key and seal again", id, s.Committee().Key.ID())
+	return reject(CodeWrongKey, "sealed to key 0x%s, the committee's key is 0x%s; fetch GET /v1/encryption-key and seal again", id, s.Committee().Key.ID())
 }
 
 // CheckTx decides whether a transaction may wait in the mempool.

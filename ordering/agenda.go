@@ -17,22 +17,22 @@ import (
 
 // agenda is what the fair order works on between blocks. A value: what it points to is never changed.
 type agenda struct {
-	logs  fair.State    // committed receive logs of the committee in office; its zero value before there is one
-	queue []*fair.Frame // decided, in no block yet; oldest first
-	chain [32]byte      // hash over everything that blocks have said for the order, see Round
+	logs  fair.Logs  // committed receive logs of the committee in office; nil before there is one
+	queue []fair.Set // decided, in no block yet; oldest first
+	chain [32]byte   // hash over everything that blocks have said for the order, see Round
 	// former are the logs of those that were members and are not, ascending by identity: should they come back, they go on there.
 	former []formerLog
 }
 
 type formerLog struct {
 	identity [ed25519.PublicKeySize]byte
-	base     fair.Base
+	base     fair.TimedBase
 }
 
 // Round is what a block said for the order beside its batch: with the batches it is all that a replay needs.
 type Round struct {
 	Height  uint64
-	Section []byte   // fair.Section; nil if the block has none
+	Section []byte   // fair.Section or fair.TimedSection; nil if the block has none
 	Aside   [][]byte // ciphertexts that the block had to carry and its batch does not have, ascending by id
 }
 
@@ -42,23 +42,9 @@ type Dropped struct {
 	Code string // why, a code of Rejection
 }
 
-const domainRounds = "scrim/order/rounds/v1"
-
-// next puts a round behind those before it:
-//
-//	SHA-256(domain | hash before (32), zeros at first | height (8) | length of section (4) | section | number of ids (4) | ids aside (32 each))
+// next puts a round behind those before it.
 func (r *Round) next(before [32]byte, aside []threshold.ID) [32]byte {
-	h := sha256.New()
-	h.Write([]byte(domainRounds))
-	h.Write(before[:])
-	b := binary.BigEndian.AppendUint64(nil, r.Height)
-	b = appendBytes(b, r.Section)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(aside)))
-	h.Write(b)
-	for _, id := range aside {
-		h.Write(id[:])
-	}
-	return [32]byte(h.Sum(nil))
+	return commitreveal.NextRounds(before, r.Height, r.Section, aside)
 }
 
 // maxBatchBytes: a batch takes no further ciphertext when those that it has are together so large. With the largest
@@ -69,35 +55,31 @@ const maxBatchBytes = 2 << 20
 func (a *agenda) full(p Params) bool {
 	n := 0
 	for _, f := range a.queue {
-		n += len(f.IDs)
+		n += len(f.Content())
 	}
 	return n >= int(p.Order.MaxLive)
 }
 
 // decide steps the logs and puts what they decide behind what waits.
-func (a *agenda) decide(s *State, chunks []fair.Chunk) (logs fair.State, queue []*fair.Frame, d fair.Decision, err error) {
+func (a *agenda) decide(s *State, chunks []fair.TimedChunk) (logs fair.Logs, queue []fair.Set, forgotten []threshold.ID, err error) {
 	queued := make(map[threshold.ID]bool) // never iterated
 	for _, f := range a.queue {
-		for _, id := range f.IDs {
+		for _, id := range f.Content() {
 			queued[id] = true
 		}
 	}
 	done := func(id threshold.ID) bool { return queued[id] || s.seen.has(id) }
-	logs, d, err = fair.Step(a.logs, s.height+1, chunks, done)
+	logs, sets, forgotten, err := a.logs.Next(s.height+1, chunks, done)
 	if err != nil {
-		return logs, nil, d, err
+		return nil, nil, nil, err
 	}
-	queue = slices.Clone(a.queue)
-	for i := range d.Frames {
-		queue = append(queue, &d.Frames[i])
-	}
-	return logs, queue, d, nil
+	return logs, slices.Concat(a.queue, sets), forgotten, nil
 }
 
 // haul is the beginning of the queue that one block takes.
 type haul struct {
-	frames  []*fair.Frame        // what leaves the queue, in order; they have the dropped ids too
-	rest    []*fair.Frame        // what stays
+	frames  []fair.Set           // what leaves the queue, in order; they have the dropped ids too
+	rest    []fair.Set           // what stays
 	batch   []*threshold.Checked // what is executed, ascending by id
 	holder  uint64               // epoch of the committee that opens the batch
 	dropped []Dropped
@@ -110,7 +92,7 @@ type haul struct {
 type errBody struct{ id threshold.ID }
 
 func (e *errBody) Error() string {
-	return fmt.Sprintf("the body of 0x%x, which is decided, is missing", e.id)
+	return fmt.Sprintf("the body of 0x%s, which is decided, is missing", e.id)
 }
 
 // admitter says whether the next block may execute a ciphertext, and the epoch of the committee that opens it then.
@@ -130,14 +112,14 @@ func (s *State) admitter(v *Verifier) admitter {
 // first one that another committee opens: its body is in the block as the proof of that. What it takes
 // follows from the queue and the bodies of what it takes, and from nothing else. If a body is missing, it gives what comes before,
 // and an *errBody.
-func (s *State) take(admit admitter, queue []*fair.Frame, body func(threshold.ID) *threshold.Ciphertext) (*haul, error) {
+func (s *State) take(admit admitter, queue []fair.Set, body func(threshold.ID) *threshold.Ciphertext) (*haul, error) {
 	h := &haul{rest: queue}
 	if len(s.pending) >= int(s.genesis.Params.MaxPending) {
 		return h, nil
 	}
 	size := 0
 	for i, f := range queue {
-		p := s.genesis.Params.Fair(len(f.Logs))
+		p := s.genesis.Params.of(f)
 		n, err := 0, error(nil)
 		for _, id := range f.Sequence(p) {
 			if len(h.bodies) >= int(s.genesis.Params.MaxBatch) || size >= maxBatchBytes {
@@ -154,13 +136,13 @@ func (s *State) take(admit admitter, queue []*fair.Frame, body func(threshold.ID
 			}
 			n++
 		}
-		first, rest := f.Split(p, n)
+		first, rest := f.Part(p, n)
 		h.rest = queue[i+1:]
 		if first != nil {
 			h.frames = append(h.frames, first)
 		}
 		if rest != nil {
-			h.rest = append([]*fair.Frame{rest}, h.rest...)
+			h.rest = append([]fair.Set{rest}, h.rest...)
 			h.sort()
 			return h, err
 		}
@@ -219,16 +201,16 @@ func (h *haul) sort() {
 
 func compareIDs(a, b threshold.ID) int { return bytes.Compare(a[:], b[:]) }
 
-// FinalOrder puts the ids of a batch into the order of execution: frame after frame, each as [fair.Frame.Order] says,
+// FinalOrder puts the ids of a batch into the order of execution: frame after frame, each as [fair.Set] says,
 // without ids that the batch does not have. The beacon is commitreveal.Beacon of the certificate on the batch's checkpoint.
-func FinalOrder(p Params, frames []*fair.Frame, beacon [32]byte, ids []threshold.ID) []threshold.ID {
+func FinalOrder(p Params, frames []fair.Set, beacon [32]byte, ids []threshold.ID) []threshold.ID {
 	in := make(map[threshold.ID]bool, len(ids)) // never iterated
 	for _, id := range ids {
 		in[id] = true
 	}
 	out := make([]threshold.ID, 0, len(ids))
 	for _, f := range frames {
-		for _, c := range f.Order(p.Fair(len(f.Logs)), beacon) {
+		for _, c := range f.Final(p.of(f), beacon) {
 			for _, id := range c {
 				if in[id] {
 					out = append(out, id)
@@ -256,20 +238,20 @@ func identities(members []keygen.Member) []ed25519.PublicKey {
 }
 
 // handOver gives the logs of the members before to those after: who stays goes on with its log and what is in it, who comes
-// back where its log was, others with an empty one. What is in the logs is counted anew (fair.Reform).
+// back where its log was, others with an empty one. What is in the logs is counted anew (fair.Reform, fair.ReformTimed).
 func (a agenda) handOver(p Params, height uint64, before, after []ed25519.PublicKey) (agenda, error) {
-	from, base := make([]uint32, len(after)), make([]fair.Base, len(after))
+	from, base := make([]uint32, len(after)), make([]fair.TimedBase, len(after))
 	former := slices.Clone(a.former)
 	find := func(key ed25519.PublicKey) (int, bool) {
 		return slices.BinarySearchFunc(former, key, func(l formerLog, k ed25519.PublicKey) int { return bytes.Compare(l.identity[:], k) })
 	}
 	for i, key := range before {
 		if at, known := find(key); !known {
-			sequence, head, _, err := a.logs.Log(uint32(i + 1))
+			base, _, err := a.logs.Base(uint32(i + 1))
 			if err != nil {
 				return a, err
 			}
-			former = slices.Insert(former, at, formerLog{[ed25519.PublicKeySize]byte(key), fair.Base{Sequence: sequence, Head: head}})
+			former = slices.Insert(former, at, formerLog{[ed25519.PublicKeySize]byte(key), base})
 		}
 	}
 	for i, key := range after {
@@ -281,9 +263,9 @@ func (a agenda) handOver(p Params, height uint64, before, after []ed25519.Public
 	}
 	var err error
 	if len(before) == 0 {
-		a.logs, err = fair.New(p.Fair(len(after)), height)
+		a.logs, err = p.Order.Rule.Begin(p.Fair(len(after)), height)
 	} else {
-		a.logs, err = fair.Reform(a.logs, p.Fair(len(after)), height, from, base)
+		a.logs, err = a.logs.Reformed(p.Fair(len(after)), height, from, base)
 	}
 	a.former = former
 	return a, err
@@ -308,26 +290,26 @@ func (s *State) Identities() []ed25519.PublicKey { return s.identities() }
 
 // CommittedLog is how far the chain has committed somebody's receive log, and how many of its ids are not done. A member that is
 // not in office any more has its log kept; zeros if the identity never was in office.
-func (s *State) CommittedLog(identity ed25519.PublicKey) (sequence uint64, head commitreveal.Hash, live int) {
+func (s *State) CommittedLog(identity ed25519.PublicKey) (base fair.TimedBase, live int) {
 	if m := s.Member(identity); m > 0 {
-		sequence, head, live, _ = s.agenda.logs.Log(m) // there is such a member
-		return sequence, head, live
+		base, live, _ = s.agenda.logs.Base(m) // there is such a member
+		return base, live
 	}
 	for _, l := range s.agenda.former {
 		if bytes.Equal(l.identity[:], identity) {
-			return l.base.Sequence, l.base.Head, 0
+			return l.base, 0
 		}
 	}
-	return 0, head, 0
+	return base, 0
 }
 
 // ReceiveLogs are the committed receive logs of the committee in office; ok is false while there is none.
-func (s *State) ReceiveLogs() (logs fair.State, ok bool) { return s.agenda.logs, s.Office() != nil }
+func (s *State) ReceiveLogs() (logs fair.Logs, ok bool) { return s.agenda.logs, s.Office() != nil }
 
 // Queued is the number of ciphertexts that are decided and wait for a block with room.
 func (s *State) Queued() (n int) {
 	for _, f := range s.agenda.queue {
-		n += len(f.IDs)
+		n += len(f.Content())
 	}
 	return n
 }
@@ -336,26 +318,15 @@ func (s *State) Queued() (n int) {
 func (s *State) Rounds() [32]byte { return s.agenda.chain }
 
 // parseSection reads a block's section and checks all of it.
-func (s *State) parseSection(body []byte, identities []ed25519.PublicKey) ([]fair.Chunk, error) {
+func (s *State) parseSection(body []byte, identities []ed25519.PublicKey) ([]fair.TimedChunk, error) {
 	if s.agenda.full(s.genesis.Params) {
 		return nil, fmt.Errorf("%d ids are decided and wait for a block; no further statements are taken", s.Queued())
 	}
-	c, err := fair.ParseSection(s.agenda.logs, s.genesis.ChainID, body)
-	if err != nil {
-		return nil, err
-	}
-	if !news(c) {
-		return nil, errors.New("it has no ids")
-	}
-	return c.Verify(s.agenda.logs, s.genesis.ChainID, identities)
-}
-
-func news(c *fair.Section) bool {
-	return slices.ContainsFunc(c.Entries, func(a fair.Announcement) bool { return len(a.IDs) > 0 })
+	return s.agenda.logs.Read(s.genesis.ChainID, body, identities)
 }
 
 // busy: heights to come order something, also if nothing new is received.
-func (a *agenda) busy() bool { return len(a.queue) > 0 || a.logs.HasSolid() }
+func (a *agenda) busy() bool { return len(a.queue) > 0 || a.logs != nil && a.logs.Busy() }
 
 const (
 	fairHeightFrom = 1 // where the encoding of the logs has the height
@@ -384,7 +355,7 @@ func (a *agenda) hash() ([32]byte, error) {
 }
 
 func (a *agenda) marshalLogs() ([]byte, error) {
-	if a.logs.Params().Members == 0 {
+	if a.logs == nil {
 		return nil, nil
 	}
 	return a.logs.MarshalBinary()
@@ -392,14 +363,14 @@ func (a *agenda) marshalLogs() ([]byte, error) {
 
 // appendTo encodes the agenda:
 //
-//	hash of the rounds (32) | logs (4 + n), empty while there is no committee | queue, see appendFrames |
-//	count of former logs (4) | each: identity (32) | number of ids (8) | head (32)
-func (a *agenda) appendTo(b []byte) ([]byte, error) {
+//	hash of the rounds (32) | rule (1) | logs (4 + n), empty while there is no committee | queue, see appendFrames |
+//	count of former logs (4) | each: identity (32) | number of ids (8) | head (32) | times (32) | watermark (8)
+func (a *agenda) appendTo(b []byte, rule fair.Rule) ([]byte, error) {
 	logs, err := a.marshalLogs()
 	if err != nil {
 		return nil, err
 	}
-	b = appendBytes(append(b, a.chain[:]...), logs)
+	b = appendBytes(append(append(b, a.chain[:]...), byte(rule)), logs)
 	if b, err = appendFrames(b, a.queue); err != nil {
 		return nil, err
 	}
@@ -411,30 +382,32 @@ func (a *agenda) appendFormer(b []byte) []byte {
 	for _, l := range a.former {
 		b = append(b, l.identity[:]...)
 		b = append(binary.BigEndian.AppendUint64(b, l.base.Sequence), l.base.Head[:]...)
+		b = binary.BigEndian.AppendUint64(append(b, l.base.Times[:]...), l.base.Watermark)
 	}
 	return b
 }
 
 // appendFrames encodes
 //
-//	count (4) | each: number of logs (2) | frame (4 + n)
-func appendFrames(b []byte, frames []*fair.Frame) ([]byte, error) {
+//	count (4) | each: rule (1) | number of logs (2), 0 in the second rule | frame (4 + n)
+func appendFrames(b []byte, frames []fair.Set) ([]byte, error) {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(frames)))
 	for _, f := range frames {
 		wire, err := f.MarshalBinary()
 		if err != nil {
 			return nil, err
 		}
-		b = appendBytes(binary.BigEndian.AppendUint16(b, uint16(len(f.Logs))), wire)
+		b = appendBytes(binary.BigEndian.AppendUint16(append(b, byte(f.Rule())), uint16(f.LogCount())), wire)
 	}
 	return b, nil
 }
 
-// MarshalFrames encodes the frames of a batch: number of frames (4), then for each: number of logs (2), frame (4 + n).
-func MarshalFrames(frames []*fair.Frame) ([]byte, error) { return appendFrames(nil, frames) }
+// MarshalFrames encodes the frames of a batch: number of frames (4), then for each: rule (1), number of logs (2),
+// 0 in the second rule, frame (4 + n).
+func MarshalFrames(frames []fair.Set) ([]byte, error) { return appendFrames(nil, frames) }
 
 // ParseFrames is the inverse of [MarshalFrames] for a chain with these parameters.
-func ParseFrames(p Params, b []byte) ([]*fair.Frame, error) {
+func ParseFrames(p Params, b []byte) ([]fair.Set, error) {
 	r := reader{b: b}
 	frames, err := r.frames(p)
 	if err != nil {
@@ -448,21 +421,24 @@ func ParseFrames(p Params, b []byte) ([]*fair.Frame, error) {
 
 // IsQueued reports whether an id is decided and waits for a block with room.
 func (s *State) IsQueued(id threshold.ID) bool {
-	return slices.ContainsFunc(s.agenda.queue, func(f *fair.Frame) bool {
-		_, found := slices.BinarySearchFunc(f.IDs, id, compareIDs)
+	return slices.ContainsFunc(s.agenda.queue, func(f fair.Set) bool {
+		_, found := slices.BinarySearchFunc(f.Content(), id, compareIDs)
 		return found
 	})
 }
 
-func (r *reader) frames(p Params) ([]*fair.Frame, error) {
-	var out []*fair.Frame
+func (r *reader) frames(p Params) ([]fair.Set, error) {
+	var out []fair.Set
 	for range r.uint(4) {
-		members := int(r.uint(2))
+		rule, members := fair.Rule(r.uint(1)), int(r.uint(2))
 		wire := r.field()
-		if r.bad || members < 1 || members > threshold.MaxMembers {
+		if r.bad || rule != p.Order.Rule || members > threshold.MaxMembers || (members == 0) != (rule == fair.ReceiveTime) {
 			return nil, errors.New("frames")
 		}
-		f, err := fair.ParseFrame(p.Fair(members), wire)
+		if members == 0 {
+			members = threshold.MaxMembers // a bound; the frame has keys, and no logs
+		}
+		f, err := rule.ParseSet(p.Fair(members), wire)
 		if err != nil {
 			return nil, err
 		}
@@ -474,12 +450,15 @@ func (r *reader) frames(p Params) ([]*fair.Frame, error) {
 // agenda is the inverse of appendTo; members is the size of the committee in office, 0 if there is none.
 func (r *reader) agenda(p Params, members int) (a agenda, err error) {
 	a.chain = [32]byte(r.take(32))
+	if rule := fair.Rule(r.uint(1)); rule != p.Order.Rule {
+		return a, fmt.Errorf("of a chain with the order rule %v", rule)
+	}
 	logs := r.field()
 	if (len(logs) > 0) != (members > 0) {
 		return a, errors.New("receive logs without a committee, or a committee without")
 	}
 	if members > 0 {
-		if a.logs, err = fair.ParseState(p.Fair(members), logs); err != nil {
+		if a.logs, err = p.Order.Rule.ParseLogs(p.Fair(members), logs); err != nil {
 			return a, err
 		}
 	}
@@ -487,7 +466,9 @@ func (r *reader) agenda(p Params, members int) (a agenda, err error) {
 		return a, err
 	}
 	for range r.uint(4) {
-		l := formerLog{identity: [ed25519.PublicKeySize]byte(r.take(ed25519.PublicKeySize)), base: fair.Base{Sequence: r.uint(8), Head: [32]byte(r.take(32))}}
+		l := formerLog{identity: [ed25519.PublicKeySize]byte(r.take(ed25519.PublicKeySize)), base: fair.TimedBase{
+			Sequence: r.uint(8), Head: [32]byte(r.take(32)), Times: [32]byte(r.take(32)), Watermark: r.uint(8),
+		}}
 		if n := len(a.former); r.bad || n > 0 && bytes.Compare(a.former[n-1].identity[:], l.identity[:]) >= 0 {
 			return a, errors.New("former logs")
 		}

@@ -37,9 +37,23 @@ func revealed(c *sim.Chain) (order []threshold.ID) {
 	return order
 }
 
+// under runs a test with both order rules.
+func under(t *testing.T, test func(t *testing.T, params ordering.Params)) {
+	t.Helper()
+	for _, rule := range []fair.Rule{fair.ReceiveOrder, fair.ReceiveTime} {
+		t.Run(rule.String(), func(t *testing.T) {
+			params := ordering.DefaultParams()
+			params.Order.Rule = rule
+			test(t, params)
+		})
+	}
+}
+
 // What all members received in one order is executed in this order, although batches are ascending by id.
-func TestExecutedAsReceived(t *testing.T) {
-	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+func TestExecutedAsReceived(t *testing.T) { under(t, executedAsReceived) }
+
+func executedAsReceived(t *testing.T, params ordering.Params) {
+	c := sim.New(t, 4, params).Ceremony()
 	txs := c.SealTxs("1", "2", "3", "4", "5", "6", "7", "8", "9")
 	r := c.Block(ordering.Proposal{Txs: txs})
 	if got := r.Batch.Batch.IDs; !slices.IsSortedFunc(got, func(a, b threshold.ID) int { return bytes.Compare(a[:], b[:]) }) {
@@ -76,8 +90,10 @@ func TestReversedLog(t *testing.T) {
 }
 
 // A proposer that leaves the statements out, or a ciphertext that is decided, delays by its turn or is refused.
-func TestCensoringProposer(t *testing.T) {
-	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+func TestCensoringProposer(t *testing.T) { under(t, censoringProposer) }
+
+func censoringProposer(t *testing.T, params ordering.Params) {
+	c := sim.New(t, 4, params).Ceremony()
 	victim, other := c.SealTxs("victim")[0], c.SealTxs("other")[0]
 	for m := range 4 {
 		c.Receive(m+1, victim, other)
@@ -106,8 +122,21 @@ func TestCensoringProposer(t *testing.T) {
 // sectionOf is the transaction with the statements of these members.
 func sectionOf(t *testing.T, c *sim.Chain, members ...int) []byte {
 	t.Helper()
-	s := fair.Section{Height: c.State.Height() + 1, Entries: c.Announce(members...)}
-	wire, err := s.MarshalBinary()
+	var wire []byte
+	var err error
+	if c.Genesis.Params.Order.Rule == fair.ReceiveTime {
+		s := fair.TimedSection{Height: c.State.Height() + 1}
+		for _, a := range c.Announce(members...) {
+			s.Entries = append(s.Entries, *a.(*fair.TimedAnnouncement))
+		}
+		wire, err = s.MarshalBinary()
+	} else {
+		s := fair.Section{Height: c.State.Height() + 1}
+		for _, a := range c.Announce(members...) {
+			s.Entries = append(s.Entries, *a.(*fair.Announcement))
+		}
+		wire, err = s.MarshalBinary()
+	}
 	c.Must(err)
 	return ordering.SectionTx(wire)
 }
@@ -125,14 +154,14 @@ func TestForcedAfterWait(t *testing.T) {
 	if !c.State.Busy() {
 		t.Fatal("idle although an id waits")
 	}
-	empty := []fair.Announcement{}
+	empty := []fair.Said{}
 	for c.State.Height() < solid+3 {
 		if r := c.Block(ordering.Proposal{Announcements: empty}); r.Batch != nil {
 			t.Fatalf("ordered at height %d, solid at %d", r.Height, solid)
 		}
 	}
 	r := c.Block(ordering.Proposal{Announcements: empty})
-	if r.Batch == nil || !slices.Equal(r.Batch.Batch.IDs, ids([][]byte{tx})) || !r.Batch.Frames[0].Forced {
+	if r.Batch == nil || !slices.Equal(r.Batch.Batch.IDs, ids([][]byte{tx})) || !r.Batch.Frames[0].IsForced() {
 		t.Fatalf("at height %d: %+v", r.Height, r.Batch)
 	}
 	c.Block(ordering.Proposal{Announcements: empty, Openings: c.Open(1, 2, 3)})
@@ -147,8 +176,9 @@ func TestForcedAfterWait(t *testing.T) {
 }
 
 // What is decided and does not fit waits in order, and goes before what comes later.
-func TestQueue(t *testing.T) {
-	params := ordering.DefaultParams()
+func TestQueue(t *testing.T) { under(t, queue) }
+
+func queue(t *testing.T, params ordering.Params) {
 	params.MaxBatch = 3
 	c := sim.New(t, 4, params).Ceremony()
 	txs := c.SealTxs("1", "2", "3", "4", "5", "6", "7")
@@ -170,8 +200,9 @@ func TestQueue(t *testing.T) {
 }
 
 // Nobody can make the state grow: with a full queue, blocks take no statements.
-func TestFullQueueTakesNoStatements(t *testing.T) {
-	params := ordering.DefaultParams()
+func TestFullQueueTakesNoStatements(t *testing.T) { under(t, fullQueueTakesNoStatements) }
+
+func fullQueueTakesNoStatements(t *testing.T, params ordering.Params) {
 	params.MaxBatch, params.MaxPending, params.Order.MaxChunk, params.Order.MaxLive = 1, 1, 4, 4
 	c := sim.New(t, 4, params).Ceremony()
 	c.Block(ordering.Proposal{Txs: c.SealTxs("1")}) // pending, so that nothing leaves the queue
@@ -189,8 +220,9 @@ func TestFullQueueTakesNoStatements(t *testing.T) {
 }
 
 // A ciphertext that expires while it waits ends as expired: its body is in a block, it is neither opened nor ordered.
-func TestExpiresWhileItWaits(t *testing.T) {
-	params := ordering.DefaultParams()
+func TestExpiresWhileItWaits(t *testing.T) { under(t, expiresWhileItWaits) }
+
+func expiresWhileItWaits(t *testing.T, params ordering.Params) {
 	params.MaxBatch = 1
 	c := sim.New(t, 4, params).Ceremony()
 	soon := ordering.CiphertextTx(c.SealUntil("soon over", c.State.Height()+1).Bytes())
@@ -248,8 +280,7 @@ func expiredIn(t *testing.T, r *ordering.Result) (out []commitreveal.ExpiredEntr
 }
 
 // run makes a chain with everything in it: logs that differ, a queue, drops, rounds without a batch, forced frames.
-func run(t *testing.T) *sim.Chain {
-	params := ordering.DefaultParams()
+func run(t *testing.T, params ordering.Params) *sim.Chain {
 	params.MaxBatch, params.Order.Wait = 2, 2
 	c := sim.New(t, 4, params).Ceremony()
 	rng := rand.New(rand.NewPCG(7, 7))
@@ -278,8 +309,10 @@ func run(t *testing.T) *sim.Chain {
 }
 
 // A replica that restarts after every block agrees, with everything that the order can hold.
-func TestRestoreWithOrder(t *testing.T) {
-	c := run(t)
+func TestRestoreWithOrder(t *testing.T) { under(t, restoreWithOrder) }
+
+func restoreWithOrder(t *testing.T, params ordering.Params) {
+	c := run(t, params)
 	s, err := ordering.New(c.Genesis)
 	c.Must(err)
 	w := sim.NewRows()
@@ -297,7 +330,7 @@ func TestRestoreWithOrder(t *testing.T) {
 		queued, dropped = queued+s.Queued(), dropped+len(r.Dropped)
 		if r.Batch != nil {
 			for _, f := range r.Batch.Frames {
-				if f.Forced {
+				if f.IsForced() {
 					forced++
 				}
 			}
@@ -384,8 +417,10 @@ func replayed(t *testing.T, c *sim.Chain, lie func(i int, round *ordering.Round,
 }
 
 // An auditor who has the rounds and batches, and no blocks, finds the same, and finds every change.
-func TestReplay(t *testing.T) {
-	c := run(t)
+func TestReplay(t *testing.T) { under(t, replay) }
+
+func replay(t *testing.T, params ordering.Params) {
+	c := run(t, params)
 	c.Must(replayed(t, c, nil))
 	rng := rand.New(rand.NewPCG(3, 9))
 	for range 60 {
@@ -430,8 +465,17 @@ func TestReplay(t *testing.T) {
 }
 
 // FuzzProposal changes honest proposals: they are refused, or say the same; nothing panics, and no other set is ever ordered.
-func FuzzProposal(f *testing.F) {
-	c := sim.New(f, 4, ordering.DefaultParams()).Ceremony()
+func FuzzProposal(f *testing.F) { fuzzProposal(f, ordering.DefaultParams()) }
+
+// FuzzTimedProposal is FuzzProposal for the second rule.
+func FuzzTimedProposal(f *testing.F) {
+	params := ordering.DefaultParams()
+	params.Order.Rule = fair.ReceiveTime
+	fuzzProposal(f, params)
+}
+
+func fuzzProposal(f *testing.F, params ordering.Params) {
+	c := sim.New(f, 4, params).Ceremony()
 	c.Block(ordering.Proposal{Txs: c.SealTxs("pending")})
 	txs := c.SealTxs("a", "b", "c")
 	for m := range 4 {
@@ -479,21 +523,26 @@ func FuzzProposal(f *testing.F) {
 
 // FuzzParseFrames: one encoding per value, and nothing panics.
 func FuzzParseFrames(f *testing.F) {
-	c := sim.New(f, 4, ordering.DefaultParams()).Ceremony()
-	r := c.Block(ordering.Proposal{Txs: c.SealTxs("a", "b", "c")})
-	wire, err := ordering.MarshalFrames(r.Batch.Frames)
-	c.Must(err)
-	f.Add(wire)
-	f.Add(wire[:len(wire)-1])
+	chains := []*sim.Chain{sim.New(f, 4, ordering.DefaultParams()).Ceremony(), timed(f, 4)}
+	for _, c := range chains {
+		r := c.Block(ordering.Proposal{Txs: c.SealTxs("a", "b", "c")})
+		wire, err := ordering.MarshalFrames(r.Batch.Frames)
+		c.Must(err)
+		f.Add(wire)
+		f.Add(wire[:len(wire)-1])
+	}
 	f.Add([]byte{0, 0, 0, 0})
-	f.Add([]byte{0, 0, 0, 1, 255, 255, 0, 0, 0, 0})
+	f.Add([]byte{0, 0, 0, 1, 0, 255, 255, 0, 0, 0, 0})
+	f.Add([]byte{0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		frames, err := ordering.ParseFrames(c.Genesis.Params, b)
-		if err != nil {
-			return
-		}
-		if again, err := ordering.MarshalFrames(frames); err != nil || !bytes.Equal(again, b) {
-			t.Fatalf("another encoding: %x, %v", again, err)
+		for _, c := range chains {
+			frames, err := ordering.ParseFrames(c.Genesis.Params, b)
+			if err != nil {
+				continue
+			}
+			if again, err := ordering.MarshalFrames(frames); err != nil || !bytes.Equal(again, b) {
+				t.Fatalf("another encoding: %x, %v", again, err)
+			}
 		}
 	})
 }

@@ -45,7 +45,7 @@ type folding struct {
 	next   *State
 	v      *Verifier
 	result *Result
-	chunks []fair.Chunk // of the block's section
+	chunks []fair.TimedChunk // of the block's section
 	round  Round
 	ids    []threshold.ID                         // of the block's ciphertexts, in its order
 	bodies map[threshold.ID]*threshold.Ciphertext // of ids; never iterated
@@ -293,7 +293,7 @@ func (f *folding) order(strict bool) error {
 		}
 		return f.handOver()
 	}
-	logs, queue, d, err := f.prev.agenda.decide(f.prev, f.chunks)
+	logs, queue, forgotten, err := f.prev.agenda.decide(f.prev, f.chunks)
 	if err != nil {
 		return err // parseSection has checked the chunks
 	}
@@ -320,7 +320,7 @@ func (f *folding) order(strict bool) error {
 		f.next.agenda.chain = f.round.next(f.prev.agenda.chain, h.aside)
 		f.result.Round = &f.round
 	}
-	f.result.Dropped, f.result.Forgotten = h.dropped, d.Forgotten
+	f.result.Dropped, f.result.Forgotten = h.dropped, forgotten
 	if err := f.handOver(); err != nil {
 		return err
 	}

@@ -56,18 +56,18 @@ func (p Params) validate() error {
 	return p.Order.validate()
 }
 
-const domainParams = "scrim/params/v2"
+const domainParams = "scrim/params/v3"
 
 // Hash is what all terms of the chain carry as their limits, so that whoever consents to
 // them consents to these parameters:
 //
-//	SHA-256("scrim/params/v2" | max size class (1) | max validity (8) | max batch (4) | max pending (4) |
-//	        solid slack (1) | agreement slack (1) | wait (4) | stale (1) | max chunk (4) | max live (4))
+//	SHA-256("scrim/params/v3" | max size class (1) | max validity (8) | max batch (4) | max pending (4) |
+//	        order rule (1) | solid slack (1) | agreement slack (1) | wait (4) | stale (1) | max chunk (4) | max live (4))
 func (p Params) Hash() [32]byte {
 	b := append([]byte(domainParams), p.MaxSizeClass)
 	b = binary.BigEndian.AppendUint64(b, p.MaxValidity)
 	b = binary.BigEndian.AppendUint32(b, p.MaxBatch)
-	b = append(binary.BigEndian.AppendUint32(b, p.MaxPending), p.Order.SolidSlack, p.Order.AgreementSlack)
+	b = append(binary.BigEndian.AppendUint32(b, p.MaxPending), byte(p.Order.Rule), p.Order.SolidSlack, p.Order.AgreementSlack)
 	b = append(binary.BigEndian.AppendUint32(b, p.Order.Wait), p.Order.Stale)
 	b = binary.BigEndian.AppendUint32(b, p.Order.MaxChunk)
 	return sha256.Sum256(binary.BigEndian.AppendUint32(b, p.Order.MaxLive))

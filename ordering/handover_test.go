@@ -13,12 +13,14 @@ import (
 
 // Members that stay take their logs with them, those that come back go on where they were; what was received before the change is
 // ordered after it, in the order in which it was received; and whoever restarts or audits finds the same.
-func TestLogsAcrossCommittees(t *testing.T) {
-	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+func TestLogsAcrossCommittees(t *testing.T) { under(t, logsAcrossCommittees) }
+
+func logsAcrossCommittees(t *testing.T, params ordering.Params) {
+	c := sim.New(t, 4, params).Ceremony()
 	first := c.Secrets
 	c.Block(ordering.Proposal{Txs: c.SealTxs("before")})
 	c.Block(ordering.Proposal{Openings: c.OpenAll()})
-	_, head, _ := c.State.CommittedLog(first[3].Member("").Identity)
+	before, _ := c.State.CommittedLog(first[3].Member("").Identity)
 
 	// Two members hold these when the committee changes: not enough.
 	early := c.SealTxs("one", "two")
@@ -28,11 +30,11 @@ func TestLogsAcrossCommittees(t *testing.T) {
 	members := append(slices.Clone(first[:3]), c.Newcomers(2)...)
 	terms := c.Reshare(4, members...)
 	_ = terms
-	if sequence, got, live := c.State.CommittedLog(first[3].Member("").Identity); sequence != 1 || got != head || live != 0 {
-		t.Errorf("who left is at %d, %v, %d live", sequence, got, live)
+	if got, live := c.State.CommittedLog(first[3].Member("").Identity); got.Sequence != 1 || got != before || live != 0 {
+		t.Errorf("who left is at %+v, %d live", got, live)
 	}
-	if sequence, _, live := c.State.CommittedLog(first[0].Member("").Identity); sequence != 3 || live != 2 {
-		t.Errorf("who stayed is at %d with %d live", sequence, live)
+	if got, live := c.State.CommittedLog(first[0].Member("").Identity); got.Sequence != 3 || live != 2 {
+		t.Errorf("who stayed is at %d with %d live", got.Sequence, live)
 	}
 	for m := 3; m <= 5; m++ { // they hear of it from the mempool
 		c.Receive(m, early...)
@@ -56,8 +58,8 @@ func TestLogsAcrossCommittees(t *testing.T) {
 	// The one that left comes back, and goes on.
 	c.Reshare(3, first...)
 	c.Block(ordering.Proposal{Txs: c.SealTxs("after")})
-	if sequence, _, _ := c.State.CommittedLog(first[3].Member("").Identity); sequence != 2 {
-		t.Errorf("who came back is at %d", sequence)
+	if got, _ := c.State.CommittedLog(first[3].Member("").Identity); got.Sequence != 2 {
+		t.Errorf("who came back is at %d", got.Sequence)
 	}
 	c.Block(ordering.Proposal{Openings: c.OpenAll()})
 
@@ -114,9 +116,11 @@ func TestSectionOfAFormerCommittee(t *testing.T) {
 	}
 	former := c.Announce()
 	c.Reshare(3, c.Newcomers(4)...)
-	section := fair.Section{Height: c.State.Height() + 1, Entries: former}
-	for i := range section.Entries {
-		section.Entries[i].Statement.Height = c.State.Height()
+	section := fair.Section{Height: c.State.Height() + 1}
+	for _, a := range former {
+		entry := *a.(*fair.Announcement)
+		entry.Statement.Height = c.State.Height()
+		section.Entries = append(section.Entries, entry)
 	}
 	wire, err := section.MarshalBinary()
 	c.Must(err)

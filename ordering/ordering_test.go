@@ -235,7 +235,7 @@ func TestCheckRefuses(t *testing.T) {
 		{"forged section", "section", append([][]byte{damagedSection}, sorted[1:]...)},
 		{"section cut short", "section", [][]byte{section[:len(section)-1]}},
 		{"empty section", "section", [][]byte{ordering.SectionTx(nil)}},
-		{"section without ids", "no ids", [][]byte{ordering.SectionTx([]byte{1, 0, 0, 0, 0})}},
+		{"section without ids", "nothing new", [][]byte{ordering.SectionTx([]byte{1, 0, 0, 0, 0})}},
 		{"twice in one block", "already_ordered", with(sorted[1], sorted[1])},
 		{"ordered before", "exactly the 0", [][]byte{ordered}},
 		{"expired", "exactly the 0", [][]byte{soon}},

@@ -11,23 +11,23 @@ import (
 
 // Proposal is what a proposer has at hand for the next block.
 type Proposal struct {
-	MaxBytes      int64               // of all transactions together, in the block's encoding
-	Txs           [][]byte            // from the mempool, in any order: ceremony messages, and bodies that may be needed
-	Openings      []BatchOpenings     // of pending batches, as far as they can be opened; they hold
-	Announcements []fair.Announcement // of members' receive logs; their signatures hold
-	Bodies        [][]byte            // further ciphertexts, see Wanted
+	MaxBytes      int64           // of all transactions together, in the block's encoding
+	Txs           [][]byte        // from the mempool, in any order: ceremony messages, and bodies that may be needed
+	Openings      []BatchOpenings // of pending batches, as far as they can be opened; they hold
+	Announcements []fair.Said     // of members' receive logs; their signatures hold
+	Bodies        [][]byte        // further ciphertexts, see Wanted
 }
 
 // Wanted lists the ids whose bodies the block after s must have if it takes these announcements, and maybe some more; without
 // those that are among the transactions.
-func Wanted(s *State, announcements []fair.Announcement, txs [][]byte) []threshold.ID {
+func Wanted(s *State, announcements []fair.Said, txs [][]byte) []threshold.ID {
 	plan := s.plan(announcements)
 	if plan == nil || len(s.pending) >= int(s.genesis.Params.MaxPending) {
 		return nil
 	}
 	var ids []threshold.ID
 	for _, f := range plan.queue {
-		ids = append(ids, f.Sequence(s.genesis.Params.Fair(len(f.Logs)))...)
+		ids = append(ids, f.Sequence(s.genesis.Params.of(f))...)
 	}
 	ids = ids[:min(len(ids), int(s.genesis.Params.MaxBatch))]
 	if len(ids) == 0 {
@@ -40,22 +40,19 @@ func Wanted(s *State, announcements []fair.Announcement, txs [][]byte) []thresho
 // plan is what a section decides; the section is nil if it would say nothing new.
 type plan struct {
 	section []byte
-	queue   []*fair.Frame
+	queue   []fair.Set
 }
 
 // plan is nil if there is no committee.
-func (s *State) plan(announcements []fair.Announcement) *plan {
+func (s *State) plan(announcements []fair.Said) *plan {
 	if s.Office() == nil {
 		return nil
 	}
 	var p plan
-	var chunks []fair.Chunk
-	if c := fair.NewSection(s.agenda.logs, announcements); news(&c) && !s.agenda.full(s.genesis.Params) {
-		if wire, err := c.MarshalBinary(); err == nil {
-			p.section = wire
-			for i := range c.Entries {
-				chunks = append(chunks, c.Entries[i].Chunk())
-			}
+	var chunks []fair.TimedChunk
+	if !s.agenda.full(s.genesis.Params) {
+		if wire, said, err := s.agenda.logs.Section(announcements); err == nil {
+			p.section, chunks = wire, said
 		}
 	}
 	_, queue, _, err := s.agenda.decide(s, chunks)
@@ -71,7 +68,7 @@ func (s *State) plan(announcements []fair.Announcement) *plan {
 func Propose(s *State, v *Verifier, p Proposal) [][]byte {
 	var section, bodies [][]byte
 	held := holdings(p)
-	for _, announcements := range [][]fair.Announcement{p.Announcements, nil} {
+	for _, announcements := range [][]fair.Said{p.Announcements, nil} {
 		var ok bool
 		if section, bodies, ok = s.fill(v, s.plan(announcements), held); ok && cost(section)+cost(bodies) <= p.MaxBytes {
 			break

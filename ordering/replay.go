@@ -24,10 +24,10 @@ type Replay struct {
 	s          *State
 	v          *Verifier
 	identities []ed25519.PublicKey
-	offices    []replayOffice // oldest first
-	change     *replayChange  // of a height to come
-	round      *Round         // of the next height that has one, waits for its batch
-	chunks     []fair.Chunk   // of its section
+	offices    []replayOffice    // oldest first
+	change     *replayChange     // of a height to come
+	round      *Round            // of the next height that has one, waits for its batch
+	chunks     []fair.TimedChunk // of its section
 	expired    []commitreveal.ExpiredEntry
 }
 
@@ -146,11 +146,11 @@ func (r *Replay) Round(round Round) ([]LogPart, error) {
 	}
 	parts := make([]LogPart, 0, len(chunks))
 	for _, c := range chunks {
-		after, head, _, err := r.s.agenda.logs.Log(c.Member)
+		base, _, err := r.s.agenda.logs.Base(c.Member)
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, LogPart{Member: c.Member, After: after, Head: head, IDs: c.IDs})
+		parts = append(parts, LogPart{Member: c.Member, After: base.Sequence, Head: base.Head, IDs: c.IDs})
 	}
 	r.chunks = chunks
 	return parts, nil
@@ -211,9 +211,12 @@ func (r *Replay) advance(height uint64) error {
 		return fmt.Errorf("%w: height %d is over", ErrReplay, height)
 	}
 	for r.s.height < height {
-		if r.round == nil && r.change == nil && r.s.agenda.logs.Live() == 0 { // no height in between does anything
+		if r.round == nil && r.change == nil && (r.s.agenda.logs == nil || r.s.agenda.logs.Live() == 0) { // no height in between does anything
 			next := *r.s
-			next.height, next.agenda.logs = height, next.agenda.logs.Skip(height)
+			next.height = height
+			if next.agenda.logs != nil {
+				next.agenda.logs = next.agenda.logs.Idle(height)
+			}
 			next.seen = r.s.seen.clone()
 			next.seen.forget(height)
 			r.s = &next
@@ -265,7 +268,7 @@ func (r *Replay) order(next *State, round *Round, cts []*threshold.Ciphertext) (
 		aside = append(aside, ct.ID())
 		bodies[ct.ID()] = ct
 	}
-	var chunks []fair.Chunk
+	var chunks []fair.TimedChunk
 	if round.Section != nil {
 		chunks, r.chunks = r.chunks, nil
 	}

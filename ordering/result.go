@@ -52,7 +52,7 @@ type Result struct {
 type OrderedBatch struct {
 	Batch       commitreveal.Batch
 	Ciphertexts []*threshold.Checked // ascending by id; Ciphertexts[i].ID() == Batch.IDs[i]
-	Frames      []*fair.Frame        // what the receive logs say about them, for FinalOrder
+	Frames      []fair.Set           // what the receive logs say about them, for FinalOrder
 }
 
 // Reveal is a batch with its openings and what they opened to.

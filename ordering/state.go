@@ -93,7 +93,7 @@ func (s *State) Busy() bool {
 	return len(s.pending) > 0 || !s.ceremonies.current.Done() || s.agenda.busy()
 }
 
-const domainAppHash = "scrim/app-hash/v3"
+const domainAppHash = "scrim/app-hash/v4"
 
 // computeAppHash binds everything that decides about the future. CometBFT makes one
 // more block whenever the hash changed, and otherwise rests until there is a
@@ -142,7 +142,7 @@ func (s *State) computeAppHash() ([32]byte, error) {
 	return [32]byte(h.Sum(nil)), nil
 }
 
-const snapshotVersion = 3
+const snapshotVersion = 4
 
 // Snapshot encodes the part of the state that Restore does not get from rows; a block's
 // is in its Result.
@@ -157,7 +157,7 @@ func (s *State) Snapshot() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b, err = s.agenda.appendTo(appendBytes(b, log)); err != nil {
+	if b, err = s.agenda.appendTo(appendBytes(b, log), s.genesis.Params.Order.Rule); err != nil {
 		return nil, err
 	}
 	b = binary.BigEndian.AppendUint16(b, uint16(len(s.pending)))

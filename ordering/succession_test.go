@@ -17,6 +17,7 @@ import (
 	"github.com/scrimlabs/scrim/internal/sim"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -765,8 +766,8 @@ func TestCheckAgreesWithStep(t *testing.T) {
 // The parameters' hash is what members sign; this one was computed with Python's hashlib.
 func TestParamsHash(t *testing.T) {
 	p := ordering.Params{MaxSizeClass: 9, MaxValidity: 20_000, MaxBatch: 256, MaxPending: 16,
-		Order: ordering.OrderParams{SolidSlack: 1, AgreementSlack: 2, Wait: 4, Stale: 3, MaxChunk: 128, MaxLive: 4096}}
-	const want = "6e03afa574e923eee83307955e6a21079d465d6553bc402f5fe49645442a84b7"
+		Order: ordering.OrderParams{Rule: fair.ReceiveTime, SolidSlack: 1, AgreementSlack: 2, Wait: 4, Stale: 3, MaxChunk: 128, MaxLive: 4096}}
+	const want = "f7c78881e41ada6c033a400125e214200f658151796acd923525cdd09723b15f"
 	if h := p.Hash(); hex.EncodeToString(h[:]) != want {
 		t.Errorf("%x", h)
 	}
@@ -774,7 +775,7 @@ func TestParamsHash(t *testing.T) {
 	for _, change := range []func(*ordering.Params){
 		func(p *ordering.Params) { p.MaxSizeClass-- }, func(p *ordering.Params) { p.MaxValidity-- },
 		func(p *ordering.Params) { p.MaxBatch-- }, func(p *ordering.Params) { p.MaxPending-- },
-		func(p *ordering.Params) { p.Order.SolidSlack-- }, func(p *ordering.Params) { p.Order.AgreementSlack-- }, func(p *ordering.Params) { p.Order.Wait-- },
+		func(p *ordering.Params) { p.Order.Rule-- }, func(p *ordering.Params) { p.Order.SolidSlack-- }, func(p *ordering.Params) { p.Order.AgreementSlack-- }, func(p *ordering.Params) { p.Order.Wait-- },
 		func(p *ordering.Params) { p.Order.Stale-- }, func(p *ordering.Params) { p.Order.MaxChunk-- }, func(p *ordering.Params) { p.Order.MaxLive-- },
 	} {
 		q := p
@@ -798,6 +799,9 @@ func FuzzRestore(f *testing.F) {
 	add()
 	c.Propose(c.Secrets[0], c.Next(keygen.ChangeReshare, 1, members...), members...)
 	add()
+	second := timed(f, 1)
+	second.Block(ordering.Proposal{Txs: second.SealTxs("1")})
+	f.Add(second.Rows.Last.Snapshot, second.Rows.Restore().Ceremony)
 	f.Add([]byte{2}, binary.BigEndian.AppendUint64([]byte{2}, 1<<63))
 	rows := c.Rows.Restore()
 	f.Fuzz(func(t *testing.T, snapshot, ceremonies []byte) {
@@ -805,7 +809,11 @@ func FuzzRestore(f *testing.F) {
 		rows.Ceremony = ceremonies
 		s, err := ordering.Restore(c.Genesis, snapshot, rows)
 		if err != nil {
-			return
+			rows := second.Rows.Restore()
+			rows.Ceremony = ceremonies
+			if s, err = ordering.Restore(second.Genesis, snapshot, rows); err != nil {
+				return
+			}
 		}
 		again, err := s.Snapshot()
 		if err != nil || !slices.Equal(again, snapshot) {

@@ -253,6 +253,7 @@ func limitFlags(cmd *cobra.Command, p *ordering.Params) {
 	f.Uint32Var(&p.MaxBatch, "max-batch", p.MaxBatch, "most ciphertexts in a block")
 	f.Uint32Var(&p.MaxPending, "max-pending", p.MaxPending, "most batches that may wait for their opening")
 	o := &p.Order
+	f.TextVar(&o.Rule, "order-rule", o.Rule, "how ciphertexts are ordered: receive-order, or receive-time, which believes the members' clocks")
 	f.Uint8Var(&o.SolidSlack, "solid-slack", o.SolidSlack, "receive logs below n-f that are enough to order a ciphertext")
 	f.Uint8Var(&o.AgreementSlack, "agreement-slack", o.AgreementSlack, "honest members below n-f whose agreement on a pair is honoured")
 	f.Uint32Var(&o.Wait, "order-wait", o.Wait, "blocks after which a ciphertext that enough members hold waits no longer")

@@ -93,7 +93,7 @@ Fails if one expired, did not become final in time, or a claim does not hold.`,
 			for _, id := range ids {
 				result, err := watch(ctx, w, id, wallet.Find(records, id))
 				if err != nil {
-					return fmt.Errorf("0x%x: %w", id, err)
+					return fmt.Errorf("0x%s: %w", id, err)
 				}
 				if result == nil {
 					continue // another chain's

@@ -85,8 +85,8 @@ config.toml, from the addresses on the cards.`,
 				g.ChainID, g.Terms.Hash(), g.Terms.Pin(), sha256.Sum256(text), g.Terms.Threshold, len(g.Terms.Members))
 			p := g.Params
 			fmt.Fprintf(w, "limits\tsize class %d, validity %d blocks, batch %d, pending %d\n", p.MaxSizeClass, p.MaxValidity, p.MaxBatch, p.MaxPending)
-			fmt.Fprintf(w, "order\tsolid slack %d, agreement slack %d, wait %d, stale %d, chunk %d, live %d\n",
-				p.Order.SolidSlack, p.Order.AgreementSlack, p.Order.Wait, p.Order.Stale, p.Order.MaxChunk, p.Order.MaxLive)
+			fmt.Fprintf(w, "order\trule %v, solid slack %d, agreement slack %d, wait %d, stale %d, chunk %d, live %d\n",
+				p.Order.Rule, p.Order.SolidSlack, p.Order.AgreementSlack, p.Order.Wait, p.Order.Stale, p.Order.MaxChunk, p.Order.MaxLive)
 			if err := w.Flush(); err != nil {
 				return err
 			}

@@ -193,9 +193,10 @@ type auditor struct {
 	current    *tenure            // in office
 	height     uint64             // of the last committee or commit entry
 	lastCommit uint64
-	rule       Rule     // nil when the order cannot be replayed further
-	open       *batch   // whose transactions are being read
-	pending    []*batch // committed, not revealed; oldest first
+	rule       Rule              // nil when the order cannot be replayed further
+	rounds     commitreveal.Hash // over those so far
+	open       *batch            // whose transactions are being read
+	pending    []*batch          // committed, not revealed; oldest first
 	seen       seenIDs
 
 	findings      []*finding
@@ -298,12 +299,21 @@ func (a *auditor) round(l *commitreveal.BundleRound) {
 	if a.rule == nil {
 		return
 	}
+	aside := make([]threshold.ID, len(l.Aside))
+	for i, body := range l.Aside {
+		ct, err := threshold.ParseCiphertext(body)
+		if err != nil {
+			a.unruly(-1, l.Height, fmt.Errorf("ciphertext %d that was set aside: %w", i, err))
+			return
+		}
+		aside[i] = ct.ID()
+	}
+	a.rounds = commitreveal.NextRounds(a.rounds, l.Height, l.Section, aside)
 	parts, err := a.rule.Round(l)
 	if err != nil {
 		a.unruly(-1, l.Height, err)
 		return
 	}
-	a.settleExpired(l.Height - 1)
 	for _, p := range parts {
 		if a.current != nil {
 			a.receipts.said(a.current.Identities, l.Height, p)
@@ -404,7 +414,6 @@ func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry, certifi
 		if err := a.rule.Committee(e.Height, info); err != nil {
 			a.unruly(int64(index), e.Height, err)
 		}
-		a.settleExpired(max(e.Height, 1) - 1)
 	}
 	a.takeOffice(index, e, info)
 	a.receipts.committee(info)

@@ -183,7 +183,7 @@ func dishonest() map[string]planted {
 		}, []string{"order 5 " + committeeOf}, []string{KindWrongOrder}},
 		"other rounds": {func(n *network) {
 			n.lyingBlock(5, lies{commit: func(e *commitreveal.CommitEntry) { e.Rounds[0]++ }}, n.seal("x"))
-		}, []string{"order 5 " + committeeOf}, nil},
+		}, []string{"order 5 bundle"}, nil},
 		"another order of execution": {func(n *network) {
 			n.lyingBlock(5, lies{reveal: func(e *commitreveal.RevealEntry) { e.Order[0]++ }}, n.seal("x"), n.seal("y"))
 		}, []string{"order 5 " + committeeOf}, nil},
@@ -191,7 +191,7 @@ func dishonest() map[string]planted {
 			n.block(5, n.seal("x"))
 			n.lines = append(n.lines, &commitreveal.BundleRound{Height: 6, Section: []byte("s")})
 			n.block(7, n.seal("y"))
-		}, []string{"order 7 " + committeeOf}, nil},
+		}, []string{"order 7 bundle"}, nil},
 		"a round that does not hold": {func(n *network) {
 			n.round(5, "bad")
 			n.block(6, n.seal("y"))
@@ -294,6 +294,10 @@ func dishonest() map[string]planted {
 			n.append(asideEntry(5, z))
 			n.block(5, n.seal("y"))
 		}, []string{"missing_expiry 5 " + committeeOf}, nil},
+		"set aside in the bundle only": {func(n *network) {
+			n.lines = append(n.lines, &commitreveal.BundleRound{Height: 6, Aside: [][]byte{n.seal("x", validUntil(4)).Bytes()}})
+			n.block(7, n.seal("y"))
+		}, []string{"order 7 bundle"}, nil},
 		"set aside for another reason": {func(n *network) {
 			x := n.seal("x", validUntil(4))
 			e := asideEntry(5, x)

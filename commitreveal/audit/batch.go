@@ -143,6 +143,10 @@ func (a *auditor) checkOrder(b *batch, cts []*threshold.Ciphertext) {
 		a.missing("the order of batches from height %d on could not be replayed", b.entry.Height)
 		return
 	}
+	if a.rounds != b.entry.Rounds { // whoever made the bundle changed or left out what blocks said; the log is another matter
+		a.unruly(-1, b.entry.Height, errors.New("what blocks said for the order is not in the bundle as the log commits to it"))
+		return
+	}
 	order, err := a.rule.Batch(b.entry.Height, b.entry.Rounds, cts)
 	if err != nil {
 		a.unruly(int64(b.index), b.entry.Height, err)

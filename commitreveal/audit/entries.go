@@ -86,7 +86,8 @@ func (a *auditor) expired(index uint64, e commitreveal.ExpiredEntry) {
 }
 
 // settleExpired compares the expired entries of blocks up to a height with what the
-// receive logs decide: all of that, by height and id, and nothing besides.
+// receive logs decide: all of that, by height and id, and nothing besides. It waits for
+// a commit entry, which shows that the rounds in the bundle are those of the log.
 func (a *auditor) settleExpired(height uint64) {
 	if a.rule == nil {
 		return
@@ -120,7 +121,8 @@ func (a *auditor) compareExpired(height uint64, due []commitreveal.ExpiredEntry)
 	}
 }
 
-// settleLast settles what the log says after its last batch. A batch of the very last
+// settleLast settles what the log says after its last batch, which nobody has signed
+// yet. A batch of the very last
 // height may still be to come, if what is audited ends before it: then its block cannot
 // be replayed, and what it set aside is for the next audit.
 func (a *auditor) settleLast() {

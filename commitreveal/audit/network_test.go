@@ -108,7 +108,15 @@ func asideEntry(height uint64, ct *threshold.Ciphertext) commitreveal.ExpiredEnt
 }
 
 func nextRounds(before [32]byte, l *commitreveal.BundleRound) [32]byte {
-	return sha256.Sum256(append(binary.BigEndian.AppendUint64(before[:], l.Height), l.Section...))
+	var aside []threshold.ID
+	for _, b := range l.Aside {
+		ct, err := threshold.ParseCiphertext(b)
+		if err != nil {
+			panic(err)
+		}
+		aside = append(aside, ct.ID())
+	}
+	return commitreveal.NextRounds(before, l.Height, l.Section, aside)
 }
 
 func (r *testRule) Batch(height uint64, rounds [32]byte, cts []*threshold.Ciphertext) (func([32]byte) []threshold.ID, error) {

@@ -101,6 +101,33 @@ func FuzzCopyBatch(f *testing.F) {
 	})
 }
 
+// FuzzReadRounds: what is taken are rounds of the heights that were asked for, as they came.
+func FuzzReadRounds(f *testing.F) {
+	var lines []byte
+	for h := uint64(3); h < 6; h++ {
+		line, err := commitreveal.MarshalBundleLine(&commitreveal.BundleRound{Height: h, Section: []byte{byte(h)}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		lines = append(append(lines, line...), '\n')
+	}
+	f.Add(lines, uint64(2), uint64(5))
+	f.Add(lines, uint64(3), uint64(5))
+	f.Add(lines, uint64(2), uint64(4))
+	f.Add(lines[:len(lines)-1], uint64(2), uint64(5))
+	f.Add(bytes.Repeat(lines, 2), uint64(2), uint64(5))
+	f.Add([]byte{}, uint64(2), uint64(5))
+	f.Fuzz(func(t *testing.T, b []byte, after, upTo uint64) {
+		page, last, err := readRounds(bytes.NewReader(b), after, upTo)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(page, b) || (last == after) != (len(b) == 0) || last > max(after, upTo) {
+			t.Errorf("%d bytes of %d, up to height %d of %d to %d", len(page), len(b), last, after, upTo)
+		}
+	})
+}
+
 // TestTileWriter writes a log of more than a full tile of the second level's entries
 // in pieces, and compares every tile with what package tiles says.
 func TestTileWriter(t *testing.T) {

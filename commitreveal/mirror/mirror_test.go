@@ -206,7 +206,7 @@ func fault(h http.Handler, path string, change func(b []byte) []byte) http.Handl
 }
 
 func flip(b []byte) []byte { b[len(b)/2] ^= 1; return b }
-func cut(b []byte) []byte  { return b[:len(b)-1] }
+func cut(b []byte) []byte  { return b[:max(0, len(b)-1)] }
 func more(b []byte) []byte { return append(b, '\n') }
 func none([]byte) []byte   { return nil }
 func swapLines(b []byte) []byte {
@@ -225,13 +225,15 @@ func TestHostileServer(t *testing.T) {
 		"/log/tile/entries": {"cut": cut, "flipped": flip, "more": more, "none": none, "big": big},
 		"/log/batch/":       {"cut": cut, "flipped": flip, "more": more, "none": none, "reordered": swapLines},
 		"/log/certificate/": {"cut": cut, "flipped": flip, "more": more, "none": none, "big": big},
+		"/log/limits":       {"cut": cut, "flipped": flip, "more": more, "none": none, "big": big},
+		"/log/rounds/":      {"cut": cut, "more": more, "none": none, "doubled": func(b []byte) []byte { return append(b, b...) }},
 	} {
 		for name, change := range changes {
 			t.Run(path+" "+name, func(t *testing.T) {
 				s := server(t, chain())
 				full := s.Size
 				s.Size = 1 // the committee
-				if path == "/log/certificate/" || path == "/log/tile/0" {
+				if path == "/log/certificate/" || path == "/log/limits" || path == "/log/tile/0" {
 					s.Size = full
 				}
 				dir := t.TempDir()
@@ -486,6 +488,18 @@ func TestLostFile(t *testing.T) {
 		if strings.HasPrefix(name, filepath.Join("tile", "0")) && len(l.Damage()) != 1 {
 			t.Errorf("without %s: damage %v", name, l.Damage())
 		}
+	}
+}
+
+// TestFalseRounds: what blocks said for the order is not signed for by itself. If a node
+// leaves some of it out, the audit of the mirror does not go through.
+func TestFalseRounds(t *testing.T) {
+	s := server(t, chain())
+	dir := t.TempDir()
+	lost := fault(s, "/log/rounds/", func([]byte) []byte { return []byte{} })
+	update(t, open(t, dir), client(t, lost))
+	if r := verify(t, dir, audit.Options{}); r.Verdict == audit.Verified || !slices.ContainsFunc(r.Findings, func(f audit.Finding) bool { return f.Code == audit.CodeOrder }) {
+		t.Errorf("%s %v %v", r.Verdict, r.Findings, r.Missing)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -209,12 +210,12 @@ func (p *pages) transaction(w http.ResponseWriter, r *http.Request) {
 // search leads from what somebody typed to its page: an id or a height.
 func (p *pages) search(w http.ResponseWriter, r *http.Request) {
 	q := strings.TrimSpace(r.URL.Query().Get("q"))
-	if _, err := v1.ParseInteger(q, v1.MaxInteger); err == nil {
-		http.Redirect(w, r, "/explorer/batches/"+q, http.StatusSeeOther)
+	if height, err := v1.ParseInteger(q, v1.MaxInteger); err == nil {
+		http.Redirect(w, r, "/explorer/batches/"+strconv.FormatUint(height, 10), http.StatusSeeOther)
 		return
 	}
 	if id, err := v1.ParseHex(strings.ToLower(q)); err == nil && len(id) == len(threshold.ID{}) {
-		http.Redirect(w, r, "/explorer/transactions/"+id.String(), http.StatusSeeOther)
+		http.Redirect(w, r, "/explorer/transactions/"+id.String(), http.StatusSeeOther) //nolint:gosec // a path of our own, and hexadecimal digits
 		return
 	}
 	p.problem(w, r, http.StatusBadRequest, "Type a height, or a transaction's id: 0x and 64 hexadecimal digits.")

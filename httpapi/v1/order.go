@@ -7,8 +7,9 @@ type Order struct {
 	Height *uint64 `json:"height"` // of its batch, null until ordered
 	Place  *uint32 `json:"place"`  // in the order of execution of its batch, from 0, null until the log has the opening
 	Forced bool    `json:"forced"` // its set was ordered because its time was up
+	Time   *Time   `json:"time"`   // with the order rule receive-time, once it is fixed: the (f+1)-th smallest of the members' times; null otherwise
 
-	Logs  []LogPlace    `json:"logs"`  // one for each member of the committee that ordered it, or is to
+	Logs  []LogPlace    `json:"logs"`  // one for each member of the committee that ordered it, or is to; empty for what receive-time ordered
 	Wait  *OrderWait    `json:"wait"`  // null once it is decided
 	Other *OrderBetween `json:"other"` // null if no other transaction was asked about, or the two cannot be compared yet
 }
@@ -42,7 +43,7 @@ type OrderWait struct {
 type OrderBetween struct {
 	First     Hex    `json:"first"`     // id, 32 bytes
 	Second    Hex    `json:"second"`    // id, 32 bytes
-	Reason    string `json:"reason"`    // "blocks", "frames", "edges", "ranked_pairs", "score" or "beacon"
+	Reason    string `json:"reason"`    // "blocks", "frames", "edges", "ranked_pairs", "score", "beacon" or "times"
 	Forward   uint32 `json:"forward"`   // logs that say first before second; 0 for blocks and frames
 	Backward  uint32 `json:"backward"`  // logs that say the opposite
 	Chain     []Hex  `json:"chain"`     // for edges and ranked pairs: ids from first to second, each before the next

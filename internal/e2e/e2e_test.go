@@ -189,7 +189,7 @@ func (n *network) allOpened() {
 			got, err := n.wallet.Check(n.ctx, status, tx.sealed)
 			n.must(err)
 			if !bytes.Equal(got, tx.plaintext) || !bytes.Equal(status.Plaintext, tx.plaintext) {
-				n.t.Fatalf("%s shows another plaintext for %x", member.Name, tx.sealed.ID())
+				n.t.Fatalf("%s shows another plaintext for %s", member.Name, tx.sealed.ID())
 			}
 		}
 	}
@@ -204,7 +204,7 @@ func (n *network) final(i int, id threshold.ID) *v1.Transaction {
 		}
 		select {
 		case <-n.ctx.Done():
-			n.t.Fatalf("%s never showed %x as opened: %+v, %v", n.Nodes[i].Name, id, tx, err)
+			n.t.Fatalf("%s never showed %s as opened: %+v, %v", n.Nodes[i].Name, id, tx, err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -28,7 +28,7 @@ import (
 // members type what docs/runbooks/replace-member.md and rotate-key.md say. Whatever got
 // a receipt is opened, the validators are those of the committee, and the audit holds.
 func TestResharingAndRotationUnderLoad(t *testing.T) {
-	n := open(t, 4*time.Minute, func(*node.Config) {}, func(g *ordering.Genesis) { g.Params.MaxValidity = 5000 })
+	n := open(t, 5*time.Minute, func(*node.Config) {}, func(g *ordering.Genesis) { g.Params.MaxValidity = 5000 })
 	for i, member := range n.Nodes {
 		env := []string{}
 		if i == 1 {
@@ -45,7 +45,7 @@ func TestResharingAndRotationUnderLoad(t *testing.T) {
 	n.must(err)
 	l := n.load(0, 1, 2, 3)
 
-	m.says(0, "is proposed", "reshare", "--yes", "--add", filepath.Join(erin.Config.Home, "member.json"), "--remove", "member1", "--start-in", "400")
+	m.says(0, "is proposed", "reshare", "--yes", "--add", filepath.Join(erin.Config.Home, "member.json"), "--remove", "member1", "--start-in", "300")
 	n.must(erin.Start("DIE_IN=certifying", "DIE_EPOCH=2")) // from now on the others know its node
 	for i := range 4 {
 		m.says(i, "", "accept", "--yes", "--hash", m.proposed(i))
@@ -180,7 +180,7 @@ func (m *members) dies(i int) {
 	m.t.Helper()
 	select {
 	case <-m.n.Nodes[i].Done():
-	case <-time.After(time.Minute):
+	case <-time.After(2 * time.Minute):
 		m.t.Fatalf("%s did not come to the phase in which it was to die", m.n.Nodes[i].Name)
 	}
 }

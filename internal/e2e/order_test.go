@@ -3,6 +3,8 @@ package e2e
 import (
 	"cmp"
 	crand "crypto/rand"
+	"io"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -133,4 +135,31 @@ func TestReversingAndCensoringMembers(t *testing.T) {
 		t.Log("the censoring member had no turn in which it could have censored")
 	}
 	n.audited(0)
+}
+
+// A proposer leaves out a ciphertext that the logs have decided. The others reject its
+// blocks, say who it was, and the next proposer puts all of them in.
+func TestProposerWithAnotherSetIsRejected(t *testing.T) {
+	n := start(t, func(i int) []string {
+		if i == 3 {
+			return []string{"BYZANTINE=drop"}
+		}
+		return nil
+	})
+	rejected := func() bool {
+		resp, err := http.Get(n.Nodes[0].URL + "/metrics")
+		n.must(err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		n.must(err)
+		return strings.Contains(string(text), `scrim_proposals_rejected_total{epoch="1",member="4"}`)
+	}
+	for !rejected() {
+		n.must(n.ctx.Err())
+		n.sendTo(len(n.sent)%3, n.seal(payload(100)))
+		time.Sleep(50 * time.Millisecond)
+	}
+	n.allOpened()
+	n.sameBatches()
+	n.audited(1)
 }

@@ -26,6 +26,7 @@ type Status struct {
 
 	own    ed25519.PublicKey // of the member who asks, nil if unknown
 	node   *client.Client
+	behind bool   // the node still fetches blocks: what it shows is past
 	alone  bool   // too few members are connected to the node for blocks
 	handed uint64 // height after which the committee before this one was not in office any more; 0: it is, or nobody asked
 }
@@ -56,7 +57,10 @@ func GetStatus(ctx context.Context, node *client.Client, own ed25519.PublicKey) 
 		s.BlocksLeft = &left
 	}
 	if ready, err := node.Ready(ctx); err == nil {
-		s.alone = slices.ContainsFunc(ready.Reasons, func(r v1.Reason) bool { return r.Code == "no_peers" })
+		has := func(code string) bool {
+			return slices.ContainsFunc(ready.Reasons, func(r v1.Reason) bool { return r.Code == code })
+		}
+		s.behind, s.alone = has("catching_up"), has("no_peers")
 	}
 	if s.left() {
 		s.handed = handedOver(ctx, node, ceremony.Epoch-1)
@@ -283,6 +287,9 @@ func (s *Status) Write(out io.Writer) error {
 	b.WriteByte('\n')
 	if len(c.Waiting) > 0 {
 		fmt.Fprintf(&b, "waiting for  %s\n", s.names(c.Waiting))
+	}
+	if s.behind {
+		b.WriteString("warning      this node still fetches blocks: what it shows is past\n")
 	}
 	if s.alone && !s.Over() {
 		b.WriteString("warning      this node is connected to too few members: where no more than two thirds of those in office run there are no blocks, and the ceremony stands still\n")

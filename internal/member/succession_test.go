@@ -536,22 +536,25 @@ func TestStatusSaysThatThereAreNoBlocks(t *testing.T) {
 	c := wallettest.NewCommittee(t, "member-test")
 	m := c.Member(1)
 	for _, test := range []struct {
-		phase   keygen.Phase
-		reasons []v1.Reason
-		warned  bool
+		phase         keygen.Phase
+		reasons       []v1.Reason
+		alone, behind bool
 	}{
-		{keygen.PhaseDealing, nil, false},
-		{keygen.PhaseDealing, []v1.Reason{{Code: "no_committee"}}, false},
-		{keygen.PhaseDealing, []v1.Reason{{Code: "no_committee"}, {Code: "no_peers"}}, true},
-		{keygen.PhaseActive, []v1.Reason{{Code: "no_peers"}}, false},
+		{keygen.PhaseDealing, nil, false, false},
+		{keygen.PhaseDealing, []v1.Reason{{Code: "no_committee"}}, false, false},
+		{keygen.PhaseDealing, []v1.Reason{{Code: "no_committee"}, {Code: "no_peers"}}, true, false},
+		{keygen.PhaseActive, []v1.Reason{{Code: "no_peers"}}, false, false},
+		{keygen.PhaseActive, []v1.Reason{{Code: "catching_up"}}, false, true},
 	} {
 		m.State, m.Reasons = c.Ceremony(t, test.phase), test.reasons
 		s, err := GetStatus(t.Context(), connect(t, m.Serve(t)), nil)
 		must(t, err)
 		var text bytes.Buffer
 		must(t, s.Write(&text))
-		if strings.Contains(text.String(), "connected to too few members") != test.warned {
-			t.Errorf("%s, %v:\n%s", test.phase, test.reasons, text.String())
+		for warning, want := range map[string]bool{"connected to too few members": test.alone, "what it shows is past": test.behind} {
+			if strings.Contains(text.String(), warning) != want {
+				t.Errorf("%s, %v, %q:\n%s", test.phase, test.reasons, warning, text.String())
+			}
 		}
 	}
 }

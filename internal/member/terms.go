@@ -320,8 +320,8 @@ func writeLimits(w io.Writer, p ordering.Params) {
 	fmt.Fprintf(w, "limits\tciphertexts to %d bytes (size class %d), valid for %d blocks at most, %d in a block, %d batches waiting\n",
 		256<<p.MaxSizeClass, p.MaxSizeClass, p.MaxValidity, p.MaxBatch, p.MaxPending)
 	o := p.Order
-	fmt.Fprintf(w, "order\tsolid slack %d, agreement slack %d, no wait above %d blocks, statements up to %d blocks old, chunks of %d, %d in a log\n",
-		o.SolidSlack, o.AgreementSlack, o.Wait, o.Stale, o.MaxChunk, o.MaxLive)
+	fmt.Fprintf(w, "order\trule %v, solid slack %d, agreement slack %d, no wait above %d blocks, statements up to %d blocks old, chunks of %d, %d in a log\n",
+		o.Rule, o.SolidSlack, o.AgreementSlack, o.Wait, o.Stale, o.MaxChunk, o.MaxLive)
 }
 
 func consentText(s *SignedTerms) string {

@@ -44,34 +44,44 @@ type announcer struct {
 	store   logStore
 	net     network
 	log     *slog.Logger
+	clock   *ingressClock
 	wake    chan struct{} // capacity 1: there is something to announce
 
-	mu      sync.Mutex
-	state   *ordering.State
-	own     []logEntry // of this member's log, after the committed part
-	last    logEntry   // the newest of it all, also when own is empty
-	broken  string     // why nothing is signed; "" mostly
-	begun   uint64     // ciphertexts that went on their way into the log
-	written uint64     // those of them that have arrived, or never will
-	heard   map[uint32]*heard
-	changed chan struct{} // closed, and replaced, when something in here has changed
-	proven  []*fair.Equivocation
+	mu       sync.Mutex
+	state    *ordering.State
+	own      []logEntry // of this member's log, after the committed part
+	last     logEntry   // the newest of it all, also when own is empty
+	broken   string     // why nothing is signed; "" mostly
+	gap      bool       // the database has an entry that is not in own
+	promised uint64     // the latest watermark that was signed
+	begun    uint64     // ciphertexts that went on their way into the log
+	written  uint64     // those of them that have arrived, or never will
+	heard    map[uint32]*heard
+	changed  chan struct{} // closed, and replaced, when something in here has changed
+	proven   []forkProof
 }
 
 type logEntry struct {
 	position uint64
 	id       threshold.ID
 	head     commitreveal.Hash
+	at       uint64 // when it was received
+}
+
+// forkProof is evidence, and of which statement.
+type forkProof struct {
+	fair.Fork
+	height, position uint64
 }
 
 // heard is what a member of the committee in office has announced, newest last; signatures hold.
 type heard struct {
 	epoch         uint64
-	announcements []*fair.Announcement
+	announcements []fair.Said
 }
 
 func newAnnouncer() *announcer {
-	return &announcer{wake: make(chan struct{}, 1), heard: make(map[uint32]*heard), changed: make(chan struct{})}
+	return &announcer{clock: newIngressClock(), wake: make(chan struct{}, 1), heard: make(map[uint32]*heard), changed: make(chan struct{})}
 }
 
 func (a *announcer) poke() {
@@ -92,7 +102,8 @@ func (a *announcer) load(ctx context.Context, s *ordering.State) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.state = s
-	committed, head, _ := a.committedLocked()
+	base, _ := a.committedLocked()
+	committed, head := base.Sequence, base.Head
 	if have, err := a.store.ReceiveHead(ctx, committed); errors.Is(err, pg.ErrNotFound) {
 		a.broken = "the database does not have the part of this member's receive log that the chain has committed"
 	} else if err != nil {
@@ -101,22 +112,47 @@ func (a *announcer) load(ctx context.Context, s *ordering.State) error {
 		a.broken = "the chain has committed another receive log of this member than the database has"
 	}
 	a.last = logEntry{position: committed, head: head}
+	a.promise(base.Watermark)
+	if committed > 0 { // the last committed entry, for its time
+		rows, err := a.store.ReceivedAfter(ctx, committed-1, 1)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			a.clock.atLeast(uint64(max(0, rows[i].Time)))
+		}
+	}
+	return a.readLocked(ctx)
+}
+
+// readLocked takes what the database has after the last entry.
+func (a *announcer) readLocked(ctx context.Context) error {
 	for {
 		rows, err := a.store.ReceivedAfter(ctx, a.last.position, tailPage)
 		if err != nil {
 			return err
 		}
-		if len(rows) == 0 {
+		if a.gap = false; len(rows) == 0 {
 			return nil
 		}
+		before := a.last.position
 		for i := range rows {
 			a.appendLocked(&rows[i])
+		}
+		if a.last.position == before { // an entry is missing in the database
+			return nil
 		}
 	}
 }
 
+// promise remembers what was promised of the times to come, by this process or, as far as the chain knows, before it.
+func (a *announcer) promise(watermark uint64) {
+	a.promised = max(a.promised, watermark)
+	a.clock.atLeast(watermark)
+}
+
 // committedLocked is this member's log as the chain has it, also when the member is not in office; zeros if it never was.
-func (a *announcer) committedLocked() (sequence uint64, head commitreveal.Hash, live int) {
+func (a *announcer) committedLocked() (base fair.TimedBase, live int) {
 	return a.state.CommittedLog(a.identity())
 }
 
@@ -134,11 +170,20 @@ func (a *announcer) receiver() pg.Receiver {
 	return pg.Receiver{Epoch: a.state.Office().Epoch(), Member: a.memberLocked()}
 }
 
+// appendLocked takes the next entry. One whose write seemed to fail may be missing before it: then it is read again. Such an
+// entry may be older than what was promised meanwhile, and gets the time of the promise.
 func (a *announcer) appendLocked(r *pg.Received) {
-	if r.Position > a.last.position {
-		a.last = logEntry{r.Position, r.ID, r.Head}
-		a.own = append(a.own, a.last)
+	switch {
+	case r.Position <= a.last.position:
+		return
+	case r.Position > a.last.position+1:
+		a.gap = true
+		return
 	}
+	at := max(uint64(max(0, r.Time)), a.last.at, a.promised)
+	a.last = logEntry{r.Position, r.ID, r.Head, min(at, fair.MaxTime)}
+	a.clock.atLeast(at)
+	a.own = append(a.own, a.last)
 }
 
 // begin and appended are around the write of ciphertexts into the log.
@@ -164,7 +209,7 @@ func (a *announcer) appended(n int, rows []pg.Received) {
 func (a *announcer) room() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	_, _, live := a.committedLocked()
+	_, live := a.committedLocked()
 	return a.broken == "" && live+len(a.own)+int(a.begun-a.written) < int(a.state.Genesis().Params.Order.MaxLive)
 }
 
@@ -180,7 +225,9 @@ func (a *announcer) committed(s *ordering.State) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.state = s
-	sequence, head, _ := a.committedLocked()
+	base, _ := a.committedLocked()
+	sequence, head := base.Sequence, base.Head
+	a.promise(base.Watermark)
 	for len(a.own) > 0 && a.own[0].position <= sequence {
 		if e := a.own[0]; e.position == sequence && e.head != head && a.broken == "" {
 			a.broken = "the chain has committed another receive log of this member than the database has"
@@ -200,7 +247,8 @@ func (a *announcer) committed(s *ordering.State) {
 func (a *announcer) resume(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	sequence, head, _ := a.committedLocked()
+	base, _ := a.committedLocked()
+	sequence, head := base.Sequence, base.Head
 	if a.broken == "" || sequence <= a.last.position {
 		return nil
 	}
@@ -220,6 +268,9 @@ func (a *announcer) run(ctx context.Context) {
 			return
 		case <-a.wake:
 		}
+		if err := a.fill(ctx); err != nil {
+			a.log.Error("receive log not read again; what is missing is not announced", "err", err)
+		}
 		if err := a.announce(); err != nil {
 			a.log.Error("receive log not announced", "err", err)
 		}
@@ -232,6 +283,16 @@ func (a *announcer) run(ctx context.Context) {
 	}
 }
 
+// fill reads entries that the database has and this one has not heard of.
+func (a *announcer) fill(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.gap {
+		return nil
+	}
+	return a.readLocked(ctx)
+}
+
 // announce signs the head of the log and sends it with the ids since the committed head.
 func (a *announcer) announce() error {
 	a.mu.Lock()
@@ -241,23 +302,20 @@ func (a *announcer) announce() error {
 	if member == 0 || !ok || a.broken != "" {
 		return nil
 	}
-	sequence, head, live, err := logs.Log(member)
+	base, live, err := logs.Base(member)
 	if err != nil {
 		return err
 	}
 	p := logs.Params()
-	fresh := a.own[:min(len(a.own), p.MaxChunk, p.MaxLive-live)]
-	an := &fair.Announcement{Statement: fair.Statement{ChainID: a.chainID, Height: a.state.Height(), Member: member, Sequence: sequence, Head: head}}
-	for _, e := range fresh {
-		an.IDs = append(an.IDs, e.id)
-		an.Statement.Sequence, an.Statement.Head = e.position, e.head
-	}
-	if err := logs.Check(an.Chunk()); err != nil {
+	c := a.chunkLocked(member, base, min(len(a.own), p.MaxChunk, p.MaxLive-live))
+	if err := logs.CheckNext(c); err != nil {
 		return err
 	}
-	if err := fair.SignStatement(a.key, &an.Statement); err != nil {
+	an, err := logs.Rule().Say(a.key, a.chainID, a.state.Height(), c)
+	if err != nil {
 		return err
 	}
+	a.promise(c.Watermark)
 	wire, err := an.MarshalBinary()
 	if err != nil {
 		return err
@@ -267,15 +325,37 @@ func (a *announcer) announce() error {
 	return nil
 }
 
+// chunkLocked is the beginning of what is not committed, with n entries. The watermark is not above the time of the next one.
+func (a *announcer) chunkLocked(member uint32, base fair.TimedBase, n int) fair.TimedChunk {
+	c := fair.TimedChunk{Chunk: fair.Chunk{Member: member, Sequence: base.Sequence, Head: base.Head}, TimesHead: base.Times}
+	for _, e := range a.own[:n] {
+		at := max(e.at, base.Watermark)
+		c.IDs, c.Times = append(c.IDs, e.id), append(c.Times, at)
+		c.Sequence, c.Head, c.TimesHead = e.position, e.head, fair.NextTimes(c.TimesHead, at)
+	}
+	c.Watermark = a.clock.promise()
+	if n < len(a.own) {
+		c.Watermark = min(c.Watermark, a.own[n].at)
+	}
+	if n > 0 {
+		c.Watermark = max(c.Watermark, c.Times[n-1])
+	}
+	c.Watermark = max(c.Watermark, base.Watermark)
+	return c
+}
+
 // receive takes another member's announcement.
 func (a *announcer) receive(identity ed25519.PublicKey, body []byte) error {
-	an, err := fair.ParseAnnouncement(body)
+	a.mu.Lock()
+	rule := a.state.Genesis().Params.Order.Rule
+	a.mu.Unlock()
+	an, err := rule.ParseSaid(body)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errPeerMessage, err)
 	}
-	st := &an.Statement
+	st := an.Head()
 	a.mu.Lock()
-	member, known := a.state.Member(identity), a.knownLocked(st)
+	member, known := a.state.Member(identity), a.knownLocked(&st)
 	a.mu.Unlock()
 	if known {
 		return nil
@@ -283,7 +363,7 @@ func (a *announcer) receive(identity ed25519.PublicKey, body []byte) error {
 	if st.ChainID != a.chainID {
 		return errPeerSender
 	}
-	if err := st.Verify(identity); err != nil {
+	if err := an.Verify(identity); err != nil {
 		return fmt.Errorf("%w: %w", errPeerMessage, err)
 	}
 	if st.Member != member { // it is some blocks ahead or behind, in another committee
@@ -299,7 +379,7 @@ func (a *announcer) receive(identity ed25519.PublicKey, body []byte) error {
 func (a *announcer) knownLocked(st *fair.Statement) bool {
 	if h := a.heard[st.Member]; h != nil {
 		for _, k := range h.announcements {
-			if k.Statement == *st {
+			if k.Head() == *st {
 				return true
 			}
 		}
@@ -308,16 +388,17 @@ func (a *announcer) knownLocked(st *fair.Statement) bool {
 }
 
 // keepLocked keeps an announcement whose signature holds. Two heads for one length of a log are evidence.
-func (a *announcer) keepLocked(an *fair.Announcement) {
+func (a *announcer) keepLocked(an fair.Said) {
+	st := an.Head()
 	epoch := a.state.Committee().Epoch
-	h := a.heard[an.Statement.Member]
+	h := a.heard[st.Member]
 	if h == nil || h.epoch != epoch {
 		h = &heard{epoch: epoch}
-		a.heard[an.Statement.Member] = h
+		a.heard[st.Member] = h
 	}
 	for _, k := range h.announcements {
-		if e, err := fair.NewEquivocation(k.Statement, an.Statement); err == nil {
-			a.proven = append(a.proven, e)
+		if e := k.Fork(an); e != nil {
+			a.proven = append(a.proven, forkProof{e, st.Height, st.Sequence})
 			a.poke()
 		}
 	}
@@ -338,10 +419,10 @@ func (a *announcer) keepProven(ctx context.Context) {
 	}
 	a.mu.Unlock()
 	for _, e := range proven {
-		a.log.Warn("a member has signed two receive logs", "member", e.Member(), "position", e.A.Sequence)
+		a.log.Warn("a member has signed two receive logs", "member", e.Member(), "position", e.position)
 		wire, err := e.MarshalBinary()
 		if err == nil {
-			err = a.store.AddEvidence(ctx, pg.Evidence{Kind: e.Kind(), Epoch: epoch, Member: e.Member(), Height: e.A.Height, Body: wire})
+			err = a.store.AddEvidence(ctx, pg.Evidence{Kind: e.Kind(), Epoch: epoch, Member: e.Member(), Height: e.height, Body: wire})
 		}
 		if err != nil {
 			a.log.Error("evidence not stored", "kind", e.Kind(), "member", e.Member(), "err", err)
@@ -352,7 +433,7 @@ func (a *announcer) keepProven(ctx context.Context) {
 // gather gives the announcements that fit the block after s. It waits a bounded moment: until what is on its way into this
 // member's log has arrived there, and every member that was there lately has announced all that was in it then; for longer only
 // while too few have.
-func (a *announcer) gather(s *ordering.State) []fair.Announcement {
+func (a *announcer) gather(s *ordering.State) []fair.Said {
 	all, timeout := time.NewTimer(gatherAll), time.NewTimer(gatherFor)
 	defer all.Stop()
 	defer timeout.Stop()
@@ -392,20 +473,20 @@ func (a *announcer) undecidedLocked(s *ordering.State) (ids []threshold.ID) {
 }
 
 // fittingLocked gives, of each member, the announcements without what s has committed already.
-func (a *announcer) fittingLocked(s *ordering.State) (out []fair.Announcement) {
+func (a *announcer) fittingLocked(s *ordering.State) (out []fair.Said) {
 	logs, ok := s.ReceiveLogs()
 	if !ok {
 		return nil
 	}
 	for member := uint32(1); int(member) <= logs.Params().Members; member++ {
 		h := a.heard[member]
-		sequence, _, _, err := logs.Log(member)
+		base, _, err := logs.Base(member)
 		if h == nil || h.epoch != s.Committee().Epoch || err != nil {
 			continue
 		}
 		for _, an := range h.announcements {
-			if first := an.Statement.Sequence - uint64(len(an.IDs)); first <= sequence && sequence <= an.Statement.Sequence {
-				out = append(out, fair.Announcement{Statement: an.Statement, IDs: an.IDs[sequence-first:]})
+			if rest := an.After(base.Sequence); rest != nil {
+				out = append(out, rest)
 			}
 		}
 	}
@@ -414,14 +495,14 @@ func (a *announcer) fittingLocked(s *ordering.State) (out []fair.Announcement) {
 
 // announced says whether the ids are in the logs, as far as they are committed or announced: of all members whose last
 // announcement is not too old for the block, or, if not all are to be waited for, of so many that the ids are solid.
-func announced(s *ordering.State, found []fair.Announcement, ids []threshold.ID, all bool) bool {
+func announced(s *ordering.State, found []fair.Said, ids []threshold.ID, all bool) bool {
 	logs, ok := s.ReceiveLogs()
 	if !ok || len(ids) == 0 {
 		return true
 	}
 	held := make(map[uint32]map[threshold.ID]bool)
 	for i := range found {
-		st := &found[i].Statement
+		st := found[i].Head()
 		if st.Height+logs.Params().Stale < s.Height() {
 			continue
 		}
@@ -431,7 +512,7 @@ func announced(s *ordering.State, found []fair.Announcement, ids []threshold.ID,
 				held[st.Member][id] = true
 			}
 		}
-		for _, id := range found[i].IDs {
+		for _, id := range found[i].New() {
 			held[st.Member][id] = true
 		}
 	}

@@ -110,7 +110,15 @@ func announcers(t *testing.T, c *sim.Chain) (all []*announcer, disks []*disk) {
 
 // What members have received and written reaches a proposer, and orders; nothing is announced that is not written.
 func TestAnnounced(t *testing.T) {
-	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	for _, rule := range []fair.Rule{fair.ReceiveOrder, fair.ReceiveTime} {
+		t.Run(rule.String(), func(t *testing.T) { announcedUnder(t, rule) })
+	}
+}
+
+func announcedUnder(t *testing.T, rule fair.Rule) {
+	params := ordering.DefaultParams()
+	params.Order.Rule = rule
+	c := sim.New(t, 4, params).Ceremony()
 	all, disks := announcers(t, c)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -140,7 +148,7 @@ func TestAnnounced(t *testing.T) {
 			ordered += len(r.Batch.Ciphertexts)
 		}
 		logs, _ := c.State.ReceiveLogs()
-		if sequence, _, _, err := logs.Log(1); err != nil || sequence == 3 && ordered == 3 {
+		if base, _, err := logs.Base(1); err != nil || base.Sequence == 3 && ordered == 3 {
 			break
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -156,7 +164,7 @@ func TestAnnounced(t *testing.T) {
 	c.Must(again.load(ctx, c.State))
 	c.Must(again.announce())
 	found := again.gather(c.State)
-	if len(found) != 1 || !slices.Equal(found[0].IDs, []threshold.ID{sim.IDOf(more[0])}) {
+	if len(found) != 1 || !slices.Equal(found[0].New(), []threshold.ID{sim.IDOf(more[0])}) {
 		t.Errorf("announced after a restart: %+v", found)
 	}
 	// Neither a lost log nor another one than is committed is announced.
@@ -176,8 +184,9 @@ func TestLostLogGoesOn(t *testing.T) {
 	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
 	c.Block(ordering.Proposal{Txs: c.SealTxs("a", "b")})
 	logs, _ := c.State.ReceiveLogs()
-	sequence, head, _, err := logs.Log(1)
+	base, _, err := logs.Base(1)
 	c.Must(err)
+	sequence, head := base.Sequence, base.Head
 	all, d := []*announcer{}, &disk{}
 	a := newAnnouncer()
 	a.chainID, a.key, a.store, a.log, a.net = sim.ChainID, c.Secrets[0].Identity(), d, slog.New(slog.DiscardHandler), &wire{member: 1, identity: c.Identities()[0], all: &all}
@@ -195,7 +204,7 @@ func TestLostLogGoesOn(t *testing.T) {
 	a.appended(1, []pg.Received{{Position: sequence + 1, ID: id, Head: commitreveal.NextHead(head, id)}})
 	c.Must(a.announce())
 	found := a.fittingLocked(c.State)
-	if len(found) != 1 || !slices.Equal(found[0].IDs, []threshold.ID{id}) || found[0].Statement.Verify(c.Identities()[0]) != nil {
+	if len(found) != 1 || !slices.Equal(found[0].New(), []threshold.ID{id}) || found[0].Verify(c.Identities()[0]) != nil {
 		t.Errorf("announced: %+v", found)
 	}
 }
@@ -229,7 +238,7 @@ func TestHostileAnnouncements(t *testing.T) {
 	}
 	gap := c.Statement(3, 7, commitreveal.Hash{4}, id) // honest members that are ahead look like this
 	c.Must(send(3, gap))
-	if found := a.fittingLocked(c.State); len(found) != 1 || found[0].Statement != good.Statement {
+	if found := a.fittingLocked(c.State); len(found) != 1 || found[0].Head() != good.Statement {
 		t.Errorf("fit the block: %+v", found)
 	}
 	c.Must(send(2, c.Statement(2, 0, commitreveal.Hash{}, []threshold.ID{sim.IDOf(txs[1])})))
@@ -244,12 +253,11 @@ func TestHostileAnnouncements(t *testing.T) {
 	if n := len(a.heard[4].announcements); n != keptAnnouncements {
 		t.Errorf("%d are kept", n)
 	}
-	if found := fair.NewSection(must(c.State.ReceiveLogs()), a.fittingLocked(c.State)); len(found.Entries) != 0 {
-		t.Error("a section of two members") // NewSection gives n-f or none
+	logs, _ := c.State.ReceiveLogs()
+	if section, _, err := logs.Section(a.fittingLocked(c.State)); section != nil || err != nil {
+		t.Error("a section of two members") // it has n-f or none
 	}
 }
-
-func must(s fair.State, _ bool) fair.State { return s }
 
 // shelf has some bodies.
 type shelf map[threshold.ID][]byte

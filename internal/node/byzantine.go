@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/scrimlabs/scrim/internal/pg"
+	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 )
@@ -41,10 +42,10 @@ const keepBack = 400 * time.Millisecond
 
 // RunCensoring is Run for a member that, as proposer, leaves all statements out while they have something of a namespace.
 func RunCensoring(ctx context.Context, cfg *Config, log *slog.Logger, namespace string) error {
-	return runWith(ctx, cfg, log, tampering{propose: func(store *pg.Store, all []fair.Announcement) []fair.Announcement {
+	return runWith(ctx, cfg, log, tampering{propose: func(store *pg.Store, all []fair.Said) []fair.Said {
 		var ids []threshold.ID
 		for i := range all {
-			ids = append(ids, all[i].IDs...)
+			ids = append(ids, all[i].New()...)
 		}
 		bodies, err := store.Bodies(ctx, ids)
 		if err != nil {
@@ -57,6 +58,17 @@ func RunCensoring(ctx context.Context, cfg *Config, log *slog.Logger, namespace 
 			}
 		}
 		return all
+	}})
+}
+
+// RunDropping is Run for a member that, as proposer, leaves out one of the ciphertexts that its block must have.
+func RunDropping(ctx context.Context, cfg *Config, log *slog.Logger) error {
+	return runWith(ctx, cfg, log, tampering{block: func(txs [][]byte) [][]byte {
+		if len(txs) == 0 || ordering.CiphertextOf(txs[len(txs)-1]) == nil {
+			return txs
+		}
+		log.Info("proposing a block without its last ciphertext")
+		return txs[:len(txs)-1]
 	}})
 }
 

@@ -30,8 +30,9 @@ type engine struct {
 	announcer   *announcer
 	bodies      *bodies
 	arrived     func(*threshold.Ciphertext)
-	tamper      func(*pg.Store, []fair.Announcement) []fair.Announcement // nil but in fault injection
-	persisted   prometheus.Observer                                      // seconds
+	tamper      func(*pg.Store, []fair.Said) []fair.Said // nil but in fault injection
+	persisted   prometheus.Observer                      // seconds
+	rejected    *prometheus.CounterVec                   // by epoch and member
 	log         *slog.Logger
 	onCommitted []func(*ordering.State, *ordering.Result)
 }
@@ -87,6 +88,13 @@ func (e *engine) Committed(next *ordering.State, r *ordering.Result) {
 	for _, f := range e.onCommitted {
 		f(next, r)
 	}
+}
+
+// Rejected says what a proposer did wrong. It is no evidence: an honest proposer that is
+// behind may be rejected too.
+func (e *engine) Rejected(epoch uint64, member uint32, height uint64, reason error) {
+	e.rejected.WithLabelValues(fmt.Sprint(epoch), fmt.Sprint(member)).Inc()
+	e.log.Warn("proposal rejected", "height", height, "epoch", epoch, "member", member, "err", reason)
 }
 
 // Misbehaved keeps CometBFT's evidence beside ours.

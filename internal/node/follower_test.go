@@ -296,6 +296,8 @@ func TestSuccessionsAreShown(t *testing.T) {
 	c.Must(err)
 	if old, err := keygen.ParseState(wire); err != nil || old.Hash() != first.Hash() {
 		t.Errorf("the first committee's: %v", err)
+	} else if share, err := keygen.RecoverShare(members[0], old); err != nil || !keyMatches(first.Certificate().Committee, share) {
+		t.Errorf("what it gives: %v", err)
 	}
 	if _, err := d.Transcript(ctx, v1.Hex(make([]byte, 32)).String()); code(err) != v1.CodeNotFound {
 		t.Errorf("nobody's: %v", err)

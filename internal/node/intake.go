@@ -165,11 +165,12 @@ func (i *intake) write(ctx context.Context, group []submission) {
 	for j, s := range group {
 		cts[j], as[j] = s.ct, s.as
 	}
-	rows, err := i.store.Receive(ctx, time.Now().UnixMilli(), as, cts)
+	rows, err := i.store.Receive(ctx, int64(i.announcer.clock.begin()), as, cts)
 	if err != nil {
 		i.log.Error("ciphertexts not written to the receive log", "count", len(cts), "err", err)
 	}
 	i.announcer.appended(len(group), rows)
+	i.announcer.clock.end() // after the announcer has them: it promises nothing that these break
 	for j, s := range group {
 		if err != nil {
 			i.forget(s.ct.ID())

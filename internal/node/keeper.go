@@ -137,10 +137,10 @@ func (k *keeper) over(ctx context.Context, now *ordering.State, f secretFile) (u
 		return cameToNothing(now, f), nil
 	}
 	if t := now.Tenure(f.epoch); t != nil {
-		if t.Terms().Attempt == f.attempt {
+		if t.Terms().Attempt == f.attempt && !f.seed {
 			return 0, nil
 		}
-		return t.Since, nil // an attempt before the one that succeeded
+		return t.Since, nil // an attempt before the one that succeeded, or a seed, from which a former member's old share can be computed
 	}
 	if k.past[f.epoch] == 0 {
 		height, err := k.ended(ctx, f.epoch)

@@ -99,7 +99,8 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 type tampering struct {
 	share   func(sharer) sharer
 	log     func(group []submission, more <-chan submission) []submission
-	propose func(*pg.Store, []fair.Announcement) []fair.Announcement
+	propose func(*pg.Store, []fair.Said) []fair.Said
+	block   func(txs [][]byte) [][]byte
 }
 
 func runWith(ctx context.Context, cfg *Config, log *slog.Logger, t tampering) error {
@@ -161,14 +162,16 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWriting()
 	eng := &engine{ctx: writing, store: store, chain: chain, opener: n.opener, log: log}
-	eng.persisted = n.metrics.persist
+	eng.persisted, eng.rejected = n.metrics.persist, n.metrics.badProposals
 	eng.onCommitted = append(eng.onCommitted, n.metricsOf, cer.poke, n.publish.committed)
 	if err := n.newAnnouncer(ctx, eng, secret, state); err != nil {
 		return err
 	}
 	n.intake = n.newIntake(g, secret)
 	eng.arrived, eng.tamper, n.intake.tamper = n.intake.arrived, tamper.propose, tamper.log
-	n.comet, err = abci.New(n.cometConfig(genesis, secret, state, eng))
+	c := n.cometConfig(genesis, secret, state, eng)
+	c.Tamper = tamper.block
+	n.comet, err = abci.New(c)
 	if err != nil {
 		return err
 	}
@@ -240,7 +243,7 @@ func (n *running) holdsShare() bool { return n.opener.hasShare(n.place(n.state()
 
 func (n *running) metricsOf(s *ordering.State, r *ordering.Result) {
 	n.metrics.committed(s, r)
-	_, _, live := s.CommittedLog(n.self)
+	_, live := s.CommittedLog(n.self)
 	n.metrics.order.committed(s, r, live)
 	n.metrics.place(s, n.place(s))
 }
@@ -299,7 +302,7 @@ func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *or
 
 // maxMessage is the size of the largest message on the members' channel.
 func (n *running) maxMessage(p ordering.Params) int {
-	announcement := fair.MaxAnnouncementSize(fair.Params{MaxChunk: int(p.Order.MaxChunk)})
+	announcement := p.Order.Rule.MaxSaidSize(fair.Params{MaxChunk: int(p.Order.MaxChunk)})
 	return 1 + max(commitreveal.MaxShareMessageSize(int(p.MaxBatch)), announcement, len(threshold.ID{})*int(p.MaxBatch), ordering.MaxTxSize)
 }
 

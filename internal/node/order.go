@@ -24,7 +24,7 @@ func (b backend) Order(ctx context.Context, id threshold.ID, other *threshold.ID
 	switch {
 	case errors.Is(err, pg.ErrNotFound):
 		if logs, ok := s.ReceiveLogs(); !ok || len(logs.Holders(id)) == 0 && !s.IsQueued(id) {
-			return out, httpapi.Errorf("not_found", "this node knows no transaction 0x%x; it may be at another member, or not have been submitted", id)
+			return out, httpapi.Errorf("not_found", "this node knows no transaction 0x%s; it may be at another member, or not have been submitted", id)
 		}
 		t = &pg.Transaction{ID: id}
 	case err != nil:
@@ -48,9 +48,16 @@ func (b backend) Order(ctx context.Context, id threshold.ID, other *threshold.ID
 	}
 	at := frameOf(frames, id)
 	if at < 0 {
-		return out, fmt.Errorf("order of 0x%x: no frame of batch %d has it", id, t.Height)
+		return out, fmt.Errorf("order of 0x%s: no frame of batch %d has it", id, t.Height)
 	}
-	out.Forced, out.Logs = frames[at].Forced, logPlaces(places(frames[at], id))
+	out.Forced = frames[at].IsForced()
+	switch f := frames[at].(type) {
+	case *fair.Frame:
+		out.Logs = logPlaces(places(f, id))
+	case *fair.TimedFrame:
+		key, _ := f.Key(id)
+		out.Time = timeOf(key)
+	}
 	if other != nil && *other != id {
 		out.Other, err = b.between(ctx, s, t, frames, *other)
 	}
@@ -71,18 +78,22 @@ func waiting(s *ordering.State, id threshold.ID, out *v1.Order) {
 	if err != nil {
 		return // in no committed log
 	}
-	out.State, out.Logs = v1.OrderStated, logPlaces(st.Logs)
+	out.State, out.Logs, out.Time = v1.OrderStated, logPlaces(st.Logs), timeOf(st.Time)
+	solid := uint32(logs.Params().Solid)
+	if logs.Rule() == fair.ReceiveTime {
+		solid = uint32(logs.Params().Freezes())
+	}
 	out.Wait = &v1.OrderWait{
-		Held: uint32(st.Held), Solid: uint32(logs.Params().Solid),
+		Held: uint32(st.Held), Solid: solid,
 		SolidAt: unlessZero(st.SolidAt), DueAt: unlessZero(st.DueAt), ForgottenAt: unlessZero(st.ForgottenAt), WaitsFor: hexes(st.WaitsFor),
 	}
 }
 
 // between compares a transaction with another one; nil if they cannot be compared yet.
-func (b backend) between(ctx context.Context, s *ordering.State, t *pg.Transaction, frames []*fair.Frame, other threshold.ID) (*v1.OrderBetween, error) {
+func (b backend) between(ctx context.Context, s *ordering.State, t *pg.Transaction, frames []fair.Set, other threshold.ID) (*v1.OrderBetween, error) {
 	u, err := b.n.store.Transaction(ctx, other)
 	if errors.Is(err, pg.ErrNotFound) {
-		return nil, httpapi.Errorf("not_found", "this node knows no transaction 0x%x, with which the other one is to be compared", other)
+		return nil, httpapi.Errorf("not_found", "this node knows no transaction 0x%s, with which the other one is to be compared", other)
 	}
 	if err != nil || u.Height == 0 {
 		return nil, err
@@ -99,7 +110,7 @@ func (b backend) between(ctx context.Context, s *ordering.State, t *pg.Transacti
 		return nil, err // the beacon is not known
 	}
 	f := frames[i]
-	e, err := f.Explain(s.Genesis().Params.Fair(len(f.Logs)), commitreveal.Beacon(batch.Certificate), t.ID, other)
+	e, err := f.Explain(s.Genesis().Params.Fair(max(1, f.LogCount())), commitreveal.Beacon(batch.Certificate), t.ID, other)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +129,7 @@ func inTurn(reason string, a, b threshold.ID, aFirst bool) *v1.OrderBetween {
 	return &v1.OrderBetween{First: v1.HexOf(a[:]), Second: v1.HexOf(b[:]), Reason: reason}
 }
 
-func (b backend) frames(ctx context.Context, height uint64) ([]*fair.Frame, error) {
+func (b backend) frames(ctx context.Context, height uint64) ([]fair.Set, error) {
 	wire, err := b.n.store.Frames(ctx, height)
 	if err != nil {
 		return nil, err
@@ -127,8 +138,8 @@ func (b backend) frames(ctx context.Context, height uint64) ([]*fair.Frame, erro
 }
 
 // frameOf finds an id; -1 if no frame has it.
-func frameOf(frames []*fair.Frame, id threshold.ID) int {
-	return slices.IndexFunc(frames, func(f *fair.Frame) bool { return slices.Contains(f.IDs, id) })
+func frameOf(frames []fair.Set, id threshold.ID) int {
+	return slices.IndexFunc(frames, func(f fair.Set) bool { return slices.Contains(f.Content(), id) })
 }
 
 // places gives for each member where its log had the id among those of the frame, from 1; 0 if it did not.
@@ -157,6 +168,15 @@ func hexes(ids []threshold.ID) (out []v1.Hex) {
 		out = append(out, v1.HexOf(id[:]))
 	}
 	return out
+}
+
+// timeOf is the time of a fixed key, from milliseconds since 1970; nil for 0.
+func timeOf(key uint64) *v1.Time {
+	if key == 0 {
+		return nil
+	}
+	t := v1.UnixMilli(int64(key))
+	return &t
 }
 
 func unlessZero(v uint64) *uint64 {

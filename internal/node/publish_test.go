@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -105,7 +106,7 @@ func (p *publishing) block(b ordering.Proposal) *ordering.Result {
 }
 
 func (p *publishing) backend(member int) backend {
-	return backend{&running{store: p.stores[member-1], publish: p.publishers[member-1]}}
+	return backend{&running{store: p.stores[member-1], publish: p.publishers[member-1], chain: &still{chain: p.Chain}}}
 }
 
 func (p *publishing) policy(quorum int) *note.Policy {
@@ -454,6 +455,79 @@ func TestNoCosignatureWhileCatchingUp(t *testing.T) {
 	p.Must(err)
 	if len(lines) != 1 {
 		t.Errorf("%d cosignatures on the newest head", len(lines))
+	}
+}
+
+// Members of the committee in office cosign, and nobody else.
+func TestOnlyMembersInOfficeCosign(t *testing.T) {
+	p := newPublishing(t)
+	pub := p.publishers[0]
+	p.block(ordering.Proposal{Txs: p.SealTxs("a")})
+	left, here := pub.members[1].Identity, slices.Clone(pub.members)
+	pub.members = slices.Delete(slices.Clone(here), 1, 2) // member 2 has left, or comes with the next committee
+	h := head{p.State.Log().Size(), p.State.Log().Root()}
+	p.Must(pub.receive(left, cosignatureMessage(h, note.Cosign(p.Secrets[1].Identity(), sim.ChainID, pub.text(h), 1700000000).Data)[1:]))
+	p.Must(pub.receive(here[2].Identity, cosignatureMessage(h, note.Cosign(p.Secrets[2].Identity(), sim.ChainID, pub.text(h), 1700000000).Data)[1:]))
+	p.Must(pub.once(t.Context()))
+	lines, err := p.stores[0].LogSignatures(t.Context(), h.size)
+	p.Must(err)
+	if len(lines) != 2 || !slices.ContainsFunc(lines, func(s note.Signature) bool { return s.Name == note.MemberKey(sim.ChainID, here[2].Identity).Name }) {
+		t.Errorf("signed by %d, want this member and member 3", len(lines))
+	}
+
+	other := p.publishers[1]
+	other.members = pub.members
+	before := len(p.bus.sent[2])
+	p.Must(other.once(t.Context()))
+	lines, err = p.stores[1].LogSignatures(t.Context(), h.size)
+	p.Must(err)
+	if n := len(p.bus.sent[2]); n != before || slices.ContainsFunc(lines, func(s note.Signature) bool { return s.Name == note.MemberKey(sim.ChainID, left).Name }) {
+		t.Errorf("who is not in office sent %d messages and has %d signatures", n-before, len(lines))
+	}
+}
+
+// What blocks said for the order is served in pages, and the limits as all terms have their hash.
+func TestPublishedRounds(t *testing.T) {
+	p := newPublishing(t)
+	ctx := t.Context()
+	b := p.backend(2)
+	p.block(ordering.Proposal{Txs: p.SealTxs("a")})
+	first := p.State.Height()
+	p.block(ordering.Proposal{Txs: p.SealTxs("b"), Openings: p.Open(1, 2, 3)})
+	last := p.State.Height()
+	var want []byte
+	for _, r := range p.Results {
+		if r.Round == nil {
+			continue
+		}
+		line, err := commitreveal.MarshalBundleLine(&commitreveal.BundleRound{Height: r.Height, Section: r.Round.Section, Aside: r.Round.Aside})
+		p.Must(err)
+		want = append(append(want, line...), '\n')
+	}
+	all, err := b.LogRounds(ctx, 0, last)
+	p.Must(err)
+	if len(want) == 0 || !bytes.Equal(all, want) {
+		t.Errorf("%d bytes of rounds, want %d", len(all), len(want))
+	}
+	before, err := b.LogRounds(ctx, 0, first)
+	p.Must(err)
+	after, err := b.LogRounds(ctx, first, last)
+	p.Must(err)
+	if len(after) == 0 || !bytes.Equal(slices.Concat(before, after), want) {
+		t.Errorf("%d and %d bytes of %d", len(before), len(after), len(want))
+	}
+	if none, err := b.LogRounds(ctx, last, last); err != nil || len(none) != 0 {
+		t.Errorf("%d bytes, %v", len(none), err)
+	}
+	if _, err := b.LogRounds(ctx, 0, last+1); !isNotFound(err) {
+		t.Errorf("a block to come: %v", err)
+	}
+	limits, err := b.LogLimits()
+	p.Must(err)
+	var params ordering.Params
+	p.Must(json.Unmarshal(limits, &params))
+	if params.Hash() != p.State.Office().Terms().Limits {
+		t.Errorf("limits %s", limits)
 	}
 }
 

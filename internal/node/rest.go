@@ -414,7 +414,7 @@ func (b backend) repeated(ctx context.Context, ct *threshold.Ciphertext, refusal
 func (b backend) Transaction(ctx context.Context, id threshold.ID) (v1.Transaction, error) {
 	t, err := b.n.store.Transaction(ctx, id)
 	if errors.Is(err, pg.ErrNotFound) {
-		return v1.Transaction{}, httpapi.Errorf("not_found", "this node knows no transaction 0x%x; it may be at another member, or not have been submitted", id)
+		return v1.Transaction{}, httpapi.Errorf("not_found", "this node knows no transaction 0x%s; it may be at another member, or not have been submitted", id)
 	}
 	if err != nil {
 		return v1.Transaction{}, err

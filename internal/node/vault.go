@@ -81,6 +81,7 @@ type secretFile struct {
 	path    string
 	epoch   uint64
 	attempt uint32
+	seed    bool // else a share
 }
 
 var secretName = regexp.MustCompile(`^epoch-([0-9]{1,20})-attempt-([0-9]{1,10})\.(seed|share)\.age$`)
@@ -101,7 +102,7 @@ func (v vault) files() (out []secretFile, err error) {
 		if err1 != nil || err2 != nil {
 			continue
 		}
-		out = append(out, secretFile{filepath.Join(v.dir, e.Name()), epoch, uint32(attempt)})
+		out = append(out, secretFile{filepath.Join(v.dir, e.Name()), epoch, uint32(attempt), m[3] == "seed"})
 	}
 	return out, err
 }

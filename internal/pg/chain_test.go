@@ -189,7 +189,8 @@ func appended(t *testing.T, log commitreveal.Log, r *ordering.Result) commitreve
 // A caller that gives up in the middle, as a crash would, leaves all or nothing, and a
 // retry completes the block.
 func TestCommitBlockCancelled(t *testing.T) {
-	s, _ := newStore(t)
+	s, url := newStore(t)
+	other := connect(t, url)
 	c := &chain{t: t}
 	var all []*ordering.Result
 	interrupted := 0
@@ -207,6 +208,10 @@ func TestCommitBlockCancelled(t *testing.T) {
 		cancel()
 		if err != nil {
 			interrupted++
+			// A COMMIT may be on its way still; it holds the row until it is through.
+			if _, err := other.Exec(t.Context(), `SELECT FROM chain FOR UPDATE`); err != nil {
+				t.Fatal(err)
+			}
 			have, err := s.Chain(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -2,6 +2,9 @@ package pg_test
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,32 +91,42 @@ func TestCommittees(t *testing.T) {
 	}
 }
 
-// A chain from before committees could change is refused with words, and left as it is.
+// A chain of a version that kept less is refused with words, and left as it is.
 func TestOldChain(t *testing.T) {
-	url := pgtest.New(t)
-	conn := connect(t, url)
-	initial, err := migrations.FS.ReadFile("001_initial.sql")
+	files, err := fs.Glob(migrations.FS, "*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, sql := range []string{
-		`DROP SCHEMA public CASCADE`, `CREATE SCHEMA public`, string(initial), `CREATE TABLE schema_version (version int4 NOT NULL)`, `INSERT INTO schema_version VALUES (1)`,
-		`INSERT INTO chain (chain_id, genesis_hash, height, app_hash, snapshot, ceremony) VALUES ('old', sha256('g'), 7, sha256('a'), 's', 'c')`,
-	} {
-		if _, err := conn.Exec(t.Context(), sql); err != nil {
+	for name, want := range map[string]string{"_committees.sql": "from before committees could change", "_ceremonies.sql": "kept no ended ceremonies", "_log.sql": "whose log was not published"} {
+		url := pgtest.New(t)
+		conn := connect(t, url)
+		before := slices.IndexFunc(files, func(f string) bool { return strings.HasSuffix(f, name) })
+		script := []string{`DROP SCHEMA public CASCADE`, `CREATE SCHEMA public`}
+		for _, file := range files[:before] {
+			sql, err := migrations.FS.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			script = append(script, string(sql))
+		}
+		script = append(script, `CREATE TABLE schema_version (version int4 NOT NULL)`, fmt.Sprintf(`INSERT INTO schema_version VALUES (%d)`, before),
+			`INSERT INTO chain (chain_id, genesis_hash, height, app_hash, snapshot, ceremony) VALUES ('old', sha256('g'), 7, sha256('a'), 's', 'c')`)
+		for _, sql := range script {
+			if _, err := conn.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := pg.Open(t.Context(), url); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "the node an empty database") {
+			t.Errorf("got %v", err)
+		}
+		if version, _ := schemaVersion(t, conn); version != before {
+			t.Errorf("version %d", version)
+		}
+		if _, err := conn.Exec(t.Context(), `DELETE FROM chain`); err != nil {
 			t.Fatal(err)
 		}
+		open(t, url)
 	}
-	if _, err := pg.Open(t.Context(), url); err == nil || !strings.Contains(err.Error(), "give the node an empty database") {
-		t.Errorf("got %v", err)
-	}
-	if version, _ := schemaVersion(t, conn); version != 1 {
-		t.Errorf("version %d", version)
-	}
-	if _, err := conn.Exec(t.Context(), `DELETE FROM chain`); err != nil {
-		t.Fatal(err)
-	}
-	open(t, url)
 }
 
 // A result that puts a committee in office without saying so in the log is refused whole.

@@ -61,7 +61,7 @@ func TestFrames(t *testing.T) {
 	s, _ := newStore(t)
 	c := &chain{t: t}
 	r := c.order(seal(t, 1, 1, "a", 9))
-	r.Batch.Frames = []*fair.Frame{{IDs: r.Batch.Batch.IDs, Logs: [][]uint32{{0}}}}
+	r.Batch.Frames = []fair.Set{&fair.Frame{IDs: r.Batch.Batch.IDs, Logs: [][]uint32{{0}}}}
 	commit(t, s, r)
 	b, err := s.Frames(t.Context(), 1)
 	if err != nil {

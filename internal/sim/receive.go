@@ -11,7 +11,21 @@ import (
 
 // Log is a member's receive log. Tests may change it, to play a member that lies.
 type Log struct {
-	IDs []threshold.ID
+	IDs   []threshold.ID
+	Times []uint64 // of IDs, for the second rule; those that are missing are made up, a millisecond after each other
+	Mark  uint64   // the watermark, if it is above the last time
+}
+
+// time is that of an entry.
+func (l *Log) time(i int) uint64 {
+	for len(l.Times) <= i {
+		next := l.Mark + 1
+		if n := len(l.Times); n > 0 {
+			next = max(next, l.Times[n-1]+1)
+		}
+		l.Times = append(l.Times, next)
+	}
+	return l.Times[i]
 }
 
 // Receive puts the ciphertexts among the transactions into a member's (from 1) receive log, each if the chain admits it and
@@ -48,7 +62,7 @@ func (l *Log) Add(id threshold.ID) {
 }
 
 // Announce gives the announcements of the members (from 1; none: all) after the last block.
-func (c *Chain) Announce(members ...int) []fair.Announcement {
+func (c *Chain) Announce(members ...int) []fair.Said {
 	c.t.Helper()
 	if len(members) == 0 {
 		for i := range c.Identities() {
@@ -56,7 +70,7 @@ func (c *Chain) Announce(members ...int) []fair.Announcement {
 		}
 	}
 	logs, ok := c.State.ReceiveLogs()
-	out := []fair.Announcement{}
+	out := []fair.Said{}
 	for _, m := range members {
 		if ok {
 			out = append(out, c.announcement(logs, m))
@@ -65,26 +79,60 @@ func (c *Chain) Announce(members ...int) []fair.Announcement {
 	return out
 }
 
-func (c *Chain) announcement(logs fair.State, member int) fair.Announcement {
+func (c *Chain) announcement(logs fair.Logs, member int) fair.Said {
 	c.t.Helper()
-	committed, head, live, err := logs.Log(uint32(member))
+	base, live, err := logs.Base(uint32(member))
 	c.Must(err)
-	fresh := c.Log(member).IDs[committed:]
+	log := c.Log(member)
+	fresh := log.IDs[base.Sequence:]
 	fresh = fresh[:min(len(fresh), logs.Params().MaxChunk, logs.Params().MaxLive-live)]
-	return c.Statement(member, committed, head, fresh)
+	times := make([]uint64, len(fresh))
+	for i := range fresh {
+		times[i] = log.time(int(base.Sequence) + i)
+	}
+	// Time goes on with the heights, so that ids do not wait for a watermark that stands still.
+	log.Mark = max(log.Mark, base.Watermark+1, 1000*c.State.Height())
+	if n := len(times); n > 0 {
+		log.Mark = max(log.Mark, times[n-1]+1)
+	}
+	return c.say(member, base, fresh, times, log.Mark)
 }
 
-// Statement is what a member signs that says: after the committed head come these ids.
+// Statement is what a member signs that says: after the committed head come these ids. It is of the first rule.
 func (c *Chain) Statement(member int, committed uint64, head commitreveal.Hash, fresh []threshold.ID) fair.Announcement {
 	c.t.Helper()
-	for _, id := range fresh {
-		head = commitreveal.NextHead(head, id)
+	a, ok := c.say(member, fair.TimedBase{Sequence: committed, Head: head}, fresh, nil, 0).(*fair.Announcement)
+	if !ok {
+		c.t.Fatal("a statement of the first rule on a chain of the second")
 	}
-	a := fair.Announcement{IDs: fresh, Statement: fair.Statement{
-		ChainID: ChainID, Height: c.State.Height(), Member: uint32(member), Sequence: committed + uint64(len(fresh)), Head: head,
-	}}
-	c.Must(fair.SignStatement(c.keys[string(c.Identities()[member-1])], &a.Statement))
+	return *a
+}
+
+// Timed is a statement of the second rule: after the base come these ids with these times.
+func (c *Chain) Timed(member int, base fair.TimedBase, fresh []threshold.ID, times []uint64, watermark uint64) *fair.TimedAnnouncement {
+	c.t.Helper()
+	a, ok := c.say(member, base, fresh, times, watermark).(*fair.TimedAnnouncement)
+	if !ok {
+		c.t.Fatal("a statement of the second rule on a chain of the first")
+	}
 	return a
+}
+
+func (c *Chain) say(member int, base fair.TimedBase, fresh []threshold.ID, times []uint64, watermark uint64) fair.Said {
+	c.t.Helper()
+	chunk := fair.TimedChunk{
+		Chunk: fair.Chunk{Member: uint32(member), Sequence: base.Sequence + uint64(len(fresh)), Head: base.Head, IDs: fresh},
+		Times: times, TimesHead: base.Times, Watermark: watermark,
+	}
+	for _, id := range fresh {
+		chunk.Head = commitreveal.NextHead(chunk.Head, id)
+	}
+	for _, t := range times {
+		chunk.TimesHead = fair.NextTimes(chunk.TimesHead, t)
+	}
+	said, err := c.Genesis.Params.Order.Rule.Say(c.keys[string(c.Identities()[member-1])], ChainID, c.State.Height(), chunk)
+	c.Must(err)
+	return said
 }
 
 // Bodies are the ciphertexts with these ids, as far as some member received them.

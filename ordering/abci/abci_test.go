@@ -93,7 +93,8 @@ func TestLogNoticesConsensusFailureAndHidesBodies(t *testing.T) {
 // memory is an engine that keeps nothing and may be told to fail.
 type memory struct {
 	accused   []Misbehaviour
-	announced []fair.Announcement
+	rejected  []error
+	announced []fair.Said
 	arrived   []threshold.ID
 	fail      atomic.Bool
 	heights   chan uint64
@@ -114,11 +115,14 @@ func (m *memory) Committed(s *ordering.State, _ *ordering.Result) {
 }
 func (m *memory) Misbehaved(x Misbehaviour)                         { m.accused = append(m.accused, x) }
 func (m *memory) Openings(*ordering.State) []ordering.BatchOpenings { return nil }
-func (m *memory) Announcements(*ordering.State) []fair.Announcement { return m.announced }
+func (m *memory) Announcements(*ordering.State) []fair.Said         { return m.announced }
 func (m *memory) Bodies([]threshold.ID) [][]byte                    { return nil }
-func (m *memory) Arrived(ct *threshold.Ciphertext)                  { m.arrived = append(m.arrived, ct.ID()) }
-func (m *memory) PeerUp(ed25519.PublicKey)                          {}
-func (m *memory) Receive(ed25519.PublicKey, []byte) error           { return nil }
+func (m *memory) Rejected(_ uint64, _ uint32, height uint64, err error) {
+	m.rejected = append(m.rejected, err)
+}
+func (m *memory) Arrived(ct *threshold.Ciphertext)        { m.arrived = append(m.arrived, ct.ID()) }
+func (m *memory) PeerUp(ed25519.PublicKey)                {}
+func (m *memory) Receive(ed25519.PublicKey, []byte) error { return nil }
 
 func freePort(t *testing.T) string {
 	t.Helper()
@@ -297,6 +301,9 @@ func TestProposals(t *testing.T) {
 		t.Errorf("commit: %v", err)
 	}
 	third := c.Genesis.Terms.Members[2].Identity
+	if len(engine.rejected) == 0 {
+		t.Error("nobody is told of rejected proposals")
+	}
 	if len(engine.accused) != 1 || !third.Equal(engine.accused[0].Identity) || engine.accused[0].Member != 3 || engine.accused[0].Epoch != 1 || engine.accused[0].Kind != "duplicate_vote" || engine.accused[0].Height != 2 {
 		t.Errorf("accused: %+v", engine.accused)
 	}

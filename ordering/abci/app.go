@@ -26,13 +26,15 @@ type Engine interface {
 	Persist(next *ordering.State, r *ordering.Result) error
 	// Misbehaved tells that a block, which is durable, has evidence against a member.
 	Misbehaved(m Misbehaviour)
+	// Rejected tells that this node votes against the proposal of a member, and why; epoch and member are 0 if it is unknown.
+	Rejected(epoch uint64, member uint32, height uint64, reason error)
 	// Committed tells that r is durable and next is the state from now on.
 	Committed(next *ordering.State, r *ordering.Result)
 	// Openings gives the openings of s's pending batches, from the oldest on, as far
 	// as this member can already open them.
 	Openings(s *ordering.State) []ordering.BatchOpenings
 	// Announcements gives the members' announcements for the block after s. It may wait a moment for them.
-	Announcements(s *ordering.State) []fair.Announcement
+	Announcements(s *ordering.State) []fair.Said
 	// Bodies gives the ciphertexts with these ids, as far as they can be had soon.
 	Bodies(ids []threshold.ID) [][]byte
 	// Arrived tells of an admitted ciphertext in the mempool, at least once and after each block. It must not block.
@@ -47,7 +49,8 @@ type app struct {
 	verifier *ordering.Verifier
 	state    atomic.Pointer[ordering.State]
 	reactor  *reactor
-	peers    map[p2p.ID]bool // of the configuration
+	peers    map[p2p.ID]bool         // of the configuration
+	tamper   func([][]byte) [][]byte // Config.Tamper
 
 	// Of the consensus connection only.
 	judged  folded // the last accepted proposal
@@ -134,6 +137,9 @@ func (a *app) PrepareProposal(_ context.Context, req *abcitypes.RequestPreparePr
 		Bodies:        a.engine.Bodies(ordering.Wanted(s, announcements, req.Txs)),
 		Openings:      a.engine.Openings(s), // last: they may have come meanwhile
 	})
+	if a.tamper != nil {
+		txs = a.tamper(txs)
+	}
 	return &abcitypes.ResponsePrepareProposal{Txs: txs}, nil
 }
 
@@ -142,7 +148,10 @@ func (a *app) PrepareProposal(_ context.Context, req *abcitypes.RequestPreparePr
 func (a *app) ProcessProposal(_ context.Context, req *abcitypes.RequestProcessProposal) (*abcitypes.ResponseProcessProposal, error) {
 	next, result, err := ordering.CheckAndStep(a.state.Load(), a.verifier, ordering.Block{Height: uint64(req.Height), Txs: req.Txs})
 	if err != nil {
-		return &abcitypes.ResponseProcessProposal{Status: abcitypes.ResponseProcessProposal_REJECT}, nil //nolint:nilerr // it is the answer
+		s := a.state.Load()
+		_, epoch, member := accused(s, req.ProposerAddress, uint64(req.Height))
+		a.engine.Rejected(epoch, member, uint64(req.Height), err)
+		return &abcitypes.ResponseProcessProposal{Status: abcitypes.ResponseProcessProposal_REJECT}, nil
 	}
 	a.judged = folded{hash: bytes.Clone(req.Hash), next: next, result: result}
 	return &abcitypes.ResponseProcessProposal{Status: abcitypes.ResponseProcessProposal_ACCEPT}, nil

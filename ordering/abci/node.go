@@ -49,6 +49,8 @@ type Config struct {
 	Peer     Peers
 	Metrics  bool // in Prometheus' default registry, so for one node of a process
 	Log      *slog.Logger
+
+	Tamper func(txs [][]byte) [][]byte // changes what this node proposes, to show that the others reject it; nil but in tests
 }
 
 // Node is a running CometBFT node with the application in it.
@@ -99,7 +101,7 @@ func New(c Config) (_ *Node, err error) {
 	}
 	n := &Node{fail: newFailure(), peers: c.Peers}
 	n.reactor = newReactor(membersOf(c.State, peers), c.Peer, c.MaxMessage)
-	n.app = &app{engine: c.Engine, verifier: c.Verifier, reactor: n.reactor, peers: peers}
+	n.app = &app{engine: c.Engine, verifier: c.Verifier, reactor: n.reactor, peers: peers, tamper: c.Tamper}
 	n.app.state.Store(c.State)
 	genesis := func() (*cmttypes.GenesisDoc, error) { return cmttypes.GenesisDocFromJSON(c.Genesis) }
 	n.comet, err = cmtnode.NewNode(cfg, signer, &p2p.NodeKey{PrivKey: cmted25519.PrivKey(c.Node)},

@@ -26,6 +26,8 @@ const (
 	ByScore
 	// ByBeacon: the logs leave it open, and the keys decided.
 	ByBeacon
+	// ByTime: in the second rule, the first has the smaller time.
+	ByTime
 )
 
 // String is the reason's name in interfaces.
@@ -39,6 +41,8 @@ func (r Reason) String() string {
 		return "score"
 	case ByBeacon:
 		return "beacon"
+	case ByTime:
+		return "times"
 	}
 	return "unknown"
 }
@@ -249,6 +253,8 @@ type Status struct {
 	// DueAt is the height by which it is ordered whatever happens: SolidAt + W. ForgottenAt is the one at which it is
 	// forgotten unless it is solid by then. One of the two is 0.
 	DueAt, ForgottenAt uint64
+	// Time is, in the second rule, the (f+1)-th smallest of the times, once it is frozen, in milliseconds since 1970.
+	Time uint64
 	// WaitsFor are the ids because of which it is not ordered yet: not solid, and before it along strong edges. Ascending.
 	// Empty for an id that is not solid, and for one whose last such predecessor was forgotten, or cut off by a
 	// forced frame, at this height: that one is ordered at the next.

@@ -270,7 +270,7 @@ func (s *TimedState) freeze() (bound uint64) {
 				least[i] = t
 			}
 		}
-		if held >= s.params.freezes() {
+		if held >= s.params.Freezes() {
 			l.frozen, l.key = s.height, s.smallest(row) // noTime is above all times
 			continue
 		}
@@ -279,8 +279,8 @@ func (s *TimedState) freeze() (bound uint64) {
 	return bound
 }
 
-// freezes is 2f+1, the number of logs that must hold an id before its key is fixed.
-func (p Params) freezes() int { return 2*p.Faulty + 1 }
+// Freezes is 2f+1, the number of logs that must hold an id before its key is fixed.
+func (p Params) Freezes() int { return 2*p.Faulty + 1 }
 
 // smallest gives the (f+1)-th smallest of the times, which it sorts.
 func (s *TimedState) smallest(times []uint64) uint64 {

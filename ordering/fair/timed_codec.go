@@ -114,7 +114,7 @@ func (s TimedState) consistent() error {
 		case x > 0 && compareIDs(s.ids[x-1].id, l.id) >= 0:
 			return fmt.Errorf("id %d is not above the one before", x)
 		case held == 0 || l.first == 0 || l.first > s.height,
-			frozen != (held >= s.params.freezes()),
+			frozen != (held >= s.params.Freezes()),
 			frozen && (l.frozen < l.first || l.frozen > s.height || !possible),
 			!frozen && l.key != 0:
 			return fmt.Errorf("id %d in %d logs cannot have the heights %d, %d and the key %d", x, held, l.first, l.frozen, l.key)

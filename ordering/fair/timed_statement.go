@@ -1,6 +1,8 @@
 package fair
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"fmt"
 
@@ -124,13 +126,8 @@ func appendTime(b []byte, t uint64) []byte { return appendUint32(appendUint16(b,
 // ParseTimedAnnouncement is the inverse of [TimedAnnouncement.MarshalBinary]. Neither the signature nor the heads are checked.
 func ParseTimedAnnouncement(b []byte) (*TimedAnnouncement, error) {
 	d := &decoder{b: b}
-	a := &TimedAnnouncement{}
+	a := &TimedAnnouncement{Statement: d.timedStatement()}
 	st := &a.Statement
-	d.version()
-	*st = TimedStatement{
-		ChainID: d.chainID(), Height: d.uint(8), Member: uint32(d.uint(4)), Sequence: d.uint(8), Head: d.hash(), Times: d.hash(), Watermark: d.uint(8),
-	}
-	d.into(st.Signature[:])
 	n := d.count(2, maxMaxChunk, len(threshold.ID{})+6)
 	a.IDs, a.Times = make([]threshold.ID, n), make([]uint64, n)
 	for i := range n {
@@ -145,6 +142,15 @@ func ParseTimedAnnouncement(b []byte) (*TimedAnnouncement, error) {
 		}
 	}
 	return a, nil
+}
+
+func (d *decoder) timedStatement() TimedStatement {
+	d.version()
+	st := TimedStatement{
+		ChainID: d.chainID(), Height: d.uint(8), Member: uint32(d.uint(4)), Sequence: d.uint(8), Head: d.hash(), Times: d.hash(), Watermark: d.uint(8),
+	}
+	d.into(st.Signature[:])
+	return st
 }
 
 // MaxTimedAnnouncementSize is the size in bytes of the largest announcement of a chain.
@@ -301,4 +307,84 @@ func (d *decoder) timedEntry(s TimedState, chainID string, ids *dictionaryReader
 		d.fail("%v", err)
 	}
 	return a
+}
+
+// TimedEquivocation is evidence that a member has two logs with times: two statements that conflict, see
+// [TimedStatement.Conflicts].
+type TimedEquivocation struct {
+	A, B TimedStatement // A is the one with the lower head, or, if that is one, with the lower hash of the times
+}
+
+// NewTimedEquivocation makes the evidence from two statements in either order; ErrNoEvidence if they do not conflict.
+// Signatures are not checked.
+func NewTimedEquivocation(a, b TimedStatement) (*TimedEquivocation, error) {
+	if compareHeads(&a, &b) > 0 {
+		a, b = b, a
+	}
+	e := &TimedEquivocation{a, b}
+	return e, e.validate()
+}
+
+func compareHeads(a, b *TimedStatement) int {
+	return cmp.Or(bytes.Compare(a.Head[:], b.Head[:]), bytes.Compare(a.Times[:], b.Times[:]))
+}
+
+func (e *TimedEquivocation) validate() error {
+	if !e.A.Conflicts(&e.B) || compareHeads(&e.A, &e.B) >= 0 {
+		return fmt.Errorf("%w: two statements of one place of one log must differ, the lower one first", ErrNoEvidence)
+	}
+	return nil
+}
+
+// Kind names the sort of evidence.
+func (*TimedEquivocation) Kind() string { return "receive_times_fork" }
+
+// Member is the accused.
+func (e *TimedEquivocation) Member() uint32 { return e.A.Member }
+
+// Verify is nil if the evidence holds for the member with this identity key, ErrNoEvidence if not.
+func (e *TimedEquivocation) Verify(chainID string, identity ed25519.PublicKey) error {
+	if err := e.validate(); err != nil {
+		return err
+	}
+	if e.A.ChainID != chainID {
+		return fmt.Errorf("%w: statements of chain %q", ErrNoEvidence, e.A.ChainID)
+	}
+	for _, st := range []*TimedStatement{&e.A, &e.B} {
+		if err := st.Verify(identity); err != nil {
+			return fmt.Errorf("%w: %w", ErrNoEvidence, err)
+		}
+	}
+	return nil
+}
+
+// MarshalBinary encodes the evidence: version (1), the two statements with their signatures.
+func (e *TimedEquivocation) MarshalBinary() ([]byte, error) {
+	if err := e.validate(); err != nil {
+		return nil, fmt.Errorf("marshal timed equivocation: %w", err)
+	}
+	b := []byte{version}
+	for _, st := range []*TimedStatement{&e.A, &e.B} {
+		if err := st.validate(); err != nil {
+			return nil, fmt.Errorf("marshal timed equivocation: %w", err)
+		}
+		b = append(append(b, st.body()...), st.Signature[:]...)
+	}
+	return b, nil
+}
+
+// ParseTimedEquivocation is the inverse of [TimedEquivocation.MarshalBinary]. Signatures are not checked.
+func ParseTimedEquivocation(b []byte) (*TimedEquivocation, error) {
+	d := &decoder{b: b}
+	d.version()
+	e := &TimedEquivocation{d.timedStatement(), d.timedStatement()}
+	if err := d.end(); err != nil {
+		return nil, fmt.Errorf("parse timed equivocation: %w", err)
+	}
+	for _, err := range []error{e.A.validate(), e.B.validate(), e.validate()} {
+		if err != nil {
+			return nil, fmt.Errorf("parse timed equivocation: %w: %w", ErrEncoding, err)
+		}
+	}
+	return e, nil
 }

@@ -6,6 +6,7 @@
 //	BYZANTINE=1            it sends wrong shares of batches
 //	BYZANTINE=reverse      it logs what it receives backwards
 //	BYZANTINE=censor       as proposer, it leaves out the statements while they have something of the namespace "victim"
+//	BYZANTINE=drop         as proposer, it leaves out a ciphertext that its block must have
 //	DIE_IN=certifying      it kills itself with SIGKILL when a ceremony comes to this phase
 //	DIE_EPOCH=2            a ceremony for this epoch only
 package main
@@ -41,6 +42,8 @@ func start(log *slog.Logger) error {
 		return node.RunReversing(ctx, cfg, log)
 	case "censor":
 		return node.RunCensoring(ctx, cfg, log, "victim")
+	case "drop":
+		return node.RunDropping(ctx, cfg, log)
 	default:
 		return node.RunByzantine(ctx, cfg, log)
 	}
