@@ -109,12 +109,10 @@ func asideEntry(height uint64, ct *threshold.Ciphertext) commitreveal.ExpiredEnt
 
 func nextRounds(before [32]byte, l *commitreveal.BundleRound) [32]byte {
 	var aside []threshold.ID
-	for _, b := range l.Aside {
-		ct, err := threshold.ParseCiphertext(b)
-		if err != nil {
-			panic(err)
+	for _, body := range l.Aside {
+		if ct, err := threshold.ParseCiphertext(body); err == nil {
+			aside = append(aside, ct.ID())
 		}
-		aside = append(aside, ct.ID())
 	}
 	return commitreveal.NextRounds(before, l.Height, l.Section, aside)
 }
