@@ -296,8 +296,9 @@ func dishonest() map[string]planted {
 		}, []string{"missing_expiry 5 " + committeeOf}, nil},
 		"set aside in the bundle only": {func(n *network) {
 			n.lines = append(n.lines, &commitreveal.BundleRound{Height: 6, Aside: [][]byte{n.seal("x", validUntil(4)).Bytes()}})
-			n.block(7, n.seal("y"))
-		}, []string{"order 7 bundle"}, nil},
+			n.round(7, "s")
+			n.block(8, n.seal("y"))
+		}, []string{"order 8 bundle"}, nil},
 		"set aside for another reason": {func(n *network) {
 			x := n.seal("x", validUntil(4))
 			e := asideEntry(5, x)

@@ -122,9 +122,9 @@ func (a *auditor) compareExpired(height uint64, due []commitreveal.ExpiredEntry)
 }
 
 // settleLast settles what the log says after its last batch, which nobody has signed
-// yet. A batch of the very last
-// height may still be to come, if what is audited ends before it: then its block cannot
-// be replayed, and what it set aside is for the next audit.
+// yet. A batch of the very last height may still be to come, if what is audited ends
+// before it: then its block cannot be replayed, and what it set aside is for the next
+// audit.
 func (a *auditor) settleLast() {
 	n := len(a.expiries)
 	if a.rule == nil || n == 0 {
