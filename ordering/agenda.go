@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
