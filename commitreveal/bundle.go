@@ -77,7 +77,7 @@ type BundleTransaction struct {
 	Plaintext  []byte             // if revealed and not void
 }
 
-// BundleRound is what a block said for the order (ordering.Round). Rounds stand by height; before a commit or committee entry
+// BundleRound is what a block said for the order (ordering.Round). Rounds stand by height; before a commit, committee or expired entry
 // stand all of its height and below.
 type BundleRound struct {
 	Height  uint64

@@ -7,11 +7,11 @@ import (
 	"github.com/scrimlabs/scrim/threshold"
 )
 
-const domainEntry = "scrim/log-entry/v2"
+const domainEntry = "scrim/log-entry/v3"
 
 // entryVersion is the version byte of log entries. Version 1 had certificates inside its committee entries, and no
-// namespaces in its commit entries.
-const entryVersion = 2
+// namespaces in its commit entries; version 2 no reasons in its expired entries.
+const entryVersion = 3
 
 const (
 	// MaxEntrySize bounds a log entry in bytes: an entry bundle has its length in two (c2sp.org/tlog-tiles, Log entries).
@@ -80,11 +80,37 @@ type VoidEntry struct {
 	Opening  threshold.Opening
 }
 
-// ExpiredEntry says that a ciphertext that the members had received can no longer be ordered.
+// ExpiredEntry says that a block had to set aside, for good, a ciphertext that the members' receive logs had decided. The block
+// carries its bytes; it is in no batch, and is never opened.
 type ExpiredEntry struct {
-	Height     uint64 // of the block that found it expired; above ValidUntil
+	Height     uint64 // of the block, at least 1
 	ID         threshold.ID
-	ValidUntil uint64 // the last height at which it could have been ordered
+	ValidUntil uint64 // the last height at which it could have been ordered; below Height if Reason is ReasonTooLate
+	Reason     ExpiryReason
+}
+
+// ExpiryReason is why a ciphertext was set aside. The number is its encoding.
+type ExpiryReason byte
+
+// The reasons. One that is sealed to a key out of use is of ReasonKey, whether or not its time is over too.
+const (
+	ReasonTooLate ExpiryReason = 1 // its valid-until height is over
+	ReasonKey     ExpiryReason = 2 // it is sealed to a key that is not in use, mostly not any more
+	ReasonInvalid ExpiryReason = 3 // the chain does not admit it: another chain's, too large, a proof that does not hold
+)
+
+// String gives "too late", "key" or "invalid".
+func (r ExpiryReason) String() string {
+	switch r {
+	case ReasonTooLate:
+		return "too late"
+	case ReasonKey:
+		return "key"
+	case ReasonInvalid:
+		return "invalid"
+	default:
+		return fmt.Sprintf("reason(%d)", byte(r))
+	}
 }
 
 // MisbehaviourEntry says that a member did what it should not have, by the hash of the evidence, which is beside the log.
@@ -275,7 +301,10 @@ func parseVoidEntry(d *decoder) (Entry, error) {
 }
 
 func (e ExpiredEntry) validate() error {
-	if e.ValidUntil == 0 || e.Height <= e.ValidUntil {
+	if e.Height == 0 || e.Reason < ReasonTooLate || e.Reason > ReasonInvalid {
+		return fmt.Errorf("%w: a ciphertext set aside at height %d for reason %d", ErrInvalid, e.Height, byte(e.Reason))
+	}
+	if e.Reason == ReasonTooLate && e.Height <= e.ValidUntil {
 		return fmt.Errorf("%w: a ciphertext valid until height %d that expired at %d", ErrInvalid, e.ValidUntil, e.Height)
 	}
 	return nil
@@ -286,13 +315,13 @@ func (e ExpiredEntry) appendEntry(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	b = appendUint64(append(b, kindExpired), e.Height)
-	return appendUint64(append(b, e.ID[:]...), e.ValidUntil), nil
+	return append(appendUint64(append(b, e.ID[:]...), e.ValidUntil), byte(e.Reason)), nil
 }
 
 func parseExpiredEntry(d *decoder) (Entry, error) {
 	e := ExpiredEntry{Height: d.uint64()}
 	d.into(e.ID[:])
-	e.ValidUntil = d.uint64()
+	e.ValidUntil, e.Reason = d.uint64(), ExpiryReason(d.byte())
 	return checkedEntry(d, e)
 }
 

@@ -74,7 +74,7 @@ var (
 			"commit":       must(t)(MarshalEntry(CommitEntry{Height: 7, Epoch: 1, KeyID: threshold.KeyID(id("key")), Count: 3, Root: BatchRoot(ids("a,b,c")), Rounds: [32]byte{9}, Namespaces: Hash{8}})),
 			"reveal":       must(t)(MarshalEntry(RevealEntry{Height: 7, Root: BatchRoot(ids("a,b,c")), Openings: Hash{4}, Order: Hash{7}, Voids: 1, Certificate: threshold.Signature{5}})),
 			"void":         must(t)(MarshalEntry(VoidEntry{Height: 7, Position: 2, ID: id("c"), Opening: threshold.Opening{6}})),
-			"expired":      must(t)(MarshalEntry(ExpiredEntry{Height: 101, ID: id("d"), ValidUntil: 100})),
+			"expired":      must(t)(MarshalEntry(ExpiredEntry{Height: 101, ID: id("d"), ValidUntil: 100, Reason: ReasonTooLate})),
 			"misbehaviour": must(t)(MarshalEntry(MisbehaviourEntry{Height: 9, Epoch: 1, Member: 3, Kind: "bad_point", Evidence: EvidenceHash([]byte("evidence"))})),
 		}
 	}}
@@ -287,7 +287,10 @@ func TestMarshalRefuses(t *testing.T) {
 		"committee, large cert":   committeeEntry(make([]byte, MaxCertificateSize+1), c),
 		"void, height 0":          entry(VoidEntry{}),
 		"void, position":          entry(VoidEntry{Height: 1, Position: MaxBatch}),
-		"expired, too early":      entry(ExpiredEntry{Height: 7, ValidUntil: 7}),
+		"expired, too early":      entry(ExpiredEntry{Height: 7, ValidUntil: 7, Reason: ReasonTooLate}),
+		"expired, height 0":       entry(ExpiredEntry{Reason: ReasonKey}),
+		"expired, no reason":      entry(ExpiredEntry{Height: 7, ValidUntil: 6}),
+		"expired, unknown reason": entry(ExpiredEntry{Height: 7, ValidUntil: 6, Reason: ReasonInvalid + 1}),
 		"misbehaviour, height 0":  entry(MisbehaviourEntry{Member: 1, Kind: "x"}),
 		"misbehaviour, member":    entry(MisbehaviourEntry{Height: 1, Kind: "x"}),
 		"misbehaviour, no kind":   entry(MisbehaviourEntry{Height: 1, Member: 1}),

@@ -171,6 +171,28 @@ func (h *haul) add(admit admitter, ct *threshold.Ciphertext) bool {
 	return true
 }
 
+// expired are the log entries for what is dropped, by id.
+func (h *haul) expired(height uint64) []commitreveal.ExpiredEntry {
+	out := make([]commitreveal.ExpiredEntry, len(h.dropped))
+	for i, d := range h.dropped {
+		out[i] = commitreveal.ExpiredEntry{Height: height, ID: d.ID, ValidUntil: d.ValidUntil, Reason: expiryReason(d.Code)}
+	}
+	slices.SortFunc(out, func(a, b commitreveal.ExpiredEntry) int { return compareIDs(a.ID, b.ID) })
+	return out
+}
+
+// expiryReason is coarser than the code: it must not depend on how long the state remembers a key that was replaced.
+func expiryReason(code string) commitreveal.ExpiryReason {
+	switch code {
+	case CodeExpired:
+		return commitreveal.ReasonTooLate
+	case CodeKeyRetired, CodeWrongKey:
+		return commitreveal.ReasonKey
+	default:
+		return commitreveal.ReasonInvalid
+	}
+}
+
 func (h *haul) sort() {
 	slices.SortFunc(h.bodies, compareIDs)
 	slices.SortFunc(h.aside, compareIDs)

@@ -232,6 +232,10 @@ func expiresWhileItWaits(t *testing.T, params ordering.Params) {
 	if r.Batch != nil || len(r.Dropped) != 1 || r.Dropped[0].ID != sim.IDOf(soon) || r.Dropped[0].Code != ordering.CodeExpired {
 		t.Fatalf("batch %+v, dropped %+v", r.Batch, r.Dropped)
 	}
+	want := commitreveal.ExpiredEntry{Height: r.Height, ID: sim.IDOf(soon), ValidUntil: r.Height - 1, Reason: commitreveal.ReasonTooLate}
+	if e := entries(t, r); len(e) != 1 || e[0] != want {
+		t.Errorf("log entries %+v", e)
+	}
 	if r.Round == nil || len(r.Round.Aside) != 1 || !bytes.Equal(r.Round.Aside[0], soon[1:]) {
 		t.Errorf("round %+v", r.Round)
 	}
@@ -241,6 +245,38 @@ func expiresWhileItWaits(t *testing.T, params ordering.Params) {
 	if again := c.Block(ordering.Proposal{Txs: [][]byte{soon}}); again.Batch != nil || again.Dropped != nil {
 		t.Error("it comes again")
 	}
+}
+
+// entries are those that a block appended to the log.
+func entries(t *testing.T, r *ordering.Result) (out []commitreveal.Entry) {
+	t.Helper()
+	for _, record := range r.Records {
+		e, err := commitreveal.ParseEntry(record.Entry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// expiredIn are the expired entries that a block appended; they must stand right before the commit entry, or last.
+func expiredIn(t *testing.T, r *ordering.Result) (out []commitreveal.ExpiredEntry) {
+	t.Helper()
+	all := entries(t, r)
+	for i, e := range all {
+		if x, ok := e.(commitreveal.ExpiredEntry); ok {
+			out = append(out, x)
+			continue
+		}
+		if _, commit := e.(commitreveal.CommitEntry); len(out) > 0 && (!commit || i != len(all)-1) {
+			t.Errorf("height %d: %T after an expired entry", r.Height, e)
+		}
+	}
+	if !slices.IsSortedFunc(out, func(a, b commitreveal.ExpiredEntry) int { return bytes.Compare(a.ID[:], b.ID[:]) }) {
+		t.Errorf("height %d: expired entries are not ascending by id", r.Height)
+	}
+	return out
 }
 
 // run makes a chain with everything in it: logs that differ, a queue, drops, rounds without a batch, forced frames.
@@ -311,13 +347,14 @@ func restoreWithOrder(t *testing.T, params ordering.Params) {
 }
 
 // replayed feeds what a chain said and ordered to a replay, changed by lie (nil: as it was).
-func replayed(c *sim.Chain, lie func(i int, round *ordering.Round, b *commitreveal.Batch, cts []*threshold.Ciphertext) []*threshold.Ciphertext) error {
+func replayed(t *testing.T, c *sim.Chain, lie func(i int, round *ordering.Round, b *commitreveal.Batch, cts []*threshold.Ciphertext) []*threshold.Ciphertext) error {
 	replay, err := ordering.NewReplay(sim.ChainID, c.Genesis.Params)
 	if err != nil {
 		return err
 	}
 	orders := map[uint64]func([32]byte) []threshold.ID{}
 	active := false
+	var logged, found []commitreveal.ExpiredEntry
 	s := c.Initial
 	for i, r := range c.Results {
 		next, _, err := ordering.Step(s, c.Verifier, c.Blocks[i])
@@ -360,8 +397,23 @@ func replayed(c *sim.Chain, lie func(i int, round *ordering.Round, b *commitreve
 				return err
 			}
 		}
+		logged = append(logged, expiredIn(t, r)...)
+		if i%3 == 0 || r.Batch == nil { // asked for rarely, it is all the same
+			e, err := replay.Expired(r.Height)
+			if err != nil {
+				return err
+			}
+			found = append(found, e...)
+		}
 	}
-	return nil
+	e, err := replay.Expired(s.Height())
+	if found = append(found, e...); err == nil && !slices.Equal(found, logged) {
+		err = ordering.ErrReplay
+	}
+	if len(logged) == 0 {
+		t.Error("the chain set nothing aside")
+	}
+	return err
 }
 
 // An auditor who has the rounds and batches, and no blocks, finds the same, and finds every change.
@@ -369,11 +421,11 @@ func TestReplay(t *testing.T) { under(t, replay) }
 
 func replay(t *testing.T, params ordering.Params) {
 	c := run(t, params)
-	c.Must(replayed(c, nil))
+	c.Must(replayed(t, c, nil))
 	rng := rand.New(rand.NewPCG(3, 9))
 	for range 60 {
 		at, kind, done := rng.IntN(len(c.Results)), rng.IntN(4), false
-		err := replayed(c, func(i int, round *ordering.Round, b *commitreveal.Batch, cts []*threshold.Ciphertext) []*threshold.Ciphertext {
+		err := replayed(t, c, func(i int, round *ordering.Round, b *commitreveal.Batch, cts []*threshold.Ciphertext) []*threshold.Ciphertext {
 			switch {
 			case i != at:
 			case kind == 0 && round != nil && round.Section != nil:

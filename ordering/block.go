@@ -137,13 +137,30 @@ func (f *folding) openings(body []byte) error {
 			return reject(codeOpenings, "batch of height %d: %v", o.Height, err)
 		}
 	}
-	for _, r := range reveals {
-		if err := f.append(r.entry); err != nil {
+	for i := range reveals {
+		if err := f.appendReveal(&reveals[i]); err != nil {
 			return err
 		}
 	}
 	f.next.pending = f.next.pending[len(bs):]
 	f.result.Reveals = reveals
+	return nil
+}
+
+// appendReveal says what a batch turned out to be: the reveal entry, and directly after it a void entry for each ciphertext that
+// does not decrypt, by position.
+func (f *folding) appendReveal(r *Reveal) error {
+	if err := f.append(r.entry); err != nil {
+		return err
+	}
+	for i, o := range r.Outcomes {
+		if !o.Void {
+			continue
+		}
+		if err := f.append(commitreveal.VoidEntry{Height: r.Batch.Height, Position: uint32(i), ID: o.ID, Opening: o.Opening}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -265,7 +282,7 @@ func (f *folding) ciphertext(i int, body []byte) error {
 }
 
 // order decides what the block orders, and commits it to the log as the block's last entry:
-// the batch's checkpoint covers the log so far.
+// the batch's checkpoint covers the log so far. Before it stands what the block set aside for good.
 func (f *folding) order(strict bool) error {
 	if f.prev.Office() == nil {
 		if strict && len(f.ids) > 0 {
@@ -306,6 +323,11 @@ func (f *folding) order(strict bool) error {
 	f.result.Dropped, f.result.Forgotten = h.dropped, forgotten
 	if err := f.handOver(); err != nil {
 		return err
+	}
+	for _, e := range h.expired(f.next.height) {
+		if err := f.append(e); err != nil {
+			return err
+		}
 	}
 	return f.commit(h)
 }

@@ -64,6 +64,14 @@ func TestVoidCiphertext(t *testing.T) {
 			t.Error("no opening")
 		}
 	}
+	log := entries(t, r)
+	if len(log) != 2 {
+		t.Fatalf("log entries %+v", log)
+	}
+	v, ok := log[1].(commitreveal.VoidEntry)
+	if !ok || v.ID != void.ID() || v.Height != r.Reveals[0].Batch.Height || v.Opening != r.Reveals[0].Outcomes[v.Position].Opening {
+		t.Errorf("after the reveal stands %+v", log[1])
+	}
 }
 
 // An idle chain must rest (equal app hashes), and one with unfinished work must not.

@@ -17,6 +17,7 @@ import (
 //	err = r.Committee(height, committee, identities, 0)    // comes into office
 //	parts, err := r.Round(round)                                   // of the next height that has one
 //	order, err := r.Batch(height, rounds, ciphertexts)     // of the same height or of one without a round
+//	entries, err := r.Expired(height)                      // what blocks up to there set aside for good
 //
 // Heights must grow. After an error nothing further can be replayed.
 type Replay struct {
@@ -27,6 +28,7 @@ type Replay struct {
 	change     *replayChange     // of a height to come
 	round      *Round            // of the next height that has one, waits for its batch
 	chunks     []fair.TimedChunk // of its section
+	expired    []commitreveal.ExpiredEntry
 }
 
 // replayOffice is a committee that may open what blocks order.
@@ -184,6 +186,25 @@ func (r *Replay) Batch(height uint64, rounds [32]byte, cts []*threshold.Cipherte
 	return func(beacon [32]byte) []threshold.ID { return FinalOrder(p, h.frames, beacon, ids) }, nil
 }
 
+// Expired gives the log entries of what blocks up to a height had to set aside for good, by height and id, each once. All
+// batches up to there must have been replayed.
+func (r *Replay) Expired(height uint64) ([]commitreveal.ExpiredEntry, error) {
+	if height > r.s.height {
+		if err := r.advance(height); err != nil {
+			return nil, err
+		}
+	}
+	n, _ := slices.BinarySearchFunc(r.expired, height, func(e commitreveal.ExpiredEntry, height uint64) int {
+		if e.Height <= height {
+			return -1
+		}
+		return 1
+	})
+	out := r.expired[:n:n]
+	r.expired = r.expired[n:]
+	return out, nil
+}
+
 // advance brings the replay to the state after a height.
 func (r *Replay) advance(height uint64) error {
 	if height < r.s.height {
@@ -266,6 +287,7 @@ func (r *Replay) order(next *State, round *Round, cts []*threshold.Ciphertext) (
 			ErrReplay, round.Height, len(bodies), len(aside), len(h.bodies), len(h.aside))
 	}
 	next.agenda.logs, next.agenda.queue = logs, h.rest
+	r.expired = append(r.expired, h.expired(next.height)...)
 	for _, e := range h.seen {
 		next.seen.add(e)
 	}

@@ -78,6 +78,9 @@ type Rule interface {
 	// Batch is what the block of the same or a later height ordered. Rounds is the commit entry's. The function puts the ids into
 	// the order of execution.
 	Batch(height uint64, rounds [32]byte, cts []*threshold.Ciphertext) (order func(beacon [32]byte) []threshold.ID, err error)
+	// Expired gives the log entries of what blocks up to the height, whose batches were all replayed, had to set aside: by height,
+	// then as the log has them, each in one answer only.
+	Expired(height uint64) ([]commitreveal.ExpiredEntry, error)
 }
 
 // LogPart is the next part of a member's receive log, as the member signed it.
@@ -206,6 +209,7 @@ type auditor struct {
 	elected       *commitreveal.CommitteeEntry // whose certificate is the next line
 	electedAt     uint64                       // its index
 	voids         *voids                       // of the batch that was revealed last
+	expiries      []expiredAt                  // whose blocks are not replayed yet
 	kept          int                          // bytes of ids that wait to become evidence
 	bodiesMissing bool                         // some batch is not in the bundle as it was committed
 	receipts      *receipts
@@ -310,6 +314,7 @@ func (a *auditor) round(l *commitreveal.BundleRound) {
 		a.unruly(-1, l.Height, err)
 		return
 	}
+	a.settleExpired(l.Height - 1)
 	for _, p := range parts {
 		if a.current != nil {
 			a.receipts.said(a.current.Identities, l.Height, p)
@@ -410,6 +415,7 @@ func (a *auditor) committee(index uint64, e commitreveal.CommitteeEntry, certifi
 		if err := a.rule.Committee(e.Height, info); err != nil {
 			a.unruly(int64(index), e.Height, err)
 		}
+		a.settleExpired(max(e.Height, 1) - 1)
 	}
 	a.takeOffice(index, e, info)
 	a.receipts.committee(info)

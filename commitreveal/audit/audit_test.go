@@ -94,10 +94,6 @@ func TestHonestShapes(t *testing.T) {
 			n.block(5, n.seal("c"))
 			n.reveal(0)
 		},
-		"voids without entries of their own": func(n *network) {
-			n.lyingBlock(3, lies{voids: func([]commitreveal.VoidEntry) []commitreveal.VoidEntry { return nil }}, n.void("v"), n.seal("a"))
-			n.reveal(0)
-		},
 		"several namespaces": func(n *network) {
 			n.block(3, n.seal("a", namespace("b")), n.seal("b", namespace("a")), n.seal("c", namespace("b")), n.seal("d"))
 			n.reveal(0)
@@ -105,10 +101,23 @@ func TestHonestShapes(t *testing.T) {
 		"some expired, and a member caught": func(n *network) {
 			lost := n.seal("lost", validUntil(4))
 			n.block(3, n.seal("a"), n.void("v"))
-			n.append(commitreveal.ExpiredEntry{Height: 5, ID: lost.ID(), ValidUntil: 4})
+			n.aside(5, lost)
+			n.append(asideEntry(5, lost))
 			n.append(commitreveal.MisbehaviourEntry{Height: 5, Epoch: 1, Member: 2, Kind: "bad_point", Evidence: commitreveal.Hash{1}})
 			n.block(6, n.seal("b"))
 			n.reveal(0)
+		},
+		"some set aside by a block with a batch, and by the last one": func(n *network) {
+			a, b, c := n.seal("a", validUntil(4)), n.seal("b", validUntil(2)), n.seal("c", validUntil(3))
+			n.block(3, n.seal("x"))
+			n.aside(5, a, b)
+			n.reveal(0)
+			n.append(asideEntry(5, a))
+			n.append(asideEntry(5, b))
+			n.block(5, n.seal("y"))
+			n.reveal(0)
+			n.aside(7, c)
+			n.append(asideEntry(7, c))
 		},
 		"largest and smallest": func(n *network) {
 			n.block(3, n.seal(strings.Repeat("x", 1<<17-4)), n.seal(""))
@@ -260,11 +269,58 @@ func dishonest() map[string]planted {
 			n.block(5, n.seal("x"))
 			n.append(commitreveal.VoidEntry{Height: 3})
 		}, []string{"void 3 " + committeeOf}, nil},
+		"no void entry": {func(n *network) {
+			n.lyingBlock(5, lies{voids: func([]commitreveal.VoidEntry) []commitreveal.VoidEntry { return nil }}, n.void("v"), n.seal("a"))
+		}, []string{"void 5 " + committeeOf}, nil},
+		"void entries in another order": {func(n *network) {
+			n.lyingBlock(5, lies{voids: func(v []commitreveal.VoidEntry) []commitreveal.VoidEntry { slices.Reverse(v); return v }}, n.void("x"), n.void("y"))
+		}, []string{"void 5 " + committeeOf}, nil},
 		"said to have expired, but ordered": {func(n *network) {
 			x := n.seal("x", validUntil(30))
 			n.block(5, x)
-			n.append(commitreveal.ExpiredEntry{Height: 6, ID: x.ID(), ValidUntil: 5})
+			n.append(commitreveal.ExpiredEntry{Height: 6, ID: x.ID(), ValidUntil: 5, Reason: commitreveal.ReasonTooLate})
 		}, []string{"false_expiry 6 " + committeeOf}, nil},
+		"said to be set aside, and was not": {func(n *network) {
+			n.append(commitreveal.ExpiredEntry{Height: 5, ID: threshold.ID{7}, ValidUntil: 5, Reason: commitreveal.ReasonKey})
+			n.block(5, n.seal("x"))
+		}, []string{"false_expiry 5 " + committeeOf}, nil},
+		"set aside, and the log is silent": {func(n *network) {
+			n.aside(5, n.seal("x", validUntil(4)))
+			n.block(6, n.seal("y"))
+		}, []string{"missing_expiry 5 " + committeeOf}, nil},
+		"set aside, and the log of a block with a batch is silent": {func(n *network) {
+			x, z := n.seal("x", validUntil(4)), n.seal("z", validUntil(4))
+			n.aside(5, x, z)
+			n.append(asideEntry(5, z))
+			n.block(5, n.seal("y"))
+		}, []string{"missing_expiry 5 " + committeeOf}, nil},
+		"set aside for another reason": {func(n *network) {
+			x := n.seal("x", validUntil(4))
+			e := asideEntry(5, x)
+			e.Reason = commitreveal.ReasonInvalid
+			n.aside(5, x)
+			n.append(e)
+			n.block(5, n.seal("y"))
+		}, []string{"false_expiry 5 " + committeeOf, "missing_expiry 5 " + committeeOf}, nil},
+		"set aside, and said after the batch": {func(n *network) {
+			x := n.seal("x", validUntil(4))
+			n.aside(5, x)
+			n.block(5, n.seal("y"))
+			n.append(asideEntry(5, x))
+		}, []string{"false_expiry 5 " + committeeOf, "missing_expiry 5 " + committeeOf}, nil},
+		"set aside, and said twice": {func(n *network) {
+			x := n.seal("x", validUntil(4))
+			n.aside(5, x)
+			n.append(asideEntry(5, x))
+			n.append(asideEntry(5, x))
+			n.block(5, n.seal("y"))
+		}, []string{"false_expiry 5 " + committeeOf}, nil},
+		"set aside in another block": {func(n *network) {
+			x := n.seal("x", validUntil(4))
+			n.aside(5, x)
+			n.append(asideEntry(6, x))
+			n.block(7, n.seal("y"))
+		}, []string{"false_expiry 6 " + committeeOf, "missing_expiry 5 " + committeeOf}, nil},
 		"misbehaviour recorded in the past": {func(n *network) {
 			n.append(commitreveal.MisbehaviourEntry{Height: 2, Epoch: 1, Member: 1, Kind: "bad_point"})
 		}, []string{"height 2 " + committeeOf}, nil},
@@ -438,7 +494,7 @@ func altered() map[string]planted {
 			entry(n, 16, reveal(func(e *commitreveal.RevealEntry) { e.Voids++ }))
 		}, []string{"outcomes 9 bundle"}, nil},
 		"certificate": {func(n *network) {
-			entry(n, 16, reveal(func(e *commitreveal.RevealEntry) { e.Certificate[9]++ }))
+			entry(n, 16, reveal(func(e *commitreveal.RevealEntry) { e.Certificate[11]++ }))
 		}, []string{"certificate 9 bundle"}, nil},
 		"certificate of another batch": {func(n *network) {
 			entry(n, 11, reveal(func(e *commitreveal.RevealEntry) {

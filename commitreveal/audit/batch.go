@@ -153,6 +153,7 @@ func (a *auditor) checkOrder(b *batch, cts []*threshold.Ciphertext) {
 		return
 	}
 	b.order = order
+	a.settleExpired(b.entry.Height)
 }
 
 // compareOrder checks the order of execution that the reveal entry commits to.

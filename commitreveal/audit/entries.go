@@ -2,6 +2,7 @@ package audit
 
 import (
 	"crypto/sha256"
+	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/threshold"
@@ -18,16 +19,14 @@ func (a *auditor) checkNamespaces(b *batch, cts []*threshold.Ciphertext, ids []t
 	}
 }
 
-// voids compares the void entries that follow a reveal with the batch's outcomes. A
-// log may do without (the outcomes root says what is void); one that has some of a
-// batch has all of them, in order.
+// voids compares the void entries that follow a reveal with the batch's outcomes: there
+// is one for each void, in order, and none besides.
 type voids struct {
 	index  uint64 // of the reveal entry
 	height uint64
 	known  bool     // the batch's outcomes are
 	want   [32]byte // see nextVoid
 	got    [32]byte
-	some   bool // there was an entry
 }
 
 // nextVoid folds a void entry into a hash over those of a batch. The hash never
@@ -50,26 +49,93 @@ func (a *auditor) void(index uint64, e commitreveal.VoidEntry) {
 		a.found(index, CodeVoid, e.Height, "a void entry does not follow the reveal of its batch")
 		return
 	}
-	v.got, v.some = nextVoid(v.got, e), true
+	v.got = nextVoid(v.got, e)
 }
 
 // closeVoids judges the void entries of the batch that was revealed last.
 func (a *auditor) closeVoids() {
 	v := a.voids
 	a.voids = nil
-	if v != nil && v.known && v.some && v.got != v.want {
+	if v != nil && v.known && v.got != v.want {
 		a.found(v.index, CodeVoid, v.height, "the void entries after the reveal are not those of the batch")
 	}
 }
 
-// expired checks an entry about a ciphertext that was received and not ordered.
-// That it was received at all, the log does not show.
+// expiredAt is an expired entry and where in the log it stands.
+type expiredAt struct {
+	commitreveal.ExpiredEntry
+	index uint64
+}
+
+// maxExpired bounds the expired entries that wait for the replay of their block.
+const maxExpired = 1 << 16
+
+// expired keeps an entry about a ciphertext that was set aside until the replay knows
+// what its block had to set aside.
 func (a *auditor) expired(index uint64, e commitreveal.ExpiredEntry) {
 	a.report.Expired++
-	if at, ordered := a.seen.at[e.ID]; ordered {
-		a.found(index, CodeExpiry, e.Height, "%s is said to have expired, but was ordered at height %d", commitreveal.Hash(e.ID), at.height)
-	}
 	a.at(index, e.Height)
+	if a.rule == nil {
+		return
+	}
+	if len(a.expiries) >= maxExpired {
+		a.stop("more than %d expired entries wait for a batch", maxExpired)
+		return
+	}
+	a.expiries = append(a.expiries, expiredAt{e, index})
+}
+
+// settleExpired compares the expired entries of blocks up to a height with what the
+// receive logs decide: all of that, by height and id, and nothing besides.
+func (a *auditor) settleExpired(height uint64) {
+	if a.rule == nil {
+		return
+	}
+	due, err := a.rule.Expired(height)
+	if err != nil {
+		a.unruly(-1, height, err)
+		return
+	}
+	a.compareExpired(height, due)
+}
+
+func (a *auditor) compareExpired(height uint64, due []commitreveal.ExpiredEntry) {
+	n := 0
+	for n < len(a.expiries) && a.expiries[n].Height <= height {
+		n++
+	}
+	said := a.expiries[:n]
+	a.expiries = a.expiries[n:]
+	for len(due) > 0 || len(said) > 0 {
+		switch {
+		case len(said) > 0 && len(due) > 0 && said[0].ExpiredEntry == due[0]:
+			said, due = said[1:], due[1:]
+		case len(said) > 0 && !slices.Contains(due, said[0].ExpiredEntry):
+			a.found(said[0].index, CodeExpiry, said[0].Height, "%s is said to be set aside (%s), which the receive logs do not decide, or not here", commitreveal.Hash(said[0].ID), said[0].Reason)
+			said = said[1:]
+		default:
+			a.found(a.log.Size()-1, CodeMissingExpiry, due[0].Height, "%s was set aside (%s), and no entry in its place says so", commitreveal.Hash(due[0].ID), due[0].Reason)
+			due = due[1:]
+		}
+	}
+}
+
+// settleLast settles what the log says after its last batch. A batch of the very last
+// height may still be to come, if what is audited ends before it: then its block cannot
+// be replayed, and what it set aside is for the next audit.
+func (a *auditor) settleLast() {
+	n := len(a.expiries)
+	if a.rule == nil || n == 0 {
+		return
+	}
+	last := a.expiries[n-1].Height
+	a.settleExpired(last - 1)
+	if a.rule == nil {
+		return
+	}
+	if due, err := a.rule.Expired(last); err == nil {
+		a.compareExpired(last, due)
+	}
 }
 
 func (a *auditor) misbehaviour(index uint64, e commitreveal.MisbehaviourEntry) {

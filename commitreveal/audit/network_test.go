@@ -62,8 +62,11 @@ func checkCeremony(terms, evidence []byte) (CeremonyFinding, error) {
 }
 
 // testRule is a stand-in for the chain's rule: each batch must be ascending, and what the rounds so far were, hashed, stands in the
-// commit entry.
-type testRule struct{ rounds [32]byte }
+// commit entry. What a round has aside has expired.
+type testRule struct {
+	rounds  [32]byte
+	expired []commitreveal.ExpiredEntry
+}
 
 func newTestRule(_ string, limits []byte) (Rule, error) {
 	if string(limits) != testLimits {
@@ -79,14 +82,39 @@ func (r *testRule) Round(l *commitreveal.BundleRound) ([]LogPart, error) {
 		return nil, errors.New("a section that no member signed")
 	}
 	r.rounds = nextRounds(r.rounds, l)
+	for _, b := range l.Aside {
+		ct, err := threshold.ParseCiphertext(b)
+		if err != nil {
+			return nil, err
+		}
+		r.expired = append(r.expired, asideEntry(l.Height, ct))
+	}
 	if id, ok := strings.CutPrefix(string(l.Section), "bob has "); ok {
 		return []LogPart{{Member: 2, After: 6, IDs: []threshold.ID{{1}, threshold.ID([]byte(id))}}}, nil
 	}
 	return nil, nil
 }
 
+func (r *testRule) Expired(height uint64) (out []commitreveal.ExpiredEntry, err error) {
+	for len(r.expired) > 0 && r.expired[0].Height <= height {
+		out, r.expired = append(out, r.expired[0]), r.expired[1:]
+	}
+	return out, nil
+}
+
+// asideEntry is the one for a ciphertext that the block of a height set aside because it was too late.
+func asideEntry(height uint64, ct *threshold.Ciphertext) commitreveal.ExpiredEntry {
+	return commitreveal.ExpiredEntry{Height: height, ID: ct.ID(), ValidUntil: ct.Header().ValidUntil, Reason: commitreveal.ReasonTooLate}
+}
+
 func nextRounds(before [32]byte, l *commitreveal.BundleRound) [32]byte {
-	return commitreveal.NextRounds(before, l.Height, l.Section, nil)
+	var aside []threshold.ID
+	for _, body := range l.Aside {
+		if ct, err := threshold.ParseCiphertext(body); err == nil {
+			aside = append(aside, ct.ID())
+		}
+	}
+	return commitreveal.NextRounds(before, l.Height, l.Section, aside)
 }
 
 func (r *testRule) Batch(height uint64, rounds [32]byte, cts []*threshold.Ciphertext) (func([32]byte) []threshold.ID, error) {
@@ -274,6 +302,16 @@ func (n *network) lyingBlock(height uint64, lie lies, cts ...*threshold.Cipherte
 // round is what a block says for the order.
 func (n *network) round(height uint64, section string) {
 	l := &commitreveal.BundleRound{Height: height, Section: []byte(section)}
+	n.lines = append(n.lines, l)
+	n.rounds = nextRounds(n.rounds, l)
+}
+
+// aside is a round that sets ciphertexts aside; the log says nothing yet.
+func (n *network) aside(height uint64, cts ...*threshold.Ciphertext) {
+	l := &commitreveal.BundleRound{Height: height}
+	for _, ct := range cts {
+		l.Aside = append(l.Aside, ct.Bytes())
+	}
 	n.lines = append(n.lines, l)
 	n.rounds = nextRounds(n.rounds, l)
 }

@@ -47,7 +47,8 @@ const (
 	CodePlaintext     = "plaintext"        // not what the opening gives
 	CodeVoid          = "void"             // claimed void but decrypts, or the reverse
 	CodeNamespaces    = "namespaces"       // the namespaces' root is not that of the batch
-	CodeExpiry        = "false_expiry"     // said to have expired, but was ordered or was still valid
+	CodeExpiry        = "false_expiry"     // said to be set aside, which its block did not do
+	CodeMissingExpiry = "missing_expiry"   // set aside by its block, and the log does not say so
 	CodeOutcomes      = "outcomes"         // the log's outcomes are not those of the openings
 	CodeReveal        = "reveal"           // out of order, of no batch, or of another root
 	CodeCertificate   = "certificate"      // the committee's signature does not fit the checkpoint
@@ -155,7 +156,10 @@ func (c *CommitteeInfo) member(j uint32) string {
 
 // finish concludes.
 func (a *auditor) finish() *Report {
-	a.closeVoids()
+	if !a.stopped { // else some may be in what could not be read
+		a.closeVoids()
+		a.settleLast()
+	}
 	r := a.report
 	r.LogSize, r.LogRoot = a.log.Size(), a.log.Root()
 	r.CertifiedSize, r.CertifiedHeight = a.certified, a.certHeight

@@ -580,3 +580,36 @@ func TestHandOvers(t *testing.T) {
 		t.Errorf("%s: %v %v, %d committees, %+v", r.Verdict, r.Findings, r.Missing, len(m.Committees()), r.Checkpoints)
 	}
 }
+
+// A block that sets ciphertexts aside says so in the log; a mirror has what proves it, also while the batch of the same block
+// waits for its reveal and the replay stops before it.
+func TestSetAside(t *testing.T) {
+	params := ordering.DefaultParams()
+	params.MaxBatch = 3
+	ch := sim.New(t, 4, params).Ceremony()
+	var short [][]byte
+	for i := range 5 {
+		short = append(short, ordering.CiphertextTx(ch.SealUntil(fmt.Sprint(i), ch.State.Height()+1).Bytes()))
+	}
+	ch.Block(ordering.Proposal{Txs: short})
+	r := ch.Block(ordering.Proposal{Txs: ch.SealTxs("good"), Openings: ch.OpenAll()})
+	if len(r.Dropped) != 2 || r.Batch == nil || len(r.Records) != 4 {
+		t.Fatalf("%d dropped, batch %v, %d entries", len(r.Dropped), r.Batch, len(r.Records))
+	}
+	dir := filepath.Join(t.TempDir(), "m")
+	update(t, open(t, dir), client(t, server(t, ch)))
+	if r := verify(t, dir, audit.Options{}); r.Verdict != audit.Verified || r.Expired != 2 {
+		t.Errorf("%s %+v %v, %d expired", r.Verdict, r.Findings, r.Missing, r.Expired)
+	}
+	l, err := mirror.FollowLines(dir)
+	must(t, err)
+	defer l.Close()
+	f, err := audit.Follow(wallet.Checks(), audit.Options{})
+	must(t, err)
+	if !f.Read(l) || f.Entries() != l.Size()-1 {
+		t.Fatalf("%d of %d entries are read", f.Entries(), l.Size())
+	}
+	if r := f.Report(); r.Verdict != audit.Verified || r.Expired != 2 {
+		t.Errorf("up to the batch: %s %+v %v, %d expired", r.Verdict, r.Findings, r.Missing, r.Expired)
+	}
+}

@@ -30,7 +30,7 @@ type Lines struct {
 	after   commitreveal.Entry
 	batch   *batchLines
 	said    *roundLines
-	rounds  uint64 // height of the last committee or commit entry
+	rounds  uint64 // height of the last committee, commit or expired entry
 	tx      uint64
 	check   [][]commitreveal.Hash // of the tile at hand of each level
 	damage  []string
@@ -183,6 +183,8 @@ func (l *Lines) openRounds(entry []byte) (due bool, err error) {
 	case commitreveal.CommitteeEntry:
 		height = e.Height
 	case commitreveal.CommitEntry:
+		height = e.Height
+	case commitreveal.ExpiredEntry:
 		height = e.Height
 	}
 	if height <= l.rounds {

@@ -353,6 +353,8 @@ func (u *update) body(e commitreveal.Entry) error {
 			return fmt.Errorf("%w: more than %d batches wait for their reveal", ErrServer, maxWaiting)
 		}
 		m.waiting[e.Height] = &e
+	case commitreveal.ExpiredEntry:
+		u.rounds(e.Height)
 	case commitreveal.RevealEntry:
 		if c := m.waiting[e.Height]; c != nil {
 			u.jobs = append(u.jobs, job{commit: c, reveal: &e})

@@ -87,6 +87,8 @@ func (x *exporter) entry(ctx context.Context, height uint64, e pg.LogEntry) erro
 		err = x.roundsUpTo(ctx, entry.Height)
 	case commitreveal.CommitEntry:
 		err = x.roundsUpTo(ctx, entry.Height)
+	case commitreveal.ExpiredEntry:
+		err = x.roundsUpTo(ctx, entry.Height)
 	}
 	if err != nil {
 		return err

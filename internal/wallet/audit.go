@@ -174,7 +174,7 @@ func WriteReport(w io.Writer, r *audit.Report) error {
 	fmt.Fprintf(&b, "%d batches up to block %d, %d opened, %d pending: %d ciphertexts, %d plaintexts, %d void\n",
 		r.Batches, r.LastHeight, r.Revealed, r.Pending, r.Ciphertexts, r.Plaintexts, r.Voids)
 	if r.Expired > 0 {
-		fmt.Fprintf(&b, "%d ciphertexts expired before they were ordered\n", r.Expired)
+		fmt.Fprintf(&b, "%d ciphertexts set aside: expired before they were ordered, or sealed to a key out of use\n", r.Expired)
 	}
 	for _, c := range r.Checkpoints {
 		match := "is the log's"

@@ -15,6 +15,7 @@ import (
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/threshold"
+	"github.com/scrimlabs/scrim/threshold/thresholdtest"
 )
 
 // threeOnChain is a chain with three committees: the second took over the key, the third has
@@ -195,4 +196,51 @@ func rewrite(t *testing.T, bundle []byte, forge func(epoch uint64, certificate [
 		t.Fatal(err)
 	}
 	return out
+}
+
+// What does not decrypt, and what blocks set aside because it was too late or its key was replaced, is in the log, and the
+// replay of the receive logs finds the same.
+func TestAuditOfVoidAndSetAside(t *testing.T) {
+	params := ordering.DefaultParams()
+	params.MaxBatch = 1
+	c := sim.New(t, 4, params).Ceremony()
+	txs := func(cts ...*threshold.Ciphertext) (out [][]byte) {
+		for _, ct := range cts {
+			out = append(out, ordering.CiphertextTx(ct.Bytes()))
+		}
+		return out
+	}
+	void := thresholdtest.Void("v", c.State.Committee().Key, threshold.SealOptions{ChainID: sim.ChainID, Namespace: "test", ValidUntil: c.State.Height() + 20})
+	c.Block(ordering.Proposal{Txs: txs(void)})
+	c.Block(ordering.Proposal{Txs: txs(c.Seal("1"), c.SealUntil("2", c.State.Height()+1), c.SealUntil("3", c.State.Height()+1)), Openings: c.OpenAll()})
+	for range 3 {
+		c.Block(ordering.Proposal{Openings: c.OpenAll()})
+	}
+	old := c.State.Committee().Key
+	c.Rotate(1, 3, c.Secrets...)
+	c.Block(ordering.Proposal{Txs: txs(c.SealTo(old, "4", c.State.Height()+9), c.SealTo(old, "5", c.State.Height()+9))})
+	c.Block(ordering.Proposal{Openings: c.OpenAll()})
+	c.Block(ordering.Proposal{Txs: c.SealTxs("6")})
+	c.Block(ordering.Proposal{Openings: c.OpenAll()})
+
+	var got []string
+	for _, r := range c.Results {
+		for _, record := range r.Records {
+			switch e := must(commitreveal.ParseEntry(record.Entry))(t).(type) {
+			case commitreveal.VoidEntry:
+				got = append(got, "void")
+			case commitreveal.ExpiredEntry:
+				got = append(got, e.Reason.String())
+			}
+		}
+	}
+	if !slices.Equal(got, []string{"void", "too late", "too late", "key"}) && !slices.Equal(got, []string{"void", "too late", "key"}) {
+		t.Fatalf("the log has %q", got)
+	}
+	var bundle bytes.Buffer
+	c.Bundle(&bundle)
+	r := must(Audit(&bundle, audit.Options{}))(t)
+	if r.Verdict != audit.Verified || r.Voids != 1 || int(r.Expired) != len(got)-1 {
+		t.Errorf("%s %+v %v: %d void, %d expired", r.Verdict, r.Findings, r.Missing, r.Voids, r.Expired)
+	}
 }

@@ -52,3 +52,7 @@ func (r rule) Round(l *commitreveal.BundleRound) ([]audit.LogPart, error) {
 func (r rule) Batch(height uint64, rounds [32]byte, cts []*threshold.Ciphertext) (func(beacon [32]byte) []threshold.ID, error) {
 	return r.replay.Batch(height, rounds, cts)
 }
+
+func (r rule) Expired(height uint64) ([]commitreveal.ExpiredEntry, error) {
+	return r.replay.Expired(height)
+}
