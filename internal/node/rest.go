@@ -425,25 +425,33 @@ func (b backend) Transaction(ctx context.Context, id threshold.ID) (v1.Transacti
 // transaction gives a row its JSON form. A batch that this node has opened itself shows
 // its plaintexts at once, without the height of the reveal, which the next block makes
 // final.
+// transaction is what became of a ciphertext, with this member's receipt if it has one.
 func (b backend) transaction(t *pg.Transaction) (v1.Transaction, error) {
-	out := v1.Transaction{ID: v1.HexOf(t.ID[:]), Namespace: t.Namespace, ValidUntil: t.ValidUntil, Status: v1.StatusReceived}
-	if t.Received != nil {
-		row := *t.Received
-		row.ID, row.ValidUntil = t.ID, t.ValidUntil
-		r, err := b.n.intake.receipt(&row)
-		if err != nil {
-			return v1.Transaction{}, err
-		}
-		out.Receipt = &v1.Receipt{
-			ChainID: r.ChainID, ID: v1.HexOf(r.ID[:]), Epoch: r.Epoch, Member: r.Member, ValidUntil: r.ValidUntil,
-			Time: v1.UnixMilli(r.Time), Position: r.Position, Head: v1.HexOf(r.Head[:]), Signature: v1.HexOf(r.Signature[:]),
-		}
+	out := b.fate(t)
+	if t.Received == nil {
+		return out, nil
 	}
+	row := *t.Received
+	row.ID, row.ValidUntil = t.ID, t.ValidUntil
+	r, err := b.n.intake.receipt(&row)
+	if err != nil {
+		return v1.Transaction{}, err
+	}
+	out.Receipt = &v1.Receipt{
+		ChainID: r.ChainID, ID: v1.HexOf(r.ID[:]), Epoch: r.Epoch, Member: r.Member, ValidUntil: r.ValidUntil,
+		Time: v1.UnixMilli(r.Time), Position: r.Position, Head: v1.HexOf(r.Head[:]), Signature: v1.HexOf(r.Signature[:]),
+	}
+	return out, nil
+}
+
+// fate is transaction without the receipt, for which a signature has to be made.
+func (b backend) fate(t *pg.Transaction) v1.Transaction {
+	out := v1.Transaction{ID: v1.HexOf(t.ID[:]), Namespace: t.Namespace, ValidUntil: t.ValidUntil, Status: v1.StatusReceived}
 	if t.Height == 0 {
 		if b.n.state().Height() >= t.ValidUntil || t.Dropped != "" {
 			out.Status = v1.StatusExpired
 		}
-		return out, nil
+		return out
 	}
 	out.Status, out.Height, out.Position = v1.StatusOrdered, &t.Height, &t.Position
 	outcome := commitreveal.Outcome{ID: t.ID, Opening: t.Opening, Void: t.Void, Plaintext: t.Plaintext}
@@ -452,16 +460,16 @@ func (b backend) transaction(t *pg.Transaction) (v1.Transaction, error) {
 	} else {
 		var opened bool
 		if outcome, opened = b.n.opener.outcome(t.Height, t.Position); !opened {
-			return out, nil
+			return out
 		}
 	}
 	out.Opening = v1.HexOf(outcome.Opening[:])
 	if outcome.Void {
 		out.Status = v1.StatusVoid
-		return out, nil
+		return out
 	}
 	out.Status, out.Plaintext = v1.StatusRevealed, v1.HexOf(outcome.Plaintext)
-	return out, nil
+	return out
 }
 
 func (b backend) Batches(ctx context.Context, before uint64, limit int) (v1.Batches, error) {
@@ -521,10 +529,7 @@ func (b backend) Batch(ctx context.Context, height uint64) (v1.Batch, error) {
 	}
 	out := v1.Batch{BatchSummary: summary, Transactions: []v1.BatchItem{}}
 	for i := range txs {
-		t, err := b.transaction(&txs[i])
-		if err != nil {
-			return v1.Batch{}, err
-		}
+		t := b.fate(&txs[i])
 		out.Transactions = append(out.Transactions, v1.BatchItem{
 			Position: txs[i].Position, ID: t.ID, Namespace: t.Namespace, Status: t.Status, Opening: t.Opening,
 		})
