@@ -53,19 +53,9 @@ func (a *api) committee(r *http.Request) (answer, error) {
 }
 
 func (a *api) committees(r *http.Request) (answer, error) {
-	q, err := query(r, "from", "limit")
+	from, limit, err := pageQuery(r, "from", epoch)
 	if err != nil {
 		return answer{}, err
-	}
-	limit, err := pageLimit(q)
-	if err != nil {
-		return answer{}, err
-	}
-	var from uint64
-	if q.Has("from") {
-		if from, err = v1.ParseInteger(q.Get("from"), v1.MaxInteger); err != nil {
-			return answer{}, &Error{Code: v1.CodeInvalidEpoch}
-		}
 	}
 	page, err := a.backend.Committees(r.Context(), from, limit)
 	page.Committees = orEmpty(page.Committees)
@@ -73,21 +63,9 @@ func (a *api) committees(r *http.Request) (answer, error) {
 }
 
 func (a *api) ceremonies(r *http.Request) (answer, error) {
-	q, err := query(r, "before", "limit")
+	before, limit, err := pageQuery(r, "before", idText)
 	if err != nil {
 		return answer{}, err
-	}
-	limit, err := pageLimit(q)
-	if err != nil {
-		return answer{}, err
-	}
-	before := ""
-	if q.Has("before") {
-		id, err := parseID(q.Get("before"))
-		if err != nil {
-			return answer{}, err
-		}
-		before = v1.Hex(id[:]).String()
 	}
 	page, err := a.backend.Ceremonies(r.Context(), before, limit)
 	page.Ceremonies = orEmpty(page.Ceremonies)
@@ -249,19 +227,9 @@ func keepTransaction(tx v1.Transaction) cachePolicy {
 }
 
 func (a *api) batches(r *http.Request) (answer, error) {
-	q, err := query(r, "before", "limit")
+	before, limit, err := pageQuery(r, "before", height)
 	if err != nil {
 		return answer{}, err
-	}
-	limit, err := pageLimit(q)
-	if err != nil {
-		return answer{}, err
-	}
-	var before uint64
-	if q.Has("before") {
-		if before, err = height(q.Get("before")); err != nil {
-			return answer{}, err
-		}
 	}
 	page, err := a.backend.Batches(r.Context(), before, limit)
 	page.Batches = orEmpty(page.Batches)
@@ -285,19 +253,9 @@ func (a *api) batch(r *http.Request) (answer, error) {
 }
 
 func (a *api) stream(r *http.Request) (answer, error) {
-	q, err := query(r, "after", "limit")
+	after, limit, err := pageQuery(r, "after", cursor)
 	if err != nil {
 		return answer{}, err
-	}
-	limit, err := pageLimit(q)
-	if err != nil {
-		return answer{}, err
-	}
-	var after v1.Cursor
-	if q.Has("after") {
-		if after, err = v1.ParseCursor(q.Get("after")); err != nil {
-			return answer{}, &Error{Code: v1.CodeInvalidCursor}
-		}
 	}
 	page, err := a.backend.Stream(r.Context(), chi.URLParam(r, "namespace"), after, limit)
 	if err != nil {
@@ -348,6 +306,44 @@ func height(s string) (uint64, error) {
 		return 0, &Error{Code: v1.CodeInvalidHeight}
 	}
 	return h, nil
+}
+
+// pageQuery reads where a page begins, the zero value if that is left out, and how long it may be.
+func pageQuery[T any](r *http.Request, name string, parse func(string) (T, error)) (at T, limit int, err error) {
+	q, err := query(r, name, "limit")
+	if err != nil {
+		return at, 0, err
+	}
+	if limit, err = pageLimit(q); err != nil || !q.Has(name) {
+		return at, limit, err
+	}
+	at, err = parse(q.Get(name))
+	return at, limit, err
+}
+
+func epoch(s string) (uint64, error) {
+	n, err := v1.ParseInteger(s, v1.MaxInteger)
+	if err != nil {
+		return 0, &Error{Code: v1.CodeInvalidEpoch}
+	}
+	return n, nil
+}
+
+// idText is an id in its one spelling.
+func idText(s string) (string, error) {
+	id, err := parseID(s)
+	if err != nil {
+		return "", err
+	}
+	return v1.Hex(id[:]).String(), nil
+}
+
+func cursor(s string) (v1.Cursor, error) {
+	c, err := v1.ParseCursor(s)
+	if err != nil {
+		return c, &Error{Code: v1.CodeInvalidCursor}
+	}
+	return c, nil
 }
 
 func pageLimit(q url.Values) (int, error) {

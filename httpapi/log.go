@@ -179,19 +179,9 @@ func (a *api) logNamespace(r *http.Request) (answer, error) {
 }
 
 func (a *api) evidenceList(r *http.Request) (answer, error) {
-	q, err := query(r, "after", "limit")
+	after, limit, err := pageQuery(r, "after", evidenceNumber)
 	if err != nil {
 		return answer{}, err
-	}
-	limit, err := pageLimit(q)
-	if err != nil {
-		return answer{}, err
-	}
-	var after uint64
-	if q.Has("after") {
-		if after, err = number(q.Get("after"), "next of an earlier page"); err != nil {
-			return answer{}, &Error{Code: v1.CodeInvalidCursor}
-		}
 	}
 	page, err := a.backend.EvidenceList(r.Context(), after, limit)
 	page.Evidence = orEmpty(page.Evidence)
@@ -205,6 +195,15 @@ func (a *api) oneEvidence(r *http.Request) (rawAnswer, error) {
 	}
 	kind, body, err := a.backend.OneEvidence(r.Context(), n)
 	return rawAnswer{contentType: typeBytes, cache: cacheForever, kind: kind, filename: "evidence-" + strconv.FormatUint(n, 10), body: body}, err
+}
+
+// evidenceNumber reads the next of an earlier page of evidence.
+func evidenceNumber(s string) (uint64, error) {
+	n, err := number(s, "next of an earlier page")
+	if err != nil {
+		return 0, &Error{Code: v1.CodeInvalidCursor}
+	}
+	return n, nil
 }
 
 // number reads a number of a path, from 1; another spelling is no address.

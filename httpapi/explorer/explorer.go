@@ -13,7 +13,6 @@ import (
 	"bytes"
 	"context"
 	"embed"
-	"errors"
 	"html/template"
 	"net/http"
 	"strconv"
@@ -32,9 +31,6 @@ type Backend interface {
 	Batch(ctx context.Context, height uint64) (v1.Batch, error)
 	Transaction(ctx context.Context, id threshold.ID) (v1.Transaction, error)
 }
-
-// ErrNotFound is what NotFound reports of a backend's error: there is no such thing.
-var ErrNotFound = errors.New("explorer: not found")
 
 // Options of the pages.
 type Options struct {
@@ -137,7 +133,7 @@ func (p *pages) failed(r *http.Request, err error) {
 
 // refuse answers for an error of the backend.
 func (p *pages) refuse(w http.ResponseWriter, r *http.Request, err error, missing string) {
-	if errors.Is(err, ErrNotFound) || p.options.NotFound != nil && p.options.NotFound(err) {
+	if p.options.NotFound != nil && p.options.NotFound(err) {
 		p.problem(w, r, http.StatusNotFound, missing)
 		return
 	}

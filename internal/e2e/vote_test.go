@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,10 +18,7 @@ import (
 func TestAbortAndRetryByHand(t *testing.T) {
 	n := open(t, 2*time.Minute, func(*node.Config) {}, func(g *ordering.Genesis) { g.Terms.Phases.Deal = 1 << 20 })
 	net, ctx := n.Net, n.ctx
-	scrim := filepath.Join(t.TempDir(), "scrim")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", scrim, "../../cmd/scrim").CombinedOutput(); err != nil {
-		t.Fatalf("build scrim: %v\n%s", err, out)
-	}
+	scrim := buildScrim(t, ctx)
 	// says types a command as member i, at the node of member at.
 	says := func(i, at int, want string, args ...string) {
 		t.Helper()
