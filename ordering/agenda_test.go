@@ -102,7 +102,8 @@ func censoringProposer(t *testing.T, params ordering.Params) {
 	if c.State.Busy() || len(c.State.Pending()) > 0 {
 		t.Error("something is decided without statements")
 	}
-	honest := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Announcements: c.Announce(), Bodies: c.Bodies(ids([][]byte{victim, other}))})
+	bodies := ordering.Hold([][]byte{victim, other})
+	honest := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Announcements: c.Announce(), Bodies: bodies})
 	censored := slices.DeleteFunc(slices.Clone(honest), func(tx []byte) bool { return bytes.Equal(tx, victim) })
 	if len(honest) != 3 || len(censored) != 2 {
 		t.Fatalf("%d transactions, %d without the victim", len(honest), len(censored))
@@ -481,7 +482,7 @@ func fuzzProposal(f *testing.F, params ordering.Params) {
 	for m := range 4 {
 		c.Receive(m+1, sim.Shuffled(txs, uint64(m))...)
 	}
-	honest := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Announcements: c.Announce(), Txs: txs, Openings: c.Open(1, 2, 3)})
+	honest := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Announcements: c.Announce(), Txs: txs, Bodies: ordering.Hold(txs), Openings: c.Open(1, 2, 3)})
 	_, want, err := ordering.CheckAndStep(c.State, c.Verifier, ordering.Block{Height: c.State.Height() + 1, Txs: honest})
 	c.Must(err)
 	f.Add(uint8(1), uint16(5), uint8(1), uint8(0))

@@ -258,7 +258,7 @@ func filled(c *sim.Chain, txs ...[]byte) [][]byte {
 	for i := range c.Secrets {
 		c.Receive(i+1, txs...)
 	}
-	return ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 4 << 20, Announcements: c.Announce(), Txs: txs})
+	return ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 4 << 20, Announcements: c.Announce(), Txs: txs, Bodies: ordering.Hold(txs)})
 }
 
 // What a bad proposer put into a decided block must not keep the rest from being applied.
@@ -316,7 +316,7 @@ func TestProposalDoesNotDependOnTheMempool(t *testing.T) {
 	txs := c.SealTxs("a", "b", "c", "d", "e", "f", "g", "h")
 	want := filled(c, txs...)
 	for seed := range uint64(10) {
-		got := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Txs: sim.Shuffled(txs, seed), Announcements: c.Announce()})
+		got := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Txs: sim.Shuffled(txs, seed), Bodies: ordering.Hold(txs), Announcements: c.Announce()})
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
 		}
@@ -339,7 +339,7 @@ func TestProposalRespectsItsSize(t *testing.T) {
 		max  int64
 		want int // transactions, openings and section included
 	}{{0, 0}, {64, 0}, {200, 1}, {all / 2, 1}, {all + 200, 5}, {1 << 20, 5}} {
-		got := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: test.max, Txs: txs, Openings: c.Open(1, 2, 3), Announcements: c.Announce()})
+		got := ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: test.max, Txs: txs, Bodies: ordering.Hold(txs), Openings: c.Open(1, 2, 3), Announcements: c.Announce()})
 		if len(got) != test.want || len(got) > 0 && size(got) > test.max+16 {
 			t.Errorf("room for %d bytes: %d transactions of %d bytes, want %d", test.max, len(got), size(got), test.want)
 		}

@@ -21,14 +21,15 @@ type OrderParams struct {
 }
 
 func defaultOrderParams() OrderParams {
-	return OrderParams{Wait: 4, Stale: 2, MaxChunk: 256, MaxLive: 4096}
+	return OrderParams{Wait: 4, Stale: 2, MaxChunk: 512, MaxLive: 4096}
 }
 
 const (
-	maxMaxChunk = 256 // so that as many members as there can be have a dictionary that fits
-	maxMaxLive  = 1 << 16
-	maxWait     = 1000
-	manyMembers = 30
+	maxMaxChunk   = 1024
+	maxDictionary = 1<<16 - 1 // ids of one section, which it refers to with two bytes
+	maxMaxLive    = 1 << 16
+	maxWait       = 1000
+	manyMembers   = 30
 )
 
 func (o OrderParams) validate() error {
@@ -52,7 +53,7 @@ func (p Params) Fair(n int) fair.Params {
 	agreement := max(n-(s+1)/2+1, n-f-int(p.Order.AgreementSlack))
 	chunk := int(p.Order.MaxChunk)
 	if n > manyMembers {
-		chunk = max(1, chunk/2)
+		chunk = max(1, min(chunk/2, maxDictionary/n))
 	}
 	return fair.Params{
 		Members: n, Faulty: f, Solid: s, Agreement: agreement,

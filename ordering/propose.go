@@ -12,15 +12,38 @@ import (
 // Proposal is what a proposer has at hand for the next block.
 type Proposal struct {
 	MaxBytes      int64           // of all transactions together, in the block's encoding
-	Txs           [][]byte        // from the mempool, in any order: ceremony messages, and bodies that may be needed
+	Txs           [][]byte        // from the mempool, in any order; ceremony messages are taken from them
 	Openings      []BatchOpenings // of pending batches, as far as they can be opened; they hold
 	Announcements []fair.Said     // of members' receive logs; their signatures hold
-	Bodies        [][]byte        // further ciphertexts, see Wanted
+	Bodies        Bodies          // among them those that are Wanted, as far as they can be had
+}
+
+// Bodies are ciphertexts at hand, by id.
+type Bodies map[threshold.ID]*threshold.Ciphertext // never iterated
+
+// Hold gives the ciphertexts that are among transactions.
+func Hold(txs [][]byte) Bodies {
+	b := make(Bodies, len(txs))
+	for _, tx := range txs {
+		if ct := CiphertextOf(tx); ct != nil {
+			b[ct.ID()] = ct
+		}
+	}
+	return b
+}
+
+// Add takes further ciphertexts; what is none is left out.
+func (b Bodies) Add(wires [][]byte) {
+	for _, wire := range wires {
+		if ct, err := threshold.ParseCiphertext(wire); err == nil {
+			b[ct.ID()] = ct
+		}
+	}
 }
 
 // Wanted lists the ids whose bodies the block after s must have if it takes these announcements, and maybe some more; without
-// those that are among the transactions.
-func Wanted(s *State, announcements []fair.Said, txs [][]byte) []threshold.ID {
+// those that are held.
+func Wanted(s *State, announcements []fair.Said, held Bodies) []threshold.ID {
 	plan := s.plan(announcements)
 	if plan == nil || len(s.pending) >= int(s.genesis.Params.MaxPending) {
 		return nil
@@ -30,10 +53,6 @@ func Wanted(s *State, announcements []fair.Said, txs [][]byte) []threshold.ID {
 		ids = append(ids, f.Sequence(s.genesis.Params.of(f))...)
 	}
 	ids = ids[:min(len(ids), int(s.genesis.Params.MaxBatch))]
-	if len(ids) == 0 {
-		return nil
-	}
-	held := holdings(Proposal{Txs: txs})
 	return slices.DeleteFunc(ids, func(id threshold.ID) bool { return held[id] != nil })
 }
 
@@ -67,10 +86,9 @@ func (s *State) plan(announcements []fair.Said) *plan {
 // those are missing that the announcements would add, they are left out.
 func Propose(s *State, v *Verifier, p Proposal) [][]byte {
 	var section, bodies [][]byte
-	held := holdings(p)
 	for _, announcements := range [][]fair.Said{p.Announcements, nil} {
 		var ok bool
-		if section, bodies, ok = s.fill(v, s.plan(announcements), held); ok && cost(section)+cost(bodies) <= p.MaxBytes {
+		if section, bodies, ok = s.fill(v, s.plan(announcements), p.Bodies); ok && cost(section)+cost(bodies) <= p.MaxBytes {
 			break
 		}
 		section, bodies = nil, nil
@@ -89,27 +107,8 @@ func Propose(s *State, v *Verifier, p Proposal) [][]byte {
 	return append(b.txs, bodies...)
 }
 
-// holdings are the ciphertexts at hand, by id.
-func holdings(p Proposal) map[threshold.ID]*threshold.Ciphertext {
-	held := make(map[threshold.ID]*threshold.Ciphertext) // never iterated
-	keep := func(body []byte) {
-		if ct, err := threshold.ParseCiphertext(body); err == nil {
-			held[ct.ID()] = ct
-		}
-	}
-	for _, body := range p.Bodies {
-		keep(body)
-	}
-	for _, tx := range p.Txs {
-		if kind, body, err := splitTx(tx); err == nil && kind == kindCiphertext {
-			keep(body)
-		}
-	}
-	return held
-}
-
 // fill gives the transactions for a plan; ok is false if a body is missing.
-func (s *State) fill(v *Verifier, p *plan, held map[threshold.ID]*threshold.Ciphertext) (section, bodies [][]byte, ok bool) {
+func (s *State) fill(v *Verifier, p *plan, held Bodies) (section, bodies [][]byte, ok bool) {
 	if p == nil {
 		return nil, nil, true
 	}

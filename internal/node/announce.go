@@ -17,12 +17,16 @@ import (
 )
 
 const (
-	// announceEvery is the shortest time between two announcements: what is received within it goes out together.
+	// announceEvery is the shortest time between two announcements: what is received within it goes out together. Each repeats
+	// what is not committed, so each id adds announceID: under load the work of announcing stays a small part of a core.
 	announceEvery = 10 * time.Millisecond
+	announceID    = 100 * time.Microsecond
 	// gatherAll is how long a proposer waits for the announcements of all members that are there, gatherFor how long for those
 	// without which nothing new is ordered.
 	gatherAll = 25 * time.Millisecond
 	gatherFor = 100 * time.Millisecond
+	// enough new ids are in a block that its proposer does not wait for more.
+	enough = 32
 	// keptAnnouncements of each member: its newest, and what else may fit a state that is behind or a statement that conflicts.
 	keptAnnouncements = 16
 	tailPage          = 1000
@@ -271,14 +275,15 @@ func (a *announcer) run(ctx context.Context) {
 		if err := a.fill(ctx); err != nil {
 			a.log.Error("receive log not read again; what is missing is not announced", "err", err)
 		}
-		if err := a.announce(); err != nil {
+		n, err := a.announce()
+		if err != nil {
 			a.log.Error("receive log not announced", "err", err)
 		}
 		a.keepProven(ctx)
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(announceEvery):
+		case <-time.After(announceEvery + time.Duration(n)*announceID):
 		}
 	}
 }
@@ -293,36 +298,36 @@ func (a *announcer) fill(ctx context.Context) error {
 	return a.readLocked(ctx)
 }
 
-// announce signs the head of the log and sends it with the ids since the committed head.
-func (a *announcer) announce() error {
+// announce signs the head of the log and sends it with the ids since the committed head, n of them.
+func (a *announcer) announce() (n int, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	member := a.memberLocked()
 	logs, ok := a.state.ReceiveLogs()
 	if member == 0 || !ok || a.broken != "" {
-		return nil
+		return 0, nil
 	}
 	base, live, err := logs.Base(member)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	p := logs.Params()
 	c := a.chunkLocked(member, base, min(len(a.own), p.MaxChunk, p.MaxLive-live))
 	if err := logs.CheckNext(c); err != nil {
-		return err
+		return 0, err
 	}
 	an, err := logs.Rule().Say(a.key, a.chainID, a.state.Height(), c)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	a.promise(c.Watermark)
 	wire, err := an.MarshalBinary()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	a.keepLocked(an)
 	a.net.Broadcast(append([]byte{messageAnnouncement}, wire...))
-	return nil
+	return len(c.IDs), nil
 }
 
 // chunkLocked is the beginning of what is not committed, with n entries. The watermark is not above the time of the next one.
@@ -432,7 +437,8 @@ func (a *announcer) keepProven(ctx context.Context) {
 
 // gather gives the announcements that fit the block after s. It waits a bounded moment: until what is on its way into this
 // member's log has arrived there, and every member that was there lately has announced all that was in it then; for longer only
-// while too few have.
+// while nothing would be decided. Under load it waits for nobody: what comes later is in the next block, and a block
+// that is late costs more than one that is not full.
 func (a *announcer) gather(s *ordering.State) []fair.Said {
 	all, timeout := time.NewTimer(gatherAll), time.NewTimer(gatherFor)
 	defer all.Stop()
@@ -444,11 +450,18 @@ func (a *announcer) gather(s *ordering.State) []fair.Said {
 	for arrived, patient := false, true; ; {
 		a.mu.Lock()
 		if !arrived && a.written >= begun {
-			arrived, target = true, a.undecidedLocked(s)
+			arrived = true
+		}
+		if !arrived || target == nil {
+			target = a.undecidedLocked(s)
 		}
 		found, changed := a.fittingLocked(s), a.changed
 		a.mu.Unlock()
-		if arrived && announced(s, found, target, patient) {
+		held := tally(s, found, target)
+		switch {
+		case held.solid >= enough, arrived && held.everywhere == len(target):
+			return found
+		case !patient && (held.solid > 0 || arrived && len(target) == 0):
 			return found
 		}
 		select {
@@ -493,12 +506,17 @@ func (a *announcer) fittingLocked(s *ordering.State) (out []fair.Said) {
 	return out
 }
 
-// announced says whether the ids are in the logs, as far as they are committed or announced: of all members whose last
-// announcement is not too old for the block, or, if not all are to be waited for, of so many that the ids are solid.
-func announced(s *ordering.State, found []fair.Said, ids []threshold.ID, all bool) bool {
+// tallied are numbers of ids.
+type tallied struct {
+	solid      int // in so many logs that they are solid
+	everywhere int // solid, and in the logs of all members whose last announcement is not too old for the block
+}
+
+// tally counts in how many logs the ids are, as far as these are committed or announced.
+func tally(s *ordering.State, found []fair.Said, ids []threshold.ID) (t tallied) {
 	logs, ok := s.ReceiveLogs()
 	if !ok || len(ids) == 0 {
-		return true
+		return t
 	}
 	held := make(map[uint32]map[threshold.ID]bool)
 	for i := range found {
@@ -517,9 +535,6 @@ func announced(s *ordering.State, found []fair.Said, ids []threshold.ID, all boo
 		}
 	}
 	need := logs.Params().Solid
-	if all {
-		need = max(need, len(held))
-	}
 	for _, id := range ids {
 		n := 0
 		for _, log := range held {
@@ -527,9 +542,12 @@ func announced(s *ordering.State, found []fair.Said, ids []threshold.ID, all boo
 				n++
 			}
 		}
-		if n < need {
-			return false
+		if n >= need {
+			t.solid++
+		}
+		if n >= max(need, len(held)) {
+			t.everywhere++
 		}
 	}
-	return true
+	return t
 }

@@ -162,7 +162,7 @@ func announcedUnder(t *testing.T, rule fair.Rule) {
 	again := newAnnouncer()
 	again.chainID, again.key, again.store, again.log, again.net = sim.ChainID, c.Secrets[0].Identity(), disks[0], slog.New(slog.DiscardHandler), &wire{member: 1, identity: c.Identities()[0], all: &all}
 	c.Must(again.load(ctx, c.State))
-	c.Must(again.announce())
+	announceNow(t, again)
 	found := again.gather(c.State)
 	if len(found) != 1 || !slices.Equal(found[0].New(), []threshold.ID{sim.IDOf(more[0])}) {
 		t.Errorf("announced after a restart: %+v", found)
@@ -172,7 +172,7 @@ func announcedUnder(t *testing.T, rule fair.Rule) {
 		a := newAnnouncer()
 		a.chainID, a.key, a.store, a.log, a.net = sim.ChainID, c.Secrets[0].Identity(), d, slog.New(slog.DiscardHandler), &wire{member: 1, identity: c.Identities()[0], all: &all}
 		c.Must(a.load(ctx, c.State))
-		c.Must(a.announce())
+		announceNow(t, a)
 		if a.trouble() == "" || a.room() || len(a.heard) > 0 {
 			t.Errorf("%s: announced", name)
 		}
@@ -202,7 +202,7 @@ func TestLostLogGoesOn(t *testing.T) {
 	id := sim.IDOf(c.SealTxs("c")[0])
 	a.begin(1)
 	a.appended(1, []pg.Received{{Position: sequence + 1, ID: id, Head: commitreveal.NextHead(head, id)}})
-	c.Must(a.announce())
+	announceNow(t, a)
 	found := a.fittingLocked(c.State)
 	if len(found) != 1 || !slices.Equal(found[0].New(), []threshold.ID{id}) || found[0].Verify(c.Identities()[0]) != nil {
 		t.Errorf("announced: %+v", found)
@@ -332,5 +332,12 @@ func TestBodiesAreFetched(t *testing.T) {
 	c.Must((peers{bodies: all[2]}).Receive(who[2], append([]byte{messageBody}, txs[0][1:]...))) // not asked for
 	if len(all[2].wanted) > 0 {
 		t.Error("kept what nobody asked for")
+	}
+}
+
+func announceNow(t *testing.T, a *announcer) {
+	t.Helper()
+	if _, err := a.announce(); err != nil {
+		t.Fatal(err)
 	}
 }

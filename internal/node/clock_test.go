@@ -87,7 +87,7 @@ func (d *disk) receive(a *announcer, lost bool, txs ...[]byte) {
 func said(t *testing.T, c *sim.Chain, a *announcer) *fair.TimedAnnouncement {
 	t.Helper()
 	c.Must(a.fill(context.Background()))
-	c.Must(a.announce())
+	announceNow(t, a)
 	all := a.heard[1].announcements
 	an, ok := all[len(all)-1].(*fair.TimedAnnouncement)
 	if !ok || an.Statement.Verify(c.Identities()[0]) != nil {

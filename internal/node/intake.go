@@ -18,6 +18,9 @@ import (
 
 const (
 	groupLimit = 128 // submissions made durable in one transaction
+	// writeEvery is the shortest time between the beginnings of two such transactions, unless a quarter of the most waits: under
+	// load most of a small one would be Postgres' own work.
+	writeEvery = 10 * time.Millisecond
 	offerEvery = 3 * time.Second
 	offerPage  = 200
 )
@@ -137,6 +140,8 @@ func (i *intake) offer(ciphertext []byte) {
 
 // run writes what arrives meanwhile as one transaction, one after the other.
 func (i *intake) run(ctx context.Context) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	for {
 		var group []submission
 		select {
@@ -145,6 +150,17 @@ func (i *intake) run(ctx context.Context) {
 		case s := <-i.queue:
 			group = append(group, s)
 		}
+		for paused := true; paused && len(group) < groupLimit/4; {
+			select {
+			case s := <-i.queue:
+				group = append(group, s)
+			case <-pause.C:
+				paused = false
+			case <-ctx.Done():
+				return
+			}
+		}
+		pause.Reset(writeEvery)
 		for more := true; more && len(group) < groupLimit; {
 			select {
 			case s := <-i.queue:

@@ -76,6 +76,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		"synchronous_commit":                  "on", // what we answer as stored is on disk
 		"idle_in_transaction_session_timeout": "60s",
 		"plan_cache_mode":                     "force_custom_plan", // a plan for any page size is a bad plan for a small one
+		"enable_seqscan":                      "off",               // what we look for has an index; a young table without statistics looks small to the planner
 		"jit":                                 "off",
 	} {
 		cfg.ConnConfig.RuntimeParams[name] = value

@@ -173,7 +173,10 @@ func (c *Chain) Block(p ordering.Proposal) *ordering.Result {
 		}
 		p.Announcements = c.Announce()
 	}
-	p.Bodies = append(p.Bodies, c.Bodies(ordering.Wanted(c.State, p.Announcements, p.Txs))...)
+	if p.Bodies == nil {
+		p.Bodies = ordering.Hold(p.Txs)
+	}
+	p.Bodies.Add(c.Bodies(ordering.Wanted(c.State, p.Announcements, p.Bodies)))
 	return c.Apply(ordering.Propose(c.State, c.Verifier, p))
 }
 

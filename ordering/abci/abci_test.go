@@ -194,6 +194,36 @@ func TestNode(t *testing.T) {
 	}
 }
 
+// What may not be ordered any more leaves the mempool; of the rest the node is told once more.
+func TestSweep(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams())
+	m := &memory{}
+	n, err := New(testConfig(t, c, m))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Ceremony()
+	n.app.state.Store(c.State)
+	txs := c.SealTxs("a", "b")
+	for _, tx := range txs {
+		if err := n.Submit(tx, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.arrived = nil
+	n.sweepOnce()
+	if n.MempoolSize() != 2 || len(m.arrived) != 2 || m.arrived[0] != sim.IDOf(txs[0]) {
+		t.Fatalf("%d wait, told of %v", n.MempoolSize(), m.arrived)
+	}
+	c.Block(ordering.Proposal{Txs: txs[:1]})
+	n.app.state.Store(c.State)
+	m.arrived = nil
+	n.sweepOnce()
+	if n.MempoolSize() != 1 || len(m.arrived) != 1 || m.arrived[0] != sim.IDOf(txs[1]) {
+		t.Errorf("%d wait, told of %v", n.MempoolSize(), m.arrived)
+	}
+}
+
 // Stores that do not fit each other are refused before anything is signed.
 func TestNewRefuses(t *testing.T) {
 	c := sim.New(t, 1, ordering.DefaultParams())
@@ -254,12 +284,10 @@ func TestProposals(t *testing.T) {
 		c.Receive(i+1, good...)
 	}
 	engine.announced = c.Announce()
-	for _, recheck := range []abcitypes.CheckTxType{abcitypes.CheckTxType_New, abcitypes.CheckTxType_Recheck} {
-		if r, err := a.CheckTx(ctx, &abcitypes.RequestCheckTx{Tx: good[0], Type: recheck}); err != nil || r.Code != 0 {
-			t.Errorf("%v: %v", r, err)
-		}
+	if r, err := a.CheckTx(ctx, &abcitypes.RequestCheckTx{Tx: good[0]}); err != nil || r.Code != 0 {
+		t.Errorf("%v: %v", r, err)
 	}
-	if len(engine.arrived) != 2 || engine.arrived[0] != sim.IDOf(good[0]) {
+	if len(engine.arrived) != 1 || engine.arrived[0] != sim.IDOf(good[0]) {
 		t.Errorf("told of %v", engine.arrived)
 	}
 	prepared, err := a.PrepareProposal(ctx, &abcitypes.RequestPrepareProposal{MaxTxBytes: 1 << 20, Txs: append([][]byte{{7}}, good...)})

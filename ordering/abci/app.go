@@ -37,7 +37,8 @@ type Engine interface {
 	Announcements(s *ordering.State) []fair.Said
 	// Bodies gives the ciphertexts with these ids, as far as they can be had soon.
 	Bodies(ids []threshold.ID) [][]byte
-	// Arrived tells of an admitted ciphertext in the mempool, at least once and after each block. It must not block.
+	// Arrived tells of an admitted ciphertext in the mempool, at least once and, while it stays there, every second or so in which
+	// there are blocks. It must not block.
 	Arrived(ct *threshold.Ciphertext)
 }
 
@@ -50,6 +51,7 @@ type app struct {
 	state    atomic.Pointer[ordering.State]
 	reactor  *reactor
 	peers    map[p2p.ID]bool         // of the configuration
+	moved    chan struct{}           // capacity 1: there is a new state
 	tamper   func([][]byte) [][]byte // Config.Tamper
 
 	// Of the consensus connection only.
@@ -109,32 +111,38 @@ func (a *app) InitChain(_ context.Context, req *abcitypes.RequestInitChain) (*ab
 	return &abcitypes.ResponseInitChain{AppHash: h[:]}, nil
 }
 
-// CheckTx is the mempool's door. A recheck leaves out the proof, which cannot have
-// become wrong.
+// CheckTx is the mempool's door.
 func (a *app) CheckTx(_ context.Context, req *abcitypes.RequestCheckTx) (*abcitypes.ResponseCheckTx, error) {
-	check := ordering.CheckTx
-	if req.Type == abcitypes.CheckTxType_Recheck {
-		check = ordering.RecheckTx
+	if err := ordering.CheckTx(a.state.Load(), a.verifier, req.Tx); err != nil {
+		return &abcitypes.ResponseCheckTx{Code: 1, Codespace: codespace, Log: err.Error()}, nil
 	}
-	err := check(a.state.Load(), a.verifier, req.Tx)
-	if err == nil {
-		if ct := ordering.CiphertextOf(req.Tx); ct != nil {
-			a.engine.Arrived(ct)
-		}
-		return &abcitypes.ResponseCheckTx{}, nil
+	if ct := ordering.CiphertextOf(req.Tx); ct != nil {
+		a.engine.Arrived(ct)
 	}
-	return &abcitypes.ResponseCheckTx{Code: 1, Codespace: codespace, Log: err.Error()}, nil
+	return &abcitypes.ResponseCheckTx{}, nil
+}
+
+// recheck says whether a transaction may stay in the mempool. It leaves out the proof, which cannot have become wrong.
+func (a *app) recheck(tx []byte) bool {
+	if ordering.RecheckTx(a.state.Load(), a.verifier, tx) != nil {
+		return false
+	}
+	if ct := ordering.CiphertextOf(tx); ct != nil {
+		a.engine.Arrived(ct)
+	}
+	return true
 }
 
 // PrepareProposal fills the next block.
 func (a *app) PrepareProposal(_ context.Context, req *abcitypes.RequestPrepareProposal) (*abcitypes.ResponsePrepareProposal, error) {
 	s := a.state.Load()
-	announcements := a.engine.Announcements(s)
+	announcements, held := a.engine.Announcements(s), ordering.Hold(req.Txs)
+	held.Add(a.engine.Bodies(ordering.Wanted(s, announcements, held)))
 	txs := ordering.Propose(s, a.verifier, ordering.Proposal{
 		MaxBytes:      req.MaxTxBytes,
 		Txs:           req.Txs,
 		Announcements: announcements,
-		Bodies:        a.engine.Bodies(ordering.Wanted(s, announcements, req.Txs)),
+		Bodies:        held,
 		Openings:      a.engine.Openings(s), // last: they may have come meanwhile
 	})
 	if a.tamper != nil {
@@ -208,6 +216,10 @@ func (a *app) Commit(context.Context, *abcitypes.RequestCommit) (*abcitypes.Resp
 	a.state.Store(d.next)
 	for _, m := range d.misbehaviour {
 		a.engine.Misbehaved(misbehaviour(d.next, m))
+	}
+	select {
+	case a.moved <- struct{}{}:
+	default:
 	}
 	before := a.reactor.learn(membersOf(d.next, a.peers))
 	a.engine.Committed(d.next, d.result)

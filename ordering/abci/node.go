@@ -101,7 +101,7 @@ func New(c Config) (_ *Node, err error) {
 	}
 	n := &Node{fail: newFailure(), peers: c.Peers}
 	n.reactor = newReactor(membersOf(c.State, peers), c.Peer, c.MaxMessage)
-	n.app = &app{engine: c.Engine, verifier: c.Verifier, reactor: n.reactor, peers: peers, tamper: c.Tamper}
+	n.app = &app{moved: make(chan struct{}, 1), engine: c.Engine, verifier: c.Verifier, reactor: n.reactor, peers: peers, tamper: c.Tamper}
 	n.app.state.Store(c.State)
 	genesis := func() (*cmttypes.GenesisDoc, error) { return cmttypes.GenesisDocFromJSON(c.Genesis) }
 	n.comet, err = cmtnode.NewNode(cfg, signer, &p2p.NodeKey{PrivKey: cmted25519.PrivKey(c.Node)},
@@ -146,7 +146,7 @@ func (c *Config) comet() (*cmtcfg.Config, error) {
 	m := cfg.Mempool
 	m.Size, m.CacheSize, m.MaxTxBytes = c.MempoolSize, 2*c.MempoolSize, ordering.MaxTxSize
 	m.MaxTxsBytes = int64(c.MempoolSize) * 16 << 10
-	m.Recheck = true // cheap here, and the only way out of the mempool for what has expired
+	m.Recheck = false // it would hold the mempool, and with it the next proposal, after each block: see sweep
 	t := cfg.Consensus
 	t.PeerGossipSleepDuration = 5 * time.Millisecond
 	t.TimeoutCommit, t.TimeoutPropose, t.TimeoutProposeDelta = c.TimeoutCommit, c.TimeoutPropose, c.TimeoutPropose/3
@@ -175,6 +175,7 @@ func (n *Node) Start() error {
 		return err
 	}
 	go n.redial()
+	go n.sweep()
 	return nil
 }
 
@@ -203,6 +204,41 @@ func (n *Node) redial() {
 				go func() { _ = sw.DialPeerWithAddress(addr) }() // tried again at the next tick
 			}
 		}
+	}
+}
+
+// sweepEvery is the shortest time between two sweeps.
+const sweepEvery = time.Second
+
+// sweep looks after blocks at what still waits in the mempool: what has become invalid leaves it, and the node around is told of
+// ciphertexts once more. CometBFT's own recheck does so within each block's commit, for as long as much waits: then the next
+// proposal is late, more waits, and so on (decision 0137).
+func (n *Node) sweep() {
+	quit := n.comet.Switch().Quit()
+	for {
+		select {
+		case <-quit:
+			return
+		case <-n.app.moved:
+		}
+		n.sweepOnce()
+		select {
+		case <-quit:
+			return
+		case <-time.After(sweepEvery):
+		}
+	}
+}
+
+func (n *Node) sweepOnce() {
+	pool := n.comet.Mempool()
+	for _, tx := range pool.ReapMaxTxs(-1) {
+		if n.app.recheck(tx) {
+			continue
+		}
+		pool.Lock()                      // a block that has it may be committed right now
+		_ = pool.RemoveTxByKey(tx.Key()) // it is gone already
+		pool.Unlock()
 	}
 }
 

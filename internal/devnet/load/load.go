@@ -31,7 +31,8 @@ type Options struct {
 const (
 	MaxTransactions = 100_000
 	drain           = 30 * time.Second
-	poll            = 3 * time.Millisecond
+	poll            = 5 * time.Millisecond
+	watched         = 3   // batches on a page
 	inFlight        = 256 // submissions that wait for their answer at once
 )
 
@@ -163,23 +164,34 @@ func (r *run) done() (all bool) {
 func (r *run) watch(ctx context.Context, node *client.Client) {
 	final := make(map[uint64]bool)
 	for ctx.Err() == nil {
-		page, err := node.Batches(ctx, 0, 30)
-		if err == nil {
-			for _, b := range page.Batches {
-				if final[b.Height] {
-					continue
-				}
-				if batch, err := node.Batch(ctx, b.Height); err == nil {
-					r.see(batch)
-					final[b.Height] = batch.RevealHeight != nil
-				}
-			}
+		for before, more := uint64(0), true; more; {
+			before, more = r.look(ctx, node, before, final)
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(poll):
 		}
 	}
+}
+
+// look sees a small page of batches below height before (0: the newest), and says whether there may be more to see below it. The
+// pages are small so that watching costs the node little.
+func (r *run) look(ctx context.Context, node *client.Client, before uint64, final map[uint64]bool) (next uint64, more bool) {
+	page, err := node.Batches(ctx, before, watched)
+	if err != nil || len(page.Batches) == 0 {
+		return 0, false
+	}
+	for _, b := range page.Batches {
+		next = b.Height
+		if final[b.Height] {
+			return 0, false
+		}
+		if batch, err := node.Batch(ctx, b.Height); err == nil {
+			r.see(batch)
+			final[b.Height] = batch.RevealHeight != nil
+		}
+	}
+	return next, true
 }
 
 func (r *run) see(b *v1.Batch) {
