@@ -32,7 +32,7 @@ type formerLog struct {
 // Round is what a block said for the order beside its batch: with the batches it is all that a replay needs.
 type Round struct {
 	Height  uint64
-	Section []byte   // fair.Section or fair.TimedSection; nil if the block has none
+	Section []byte   // fair.Section; nil if the block has none
 	Aside   [][]byte // ciphertexts that the block had to carry and its batch does not have, ascending by id
 }
 

@@ -122,21 +122,11 @@ func censoringProposer(t *testing.T, params ordering.Params) {
 // sectionOf is the transaction with the statements of these members.
 func sectionOf(t *testing.T, c *sim.Chain, members ...int) []byte {
 	t.Helper()
-	var wire []byte
-	var err error
-	if c.Genesis.Params.Order.Rule == fair.ReceiveTime {
-		s := fair.TimedSection{Height: c.State.Height() + 1}
-		for _, a := range c.Announce(members...) {
-			s.Entries = append(s.Entries, *a.(*fair.TimedAnnouncement))
-		}
-		wire, err = s.MarshalBinary()
-	} else {
-		s := fair.Section{Height: c.State.Height() + 1}
-		for _, a := range c.Announce(members...) {
-			s.Entries = append(s.Entries, *a.(*fair.Announcement))
-		}
-		wire, err = s.MarshalBinary()
+	s := fair.Section{Height: c.State.Height() + 1}
+	for _, a := range c.Announce(members...) {
+		s.Entries = append(s.Entries, *a)
 	}
+	wire, err := s.MarshalBinary()
 	c.Must(err)
 	return ordering.SectionTx(wire)
 }

@@ -70,7 +70,7 @@ type logEntry struct {
 
 // forkProof is evidence, and of which statement.
 type forkProof struct {
-	fair.Fork
+	*fair.Equivocation
 	height, position uint64
 }
 
@@ -308,7 +308,7 @@ func (a *announcer) announce() error {
 	}
 	p := logs.Params()
 	c := a.chunkLocked(member, base, min(len(a.own), p.MaxChunk, p.MaxLive-live))
-	if err := logs.CheckNext(c); err != nil {
+	if err := logs.Check(c); err != nil {
 		return err
 	}
 	an, err := logs.Rule().Say(a.key, a.chainID, a.state.Height(), c)
@@ -327,7 +327,7 @@ func (a *announcer) announce() error {
 
 // chunkLocked is the beginning of what is not committed, with n entries. The watermark is not above the time of the next one.
 func (a *announcer) chunkLocked(member uint32, base fair.TimedBase, n int) fair.TimedChunk {
-	c := fair.TimedChunk{Chunk: fair.Chunk{Member: member, Sequence: base.Sequence, Head: base.Head}, TimesHead: base.Times}
+	c := fair.Chunk{Member: member, Sequence: base.Sequence, Head: base.Head, TimesHead: base.Times}
 	for _, e := range a.own[:n] {
 		at := max(e.at, base.Watermark)
 		c.IDs, c.Times = append(c.IDs, e.id), append(c.Times, at)
@@ -349,7 +349,7 @@ func (a *announcer) receive(identity ed25519.PublicKey, body []byte) error {
 	a.mu.Lock()
 	rule := a.state.Genesis().Params.Order.Rule
 	a.mu.Unlock()
-	an, err := rule.ParseSaid(body)
+	an, err := rule.ParseAnnouncement(body)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errPeerMessage, err)
 	}

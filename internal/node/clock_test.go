@@ -84,13 +84,13 @@ func (d *disk) receive(a *announcer, lost bool, txs ...[]byte) {
 }
 
 // said is what the member announces now.
-func said(t *testing.T, c *sim.Chain, a *announcer) *fair.TimedAnnouncement {
+func said(t *testing.T, c *sim.Chain, a *announcer) *fair.Announcement {
 	t.Helper()
 	c.Must(a.fill(context.Background()))
 	c.Must(a.announce())
 	all := a.heard[1].announcements
-	an, ok := all[len(all)-1].(*fair.TimedAnnouncement)
-	if !ok || an.Statement.Verify(c.Identities()[0]) != nil {
+	an := all[len(all)-1]
+	if an.Statement.Rule != fair.ReceiveTime || an.Statement.Verify(c.Identities()[0]) != nil {
 		t.Fatalf("announced %+v", all[len(all)-1])
 	}
 	return an

@@ -302,7 +302,7 @@ func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *or
 
 // maxMessage is the size of the largest message on the members' channel.
 func (n *running) maxMessage(p ordering.Params) int {
-	announcement := p.Order.Rule.MaxSaidSize(fair.Params{MaxChunk: int(p.Order.MaxChunk)})
+	announcement := p.Order.Rule.MaxAnnouncementSize(fair.Params{MaxChunk: int(p.Order.MaxChunk)})
 	return 1 + max(commitreveal.MaxShareMessageSize(int(p.MaxBatch)), announcement, len(threshold.ID{})*int(p.MaxBatch), ordering.MaxTxSize)
 }
 

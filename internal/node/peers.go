@@ -12,7 +12,7 @@ import (
 
 // Further messages of the members' p2p channel, see opener.go.
 const (
-	messageAnnouncement = 3 // body: fair.Announcement or fair.TimedAnnouncement
+	messageAnnouncement = 3 // body: fair.Announcement
 	messageWantBodies   = 4 // body: ids (32 each) of ciphertexts that are asked for
 	messageBody         = 5 // body: a ciphertext
 	messageCosignature  = 8 // body: cosignatureSize bytes, see docs/spec/log.md

@@ -101,18 +101,18 @@ func (c *Chain) announcement(logs fair.Logs, member int) fair.Said {
 // Statement is what a member signs that says: after the committed head come these ids. It is of the first rule.
 func (c *Chain) Statement(member int, committed uint64, head commitreveal.Hash, fresh []threshold.ID) fair.Announcement {
 	c.t.Helper()
-	a, ok := c.say(member, fair.TimedBase{Sequence: committed, Head: head}, fresh, nil, 0).(*fair.Announcement)
-	if !ok {
+	a := c.say(member, fair.Base{Sequence: committed, Head: head}, fresh, nil, 0)
+	if a.Statement.Rule != fair.ReceiveOrder {
 		c.t.Fatal("a statement of the first rule on a chain of the second")
 	}
 	return *a
 }
 
 // Timed is a statement of the second rule: after the base come these ids with these times.
-func (c *Chain) Timed(member int, base fair.TimedBase, fresh []threshold.ID, times []uint64, watermark uint64) *fair.TimedAnnouncement {
+func (c *Chain) Timed(member int, base fair.TimedBase, fresh []threshold.ID, times []uint64, watermark uint64) *fair.Announcement {
 	c.t.Helper()
-	a, ok := c.say(member, base, fresh, times, watermark).(*fair.TimedAnnouncement)
-	if !ok {
+	a := c.say(member, base, fresh, times, watermark)
+	if a.Statement.Rule != fair.ReceiveTime {
 		c.t.Fatal("a statement of the second rule on a chain of the first")
 	}
 	return a
@@ -120,9 +120,8 @@ func (c *Chain) Timed(member int, base fair.TimedBase, fresh []threshold.ID, tim
 
 func (c *Chain) say(member int, base fair.TimedBase, fresh []threshold.ID, times []uint64, watermark uint64) fair.Said {
 	c.t.Helper()
-	chunk := fair.TimedChunk{
-		Chunk: fair.Chunk{Member: uint32(member), Sequence: base.Sequence + uint64(len(fresh)), Head: base.Head, IDs: fresh},
-		Times: times, TimesHead: base.Times, Watermark: watermark,
+	chunk := fair.Chunk{
+		Member: uint32(member), Sequence: base.Sequence + uint64(len(fresh)), Head: base.Head, IDs: fresh, Times: times, TimesHead: base.Times, Watermark: watermark,
 	}
 	for _, id := range fresh {
 		chunk.Head = commitreveal.NextHead(chunk.Head, id)
