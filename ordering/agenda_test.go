@@ -144,7 +144,7 @@ func TestForcedAfterWait(t *testing.T) {
 	if !c.State.Busy() {
 		t.Fatal("idle although an id waits")
 	}
-	empty := []fair.Said{}
+	empty := []*fair.Announcement{}
 	for c.State.Height() < solid+3 {
 		if r := c.Block(ordering.Proposal{Announcements: empty}); r.Batch != nil {
 			t.Fatalf("ordered at height %d, solid at %d", r.Height, solid)

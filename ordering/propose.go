@@ -11,16 +11,16 @@ import (
 
 // Proposal is what a proposer has at hand for the next block.
 type Proposal struct {
-	MaxBytes      int64           // of all transactions together, in the block's encoding
-	Txs           [][]byte        // from the mempool, in any order: ceremony messages, and bodies that may be needed
-	Openings      []BatchOpenings // of pending batches, as far as they can be opened; they hold
-	Announcements []fair.Said     // of members' receive logs; their signatures hold
-	Bodies        [][]byte        // further ciphertexts, see Wanted
+	MaxBytes      int64                // of all transactions together, in the block's encoding
+	Txs           [][]byte             // from the mempool, in any order: ceremony messages, and bodies that may be needed
+	Openings      []BatchOpenings      // of pending batches, as far as they can be opened; they hold
+	Announcements []*fair.Announcement // of members' receive logs; their signatures hold
+	Bodies        [][]byte             // further ciphertexts, see Wanted
 }
 
 // Wanted lists the ids whose bodies the block after s must have if it takes these announcements, and maybe some more; without
 // those that are among the transactions.
-func Wanted(s *State, announcements []fair.Said, txs [][]byte) []threshold.ID {
+func Wanted(s *State, announcements []*fair.Announcement, txs [][]byte) []threshold.ID {
 	plan := s.plan(announcements)
 	if plan == nil || len(s.pending) >= int(s.genesis.Params.MaxPending) {
 		return nil
@@ -44,12 +44,12 @@ type plan struct {
 }
 
 // plan is nil if there is no committee.
-func (s *State) plan(announcements []fair.Said) *plan {
+func (s *State) plan(announcements []*fair.Announcement) *plan {
 	if s.Office() == nil {
 		return nil
 	}
 	var p plan
-	var chunks []fair.TimedChunk
+	var chunks []fair.Chunk
 	if !s.agenda.full(s.genesis.Params) {
 		if wire, said, err := s.agenda.logs.Section(announcements); err == nil {
 			p.section, chunks = wire, said
@@ -68,7 +68,7 @@ func (s *State) plan(announcements []fair.Said) *plan {
 func Propose(s *State, v *Verifier, p Proposal) [][]byte {
 	var section, bodies [][]byte
 	held := holdings(p)
-	for _, announcements := range [][]fair.Said{p.Announcements, nil} {
+	for _, announcements := range [][]*fair.Announcement{p.Announcements, nil} {
 		var ok bool
 		if section, bodies, ok = s.fill(v, s.plan(announcements), held); ok && cost(section)+cost(bodies) <= p.MaxBytes {
 			break

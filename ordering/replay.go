@@ -24,10 +24,10 @@ type Replay struct {
 	s          *State
 	v          *Verifier
 	identities []ed25519.PublicKey
-	offices    []replayOffice    // oldest first
-	change     *replayChange     // of a height to come
-	round      *Round            // of the next height that has one, waits for its batch
-	chunks     []fair.TimedChunk // of its section
+	offices    []replayOffice // oldest first
+	change     *replayChange  // of a height to come
+	round      *Round         // of the next height that has one, waits for its batch
+	chunks     []fair.Chunk   // of its section
 	expired    []commitreveal.ExpiredEntry
 }
 
@@ -268,7 +268,7 @@ func (r *Replay) order(next *State, round *Round, cts []*threshold.Ciphertext) (
 		aside = append(aside, ct.ID())
 		bodies[ct.ID()] = ct
 	}
-	var chunks []fair.TimedChunk
+	var chunks []fair.Chunk
 	if round.Section != nil {
 		chunks, r.chunks = r.chunks, nil
 	}

@@ -77,7 +77,7 @@ type forkProof struct {
 // heard is what a member of the committee in office has announced, newest last; signatures hold.
 type heard struct {
 	epoch         uint64
-	announcements []fair.Said
+	announcements []*fair.Announcement
 }
 
 func newAnnouncer() *announcer {
@@ -152,7 +152,7 @@ func (a *announcer) promise(watermark uint64) {
 }
 
 // committedLocked is this member's log as the chain has it, also when the member is not in office; zeros if it never was.
-func (a *announcer) committedLocked() (base fair.TimedBase, live int) {
+func (a *announcer) committedLocked() (base fair.Base, live int) {
 	return a.state.CommittedLog(a.identity())
 }
 
@@ -326,7 +326,7 @@ func (a *announcer) announce() error {
 }
 
 // chunkLocked is the beginning of what is not committed, with n entries. The watermark is not above the time of the next one.
-func (a *announcer) chunkLocked(member uint32, base fair.TimedBase, n int) fair.TimedChunk {
+func (a *announcer) chunkLocked(member uint32, base fair.Base, n int) fair.Chunk {
 	c := fair.Chunk{Member: member, Sequence: base.Sequence, Head: base.Head, TimesHead: base.Times}
 	for _, e := range a.own[:n] {
 		at := max(e.at, base.Watermark)
@@ -353,7 +353,7 @@ func (a *announcer) receive(identity ed25519.PublicKey, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errPeerMessage, err)
 	}
-	st := an.Head()
+	st := an.Statement
 	a.mu.Lock()
 	member, known := a.state.Member(identity), a.knownLocked(&st)
 	a.mu.Unlock()
@@ -379,7 +379,7 @@ func (a *announcer) receive(identity ed25519.PublicKey, body []byte) error {
 func (a *announcer) knownLocked(st *fair.Statement) bool {
 	if h := a.heard[st.Member]; h != nil {
 		for _, k := range h.announcements {
-			if k.Head() == *st {
+			if k.Statement == *st {
 				return true
 			}
 		}
@@ -388,8 +388,8 @@ func (a *announcer) knownLocked(st *fair.Statement) bool {
 }
 
 // keepLocked keeps an announcement whose signature holds. Two heads for one length of a log are evidence.
-func (a *announcer) keepLocked(an fair.Said) {
-	st := an.Head()
+func (a *announcer) keepLocked(an *fair.Announcement) {
+	st := an.Statement
 	epoch := a.state.Committee().Epoch
 	h := a.heard[st.Member]
 	if h == nil || h.epoch != epoch {
@@ -433,7 +433,7 @@ func (a *announcer) keepProven(ctx context.Context) {
 // gather gives the announcements that fit the block after s. It waits a bounded moment: until what is on its way into this
 // member's log has arrived there, and every member that was there lately has announced all that was in it then; for longer only
 // while too few have.
-func (a *announcer) gather(s *ordering.State) []fair.Said {
+func (a *announcer) gather(s *ordering.State) []*fair.Announcement {
 	all, timeout := time.NewTimer(gatherAll), time.NewTimer(gatherFor)
 	defer all.Stop()
 	defer timeout.Stop()
@@ -473,7 +473,7 @@ func (a *announcer) undecidedLocked(s *ordering.State) (ids []threshold.ID) {
 }
 
 // fittingLocked gives, of each member, the announcements without what s has committed already.
-func (a *announcer) fittingLocked(s *ordering.State) (out []fair.Said) {
+func (a *announcer) fittingLocked(s *ordering.State) (out []*fair.Announcement) {
 	logs, ok := s.ReceiveLogs()
 	if !ok {
 		return nil
@@ -495,14 +495,14 @@ func (a *announcer) fittingLocked(s *ordering.State) (out []fair.Said) {
 
 // announced says whether the ids are in the logs, as far as they are committed or announced: of all members whose last
 // announcement is not too old for the block, or, if not all are to be waited for, of so many that the ids are solid.
-func announced(s *ordering.State, found []fair.Said, ids []threshold.ID, all bool) bool {
+func announced(s *ordering.State, found []*fair.Announcement, ids []threshold.ID, all bool) bool {
 	logs, ok := s.ReceiveLogs()
 	if !ok || len(ids) == 0 {
 		return true
 	}
 	held := make(map[uint32]map[threshold.ID]bool)
 	for i := range found {
-		st := found[i].Head()
+		st := found[i].Statement
 		if st.Height+logs.Params().Stale < s.Height() {
 			continue
 		}
@@ -512,7 +512,7 @@ func announced(s *ordering.State, found []fair.Said, ids []threshold.ID, all boo
 				held[st.Member][id] = true
 			}
 		}
-		for _, id := range found[i].New() {
+		for _, id := range found[i].IDs {
 			held[st.Member][id] = true
 		}
 	}

@@ -164,7 +164,7 @@ func announcedUnder(t *testing.T, rule fair.Rule) {
 	c.Must(again.load(ctx, c.State))
 	c.Must(again.announce())
 	found := again.gather(c.State)
-	if len(found) != 1 || !slices.Equal(found[0].New(), []threshold.ID{sim.IDOf(more[0])}) {
+	if len(found) != 1 || !slices.Equal(found[0].IDs, []threshold.ID{sim.IDOf(more[0])}) {
 		t.Errorf("announced after a restart: %+v", found)
 	}
 	// Neither a lost log nor another one than is committed is announced.
@@ -204,7 +204,7 @@ func TestLostLogGoesOn(t *testing.T) {
 	a.appended(1, []pg.Received{{Position: sequence + 1, ID: id, Head: commitreveal.NextHead(head, id)}})
 	c.Must(a.announce())
 	found := a.fittingLocked(c.State)
-	if len(found) != 1 || !slices.Equal(found[0].New(), []threshold.ID{id}) || found[0].Verify(c.Identities()[0]) != nil {
+	if len(found) != 1 || !slices.Equal(found[0].IDs, []threshold.ID{id}) || found[0].Verify(c.Identities()[0]) != nil {
 		t.Errorf("announced: %+v", found)
 	}
 }
@@ -238,7 +238,7 @@ func TestHostileAnnouncements(t *testing.T) {
 	}
 	gap := c.Statement(3, 7, commitreveal.Hash{4}, id) // honest members that are ahead look like this
 	c.Must(send(3, gap))
-	if found := a.fittingLocked(c.State); len(found) != 1 || found[0].Head() != good.Statement {
+	if found := a.fittingLocked(c.State); len(found) != 1 || found[0].Statement != good.Statement {
 		t.Errorf("fit the block: %+v", found)
 	}
 	c.Must(send(2, c.Statement(2, 0, commitreveal.Hash{}, []threshold.ID{sim.IDOf(txs[1])})))

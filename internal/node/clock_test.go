@@ -167,7 +167,7 @@ func TestTimesThatConflict(t *testing.T) {
 	c, a, d, _ := timedMember(t)
 	id := ordering.CiphertextOf(c.SealTxs("1")[0]).ID()
 	for _, at := range []uint64{5, 6} {
-		an := c.Timed(2, fair.TimedBase{}, []threshold.ID{id}, []uint64{at}, 9)
+		an := c.Timed(2, fair.Base{}, []threshold.ID{id}, []uint64{at}, 9)
 		b, err := an.MarshalBinary()
 		c.Must(err)
 		c.Must(a.receive(c.Identities()[1], b))
@@ -176,7 +176,7 @@ func TestTimesThatConflict(t *testing.T) {
 	if !slices.Equal(d.evidence, []string{"receive_times_fork"}) {
 		t.Errorf("evidence: %v", d.evidence)
 	}
-	plain := c.Timed(2, fair.TimedBase{}, nil, nil, 9)
+	plain := c.Timed(2, fair.Base{}, nil, nil, 9)
 	st := fair.Statement{ChainID: sim.ChainID, Height: plain.Statement.Height, Member: 2}
 	b, err := (&fair.Announcement{Statement: st}).MarshalBinary()
 	c.Must(err)

@@ -30,9 +30,9 @@ type engine struct {
 	announcer   *announcer
 	bodies      *bodies
 	arrived     func(*threshold.Ciphertext)
-	tamper      func(*pg.Store, []fair.Said) []fair.Said // nil but in fault injection
-	persisted   prometheus.Observer                      // seconds
-	rejected    *prometheus.CounterVec                   // by epoch and member
+	tamper      func(*pg.Store, []*fair.Announcement) []*fair.Announcement // nil but in fault injection
+	persisted   prometheus.Observer                                        // seconds
+	rejected    *prometheus.CounterVec                                     // by epoch and member
 	log         *slog.Logger
 	onCommitted []func(*ordering.State, *ordering.Result)
 }

@@ -99,7 +99,7 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 type tampering struct {
 	share   func(sharer) sharer
 	log     func(group []submission, more <-chan submission) []submission
-	propose func(*pg.Store, []fair.Said) []fair.Said
+	propose func(*pg.Store, []*fair.Announcement) []*fair.Announcement
 	block   func(txs [][]byte) [][]byte
 }
 

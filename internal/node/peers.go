@@ -50,7 +50,7 @@ func (p peers) Receive(identity ed25519.PublicKey, message []byte) error {
 	}
 }
 
-func (e *engine) Announcements(s *ordering.State) []fair.Said {
+func (e *engine) Announcements(s *ordering.State) []*fair.Announcement {
 	found := e.announcer.gather(s)
 	if e.tamper != nil {
 		found = e.tamper(e.store, found)

@@ -62,7 +62,7 @@ func (l *Log) Add(id threshold.ID) {
 }
 
 // Announce gives the announcements of the members (from 1; none: all) after the last block.
-func (c *Chain) Announce(members ...int) []fair.Said {
+func (c *Chain) Announce(members ...int) []*fair.Announcement {
 	c.t.Helper()
 	if len(members) == 0 {
 		for i := range c.Identities() {
@@ -70,7 +70,7 @@ func (c *Chain) Announce(members ...int) []fair.Said {
 		}
 	}
 	logs, ok := c.State.ReceiveLogs()
-	out := []fair.Said{}
+	out := []*fair.Announcement{}
 	for _, m := range members {
 		if ok {
 			out = append(out, c.announcement(logs, m))
@@ -79,7 +79,7 @@ func (c *Chain) Announce(members ...int) []fair.Said {
 	return out
 }
 
-func (c *Chain) announcement(logs fair.Logs, member int) fair.Said {
+func (c *Chain) announcement(logs fair.Logs, member int) *fair.Announcement {
 	c.t.Helper()
 	base, live, err := logs.Base(uint32(member))
 	c.Must(err)
@@ -109,7 +109,7 @@ func (c *Chain) Statement(member int, committed uint64, head commitreveal.Hash, 
 }
 
 // Timed is a statement of the second rule: after the base come these ids with these times.
-func (c *Chain) Timed(member int, base fair.TimedBase, fresh []threshold.ID, times []uint64, watermark uint64) *fair.Announcement {
+func (c *Chain) Timed(member int, base fair.Base, fresh []threshold.ID, times []uint64, watermark uint64) *fair.Announcement {
 	c.t.Helper()
 	a := c.say(member, base, fresh, times, watermark)
 	if a.Statement.Rule != fair.ReceiveTime {
@@ -118,7 +118,7 @@ func (c *Chain) Timed(member int, base fair.TimedBase, fresh []threshold.ID, tim
 	return a
 }
 
-func (c *Chain) say(member int, base fair.TimedBase, fresh []threshold.ID, times []uint64, watermark uint64) fair.Said {
+func (c *Chain) say(member int, base fair.Base, fresh []threshold.ID, times []uint64, watermark uint64) *fair.Announcement {
 	c.t.Helper()
 	chunk := fair.Chunk{
 		Member: uint32(member), Sequence: base.Sequence + uint64(len(fresh)), Head: base.Head, IDs: fresh, Times: times, TimesHead: base.Times, Watermark: watermark,

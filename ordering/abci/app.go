@@ -34,7 +34,7 @@ type Engine interface {
 	// as this member can already open them.
 	Openings(s *ordering.State) []ordering.BatchOpenings
 	// Announcements gives the members' announcements for the block after s. It may wait a moment for them.
-	Announcements(s *ordering.State) []fair.Said
+	Announcements(s *ordering.State) []*fair.Announcement
 	// Bodies gives the ciphertexts with these ids, as far as they can be had soon.
 	Bodies(ids []threshold.ID) [][]byte
 	// Arrived tells of an admitted ciphertext in the mempool, at least once and after each block. It must not block.
