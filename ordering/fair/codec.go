@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/internal/wire"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -26,89 +27,29 @@ func appendUint64(b []byte, v uint64) []byte { return binary.BigEndian.AppendUin
 // appendTime appends 6 bytes, which MaxTime fits into.
 func appendTime(b []byte, t uint64) []byte { return appendUint32(appendUint16(b, int(t>>32)), int(t)) }
 
-// decoder reads canonical bytes. The first failure sticks, and every later read gives zero.
-type decoder struct {
-	b   []byte
-	err error
-}
+// decoder reads canonical bytes.
+type decoder struct{ wire.Reader }
 
-func (d *decoder) fail(format string, args ...any) {
-	if d.err == nil {
-		d.err = fmt.Errorf("%w: "+format, append([]any{ErrEncoding}, args...)...)
-		d.b = nil
-	}
-}
-
-// bytes gives the next n bytes without copying them.
-func (d *decoder) bytes(n int) []byte {
-	if d.err != nil {
-		return nil
-	}
-	if n > len(d.b) {
-		d.fail("%d bytes are missing", n-len(d.b))
-		return nil
-	}
-	out := d.b[:n:n]
-	d.b = d.b[n:]
-	return out
-}
-
-func (d *decoder) into(dst []byte) { copy(dst, d.bytes(len(dst))) }
-
-func (d *decoder) uint(size int) (v uint64) {
-	for _, c := range d.bytes(size) {
-		v = v<<8 | uint64(c)
-	}
-	return v
-}
-
-// count reads a number of items of at least size bytes each; it is at most max, and they are there.
-func (d *decoder) count(bytes, max, size int) int {
-	n := d.uint(bytes)
-	switch {
-	case n > uint64(max):
-		d.fail("%d items, at most %d allowed", n, max)
-	case int(n)*size > len(d.b):
-		d.fail("%d items are announced and not there", n)
-	}
-	if d.err != nil {
-		return 0
-	}
-	return int(n)
-}
-
-func (d *decoder) version() {
-	if v := d.uint(1); d.err == nil && v != version {
-		d.fail("version %d, want %d", v, version)
-	}
-}
+func newDecoder(b []byte) *decoder { return &decoder{wire.NewReader(b, ErrEncoding)} }
 
 func (d *decoder) chainID() string {
-	s := string(d.bytes(int(d.uint(1))))
-	if d.err == nil {
+	s := string(d.Bytes(int(d.Uint(1))))
+	if d.OK() {
 		if err := threshold.ValidChainID(s); err != nil {
-			d.fail("%v", err)
+			d.Fail("%v", err)
 		}
 	}
 	return s
 }
 
 func (d *decoder) id() (id threshold.ID) {
-	d.into(id[:])
+	d.Fill(id[:])
 	return id
 }
 
 func (d *decoder) hash() (h commitreveal.Hash) {
-	d.into(h[:])
+	d.Fill(h[:])
 	return h
-}
-
-// end is the error of the whole decoding; bytes left over are one.
-func (d *decoder) end() error {
-	if len(d.b) > 0 {
-		d.fail("%d bytes left over", len(d.b))
-	}
-	return d.err
 }
 
 // log reads distinct indexes below ids, at most max, and counts them; with times, which do not fall, in the second rule.
@@ -117,18 +58,18 @@ func (d *decoder) log(r Rule, max int, counts []int) (log []uint32, at []uint64)
 	if r == ReceiveTime {
 		size += 8
 	}
-	n := d.count(4, max, size)
+	n := d.Count(4, max, size)
 	log = make([]uint32, 0, n)
 	held := newBitset(len(counts))
 	for range n {
-		x := d.uint(4)
-		if d.err == nil && (x >= uint64(len(counts)) || held.has(int(x))) {
-			d.fail("index %d of %d, or twice in a log", x, len(counts))
+		x := d.Uint(4)
+		if d.OK() && (x >= uint64(len(counts)) || held.has(int(x))) {
+			d.Fail("index %d of %d, or twice in a log", x, len(counts))
 		}
 		if r == ReceiveTime {
-			at = append(at, d.uint(8))
+			at = append(at, d.Uint(8))
 		}
-		if d.err != nil {
+		if !d.OK() {
 			return nil, nil
 		}
 		held.set(int(x))
@@ -136,7 +77,7 @@ func (d *decoder) log(r Rule, max int, counts []int) (log []uint32, at []uint64)
 		log = append(log, uint32(x))
 	}
 	if !slices.IsSorted(at) {
-		d.fail("times fall in a log")
+		d.Fail("times fall in a log")
 	}
 	return log, at
 }
@@ -209,19 +150,19 @@ func ParseTimedState(p Params, b []byte) (TimedState, error) {
 const liveIDSize = 32 + 3*8
 
 func parseLogs(r Rule, p Params, b []byte) (logs, error) {
-	d := &decoder{b: b}
-	d.version()
-	s, err := begin(r, p, d.uint(8))
+	d := newDecoder(b)
+	d.Version(version)
+	s, err := begin(r, p, d.Uint(8))
 	if err != nil {
 		return logs{}, err
 	}
-	s.ids = make([]liveID, d.count(4, p.Members*p.MaxLive, liveIDSize))
+	s.ids = make([]liveID, d.Count(4, p.Members*p.MaxLive, liveIDSize))
 	for i := range s.ids {
 		l := &s.ids[i]
-		if l.id, l.first = d.id(), d.uint(8); r == ReceiveTime {
-			l.solid, l.key = d.uint(8), d.uint(8)
+		if l.id, l.first = d.id(), d.Uint(8); r == ReceiveTime {
+			l.solid, l.key = d.Uint(8), d.Uint(8)
 		} else {
-			l.nonblank, l.solid = d.uint(8), d.uint(8)
+			l.nonblank, l.solid = d.Uint(8), d.Uint(8)
 		}
 	}
 	d.members(p)
@@ -232,13 +173,13 @@ func parseLogs(r Rule, p Params, b []byte) (logs, error) {
 		if r == ReceiveTime {
 			m.Times = d.hash()
 		}
-		m.Sequence = d.uint(8)
+		m.Sequence = d.Uint(8)
 		if r == ReceiveTime {
-			m.Watermark = d.uint(8)
+			m.Watermark = d.Uint(8)
 		}
 		m.live, m.at = d.log(r, p.MaxLive, counts)
 	}
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return logs{}, fmt.Errorf("parse state: %w", err)
 	}
 	if err := s.consistent(counts); err != nil {
@@ -249,8 +190,8 @@ func parseLogs(r Rule, p Params, b []byte) (logs, error) {
 
 // members reads the number of logs.
 func (d *decoder) members(p Params) {
-	if m := d.uint(2); d.err == nil && m != uint64(p.Members) {
-		d.fail("logs of %d members, want %d", m, p.Members)
+	if m := d.Uint(2); d.OK() && m != uint64(p.Members) {
+		d.Fail("logs of %d members, want %d", m, p.Members)
 	}
 }
 
@@ -299,28 +240,28 @@ func appendFrame(forced bool, ids []threshold.ID, keys []uint64) []byte {
 
 // frame reads what appendFrame wrote.
 func (d *decoder) frame(r Rule, p Params) (forced bool, ids []threshold.ID, keys []uint64) {
-	d.version()
-	f := d.uint(1)
+	d.Version(version)
+	f := d.Uint(1)
 	if f > 1 {
-		d.fail("forced is %d", f)
+		d.Fail("forced is %d", f)
 	}
 	size := len(threshold.ID{})
 	if r == ReceiveTime {
 		size += 8
 	}
-	n := d.count(4, p.Members*p.MaxLive, size)
+	n := d.Count(4, p.Members*p.MaxLive, size)
 	if n == 0 {
-		d.fail("no ids")
+		d.Fail("no ids")
 	}
 	ids = make([]threshold.ID, n)
 	for i := range ids {
 		if ids[i] = d.id(); i > 0 && compareIDs(ids[i-1], ids[i]) >= 0 {
-			d.fail("id %d is not above the one before", i)
+			d.Fail("id %d is not above the one before", i)
 		}
 		if r == ReceiveTime {
-			keys = append(keys, d.uint(8))
+			keys = append(keys, d.Uint(8))
 			if keys[i] > MaxTime {
-				d.fail("the key of id %d is too large", i)
+				d.Fail("the key of id %d is too large", i)
 			}
 		}
 	}
@@ -342,7 +283,7 @@ func ParseFrame(p Params, b []byte) (*Frame, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	d := &decoder{b: b}
+	d := newDecoder(b)
 	f := &Frame{Logs: make([][]uint32, p.Members)}
 	f.Forced, f.IDs, _ = d.frame(ReceiveOrder, p)
 	d.members(p)
@@ -352,10 +293,10 @@ func ParseFrame(p Params, b []byte) (*Frame, error) {
 	}
 	for i, c := range counts {
 		if c < p.Solid {
-			d.fail("id %d is in %d logs, not solid", i, c)
+			d.Fail("id %d is in %d logs, not solid", i, c)
 		}
 	}
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse frame: %w", err)
 	}
 	return f, nil
@@ -374,10 +315,10 @@ func ParseTimedFrame(p Params, b []byte) (*TimedFrame, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	d := &decoder{b: b}
+	d := newDecoder(b)
 	f := &TimedFrame{}
 	f.Forced, f.IDs, f.Keys = d.frame(ReceiveTime, p)
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse timed frame: %w", err)
 	}
 	return f, nil

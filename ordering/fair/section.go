@@ -194,22 +194,22 @@ func (s logs) parseSection(chainID string, b []byte) (*Section, error) {
 	if err := threshold.ValidChainID(chainID); err != nil {
 		return nil, fmt.Errorf("parse section: %w: %w", ErrInvalid, err)
 	}
-	d := &decoder{b: b}
-	d.version()
+	d := newDecoder(b)
+	d.Version(version)
 	ids := d.dictionary(s.params)
-	n := d.count(2, s.params.Members, s.rule.entrySize())
+	n := d.Count(2, s.params.Members, s.rule.entrySize())
 	c := &Section{Height: s.height + 1, Entries: make([]Announcement, 0, n)}
 	var before uint32
 	for range n {
 		a := d.entry(s, chainID, ids, before)
-		if d.err != nil {
+		if !d.OK() {
 			break
 		}
 		before = a.Statement.Member
 		c.Entries = append(c.Entries, *a)
 	}
 	ids.end(d)
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse section: %w", err)
 	}
 	return c, nil
@@ -217,31 +217,31 @@ func (s logs) parseSection(chainID string, b []byte) (*Section, error) {
 
 // entry fails if the member is out of order or unknown, the statement too old, or its ids do not lead to its number.
 func (d *decoder) entry(s logs, chainID string, ids *dictionaryReader, before uint32) *Announcement {
-	a := &Announcement{Statement: Statement{Rule: s.rule, ChainID: chainID, Member: uint32(d.uint(2))}}
+	a := &Announcement{Statement: Statement{Rule: s.rule, ChainID: chainID, Member: uint32(d.Uint(2))}}
 	st := &a.Statement
-	age := d.uint(1)
-	if st.Sequence = d.uint(8); s.rule == ReceiveTime {
-		st.Watermark = d.uint(timeSize)
+	age := d.Uint(1)
+	if st.Sequence = d.Uint(8); s.rule == ReceiveTime {
+		st.Watermark = d.Uint(timeSize)
 	}
-	d.into(st.Signature[:])
-	a.entries(d.count(2, s.params.MaxChunk, s.rule.indexSize()), d, func() threshold.ID { return ids.next(d) })
+	d.Fill(st.Signature[:])
+	a.entries(d.Count(2, s.params.MaxChunk, s.rule.indexSize()), d, func() threshold.ID { return ids.next(d) })
 	base, _, err := s.Base(st.Member)
 	switch n := uint64(len(a.IDs)); {
-	case d.err != nil:
+	case !d.OK():
 	case err != nil || st.Member <= before:
-		d.fail("member %d after %d", st.Member, before)
+		d.Fail("member %d after %d", st.Member, before)
 	case age > s.params.Stale || age > s.height:
-		d.fail("a statement of %d heights before %d", age, s.height)
+		d.Fail("a statement of %d heights before %d", age, s.height)
 	case st.Sequence < base.Sequence || st.Sequence-base.Sequence != n:
-		d.fail("member %d: %d ids lead from %d to %d", st.Member, n, base.Sequence, st.Sequence)
+		d.Fail("member %d: %d ids lead from %d to %d", st.Member, n, base.Sequence, st.Sequence)
 	}
-	if d.err != nil {
+	if !d.OK() {
 		return nil
 	}
 	st.Height = s.height - age
 	st.Head, st.Times = extendHead(base.Head, a.IDs), extendTimes(base.Times, a.Times)
 	if err := a.validate(); err != nil {
-		d.fail("%v", err)
+		d.Fail("%v", err)
 	}
 	return a
 }
@@ -279,12 +279,12 @@ type dictionaryReader struct {
 }
 
 func (d *decoder) dictionary(p Params) *dictionaryReader {
-	c := &dictionaryReader{ids: make([]threshold.ID, d.count(2, p.Members*p.MaxChunk, len(threshold.ID{})))}
+	c := &dictionaryReader{ids: make([]threshold.ID, d.Count(2, p.Members*p.MaxChunk, len(threshold.ID{})))}
 	known := make(map[threshold.ID]bool, len(c.ids)) // never iterated
 	for i := range c.ids {
 		c.ids[i] = d.id()
 		if known[c.ids[i]] {
-			d.fail("id %d is twice in the dictionary", i)
+			d.Fail("id %d is twice in the dictionary", i)
 		}
 		known[c.ids[i]] = true
 	}
@@ -293,11 +293,11 @@ func (d *decoder) dictionary(p Params) *dictionaryReader {
 
 // next reads an index and gives its id.
 func (c *dictionaryReader) next(d *decoder) (id threshold.ID) {
-	x := d.uint(2)
-	if d.err == nil && (x > uint64(c.used) || x >= uint64(len(c.ids))) {
-		d.fail("index %d of %d, %d used before", x, len(c.ids), c.used)
+	x := d.Uint(2)
+	if d.OK() && (x > uint64(c.used) || x >= uint64(len(c.ids))) {
+		d.Fail("index %d of %d, %d used before", x, len(c.ids), c.used)
 	}
-	if d.err != nil {
+	if !d.OK() {
 		return id
 	}
 	if x == uint64(c.used) {
@@ -308,6 +308,6 @@ func (c *dictionaryReader) next(d *decoder) (id threshold.ID) {
 
 func (c *dictionaryReader) end(d *decoder) {
 	if c.used < len(c.ids) {
-		d.fail("id %d of the dictionary is not used", c.used)
+		d.Fail("id %d of the dictionary is not used", c.used)
 	}
 }

@@ -102,24 +102,24 @@ func (st *Statement) MarshalBinary() ([]byte, error) {
 
 // ParseStatement is the inverse of [Statement.MarshalBinary]. The signature is not checked.
 func (r Rule) ParseStatement(b []byte) (*Statement, error) {
-	d := &decoder{b: b}
+	d := newDecoder(b)
 	st := d.statement(r)
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse head statement: %w", err)
 	}
 	return &st, nil
 }
 
 func (d *decoder) statement(r Rule) Statement {
-	d.version()
-	st := Statement{Rule: r, ChainID: d.chainID(), Height: d.uint(8), Member: uint32(d.uint(4)), Sequence: d.uint(8), Head: d.hash()}
+	d.Version(version)
+	st := Statement{Rule: r, ChainID: d.chainID(), Height: d.Uint(8), Member: uint32(d.Uint(4)), Sequence: d.Uint(8), Head: d.hash()}
 	if r == ReceiveTime {
-		st.Times, st.Watermark = d.hash(), d.uint(8)
+		st.Times, st.Watermark = d.hash(), d.Uint(8)
 	}
-	d.into(st.Signature[:])
-	if d.err == nil {
+	d.Fill(st.Signature[:])
+	if d.OK() {
 		if err := st.validate(); err != nil {
-			d.fail("%v", err)
+			d.Fail("%v", err)
 		}
 	}
 	return st
@@ -220,10 +220,10 @@ func (a *Announcement) MarshalBinary() ([]byte, error) {
 
 // ParseAnnouncement is the inverse of [Announcement.MarshalBinary]. Neither the signature nor the head is checked.
 func (r Rule) ParseAnnouncement(b []byte) (*Announcement, error) {
-	d := &decoder{b: b}
+	d := newDecoder(b)
 	a := &Announcement{Statement: d.statement(r)}
-	a.entries(d.count(2, maxMaxChunk, len(threshold.ID{})+r.timeSize()), d, d.id)
-	if err := d.end(); err != nil {
+	a.entries(d.Count(2, maxMaxChunk, len(threshold.ID{})+r.timeSize()), d, d.id)
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse announcement: %w", err)
 	}
 	if err := a.validate(); err != nil {
@@ -241,7 +241,7 @@ func (a *Announcement) entries(n int, d *decoder, next func() threshold.ID) {
 	for i := range a.IDs {
 		a.IDs[i] = next()
 		if a.Times != nil {
-			a.Times[i] = d.uint(timeSize)
+			a.Times[i] = d.Uint(timeSize)
 		}
 	}
 }
@@ -331,10 +331,10 @@ func (e *Equivocation) MarshalBinary() ([]byte, error) {
 
 // ParseEquivocation is the inverse of [Equivocation.MarshalBinary]. Signatures are not checked.
 func (r Rule) ParseEquivocation(b []byte) (*Equivocation, error) {
-	d := &decoder{b: b}
-	d.version()
+	d := newDecoder(b)
+	d.Version(version)
 	e := &Equivocation{d.statement(r), d.statement(r)}
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse equivocation: %w", err)
 	}
 	if err := e.validate(); err != nil {
