@@ -26,6 +26,9 @@ const (
 	// keptAnnouncements of each member: its newest, and what else may fit a state that is behind or a statement that conflicts.
 	keptAnnouncements = 16
 	tailPage          = 1000
+	// reserveAhead is for how long ahead, in milliseconds, a reservation of time lasts; it is renewed when half of it is left.
+	reserveAhead = 2000
+	reserveRetry = 200 * time.Millisecond
 )
 
 // logStore is this member's receive log on disk.
@@ -33,6 +36,11 @@ type logStore interface {
 	ReceivedAfter(ctx context.Context, after uint64, limit int) ([]pg.Received, error)
 	ReceiveHead(ctx context.Context, position uint64) (commitreveal.Hash, error)
 	ResumeLog(ctx context.Context, position uint64, head commitreveal.Hash) error
+	// SettleReceived returns when no write into the log is under way, also none that seemed to fail.
+	SettleReceived(ctx context.Context) error
+	// ReserveTime makes durable up to which time watermarks may be signed, ReservedTime gives it.
+	ReserveTime(ctx context.Context, until uint64) error
+	ReservedTime(ctx context.Context) (until uint64, err error)
 	AddEvidence(ctx context.Context, e pg.Evidence) error
 }
 
@@ -46,14 +54,16 @@ type announcer struct {
 	log     *slog.Logger
 	clock   *ingressClock
 	wake    chan struct{} // capacity 1: there is something to announce
+	ahead   chan struct{} // capacity 1: time is to be reserved
 
 	mu       sync.Mutex
 	state    *ordering.State
 	own      []logEntry // of this member's log, after the committed part
 	last     logEntry   // the newest of it all, also when own is empty
 	broken   string     // why nothing is signed; "" mostly
-	gap      bool       // the database has an entry that is not in own
+	gap      bool       // the database has, or may have, an entry that is not in own
 	promised uint64     // the latest watermark that was signed
+	reserved uint64     // no later one is signed: after a restart the clock goes on from here
 	begun    uint64     // ciphertexts that went on their way into the log
 	written  uint64     // those of them that have arrived, or never will
 	heard    map[uint32]*heard
@@ -81,7 +91,7 @@ type heard struct {
 }
 
 func newAnnouncer() *announcer {
-	return &announcer{clock: newIngressClock(), wake: make(chan struct{}, 1), heard: make(map[uint32]*heard), changed: make(chan struct{})}
+	return &announcer{clock: newIngressClock(), wake: make(chan struct{}, 1), ahead: make(chan struct{}, 1), heard: make(map[uint32]*heard), changed: make(chan struct{})}
 }
 
 func (a *announcer) poke() {
@@ -113,6 +123,12 @@ func (a *announcer) load(ctx context.Context, s *ordering.State) error {
 	}
 	a.last = logEntry{position: committed, head: head}
 	a.promise(base.Watermark)
+	reserved, err := a.store.ReservedTime(ctx)
+	if err != nil {
+		return err
+	}
+	a.reserved = reserved
+	a.clock.atLeast(reserved)
 	if committed > 0 { // the last committed entry, for its time
 		rows, err := a.store.ReceivedAfter(ctx, committed-1, 1)
 		if err != nil {
@@ -170,8 +186,13 @@ func (a *announcer) receiver() pg.Receiver {
 	return pg.Receiver{Epoch: a.state.Office().Epoch(), Member: a.memberLocked()}
 }
 
-// appendLocked takes the next entry. One whose write seemed to fail may be missing before it: then it is read again. Such an
-// entry may be older than what was promised meanwhile, and gets the time of the promise.
+// timedLocked: statements have times, and receipts are compared with them.
+func (a *announcer) timedLocked() bool {
+	return a.state.Genesis().Params.Order.Rule == fair.ReceiveTime
+}
+
+// appendLocked takes the next entry. One whose write seemed to fail may be missing before it: then it is read again. The time in
+// the log is always that of the database, which the receipt has too. One that breaks what was promised comes of an older database.
 func (a *announcer) appendLocked(r *pg.Received) {
 	switch {
 	case r.Position <= a.last.position:
@@ -180,8 +201,12 @@ func (a *announcer) appendLocked(r *pg.Received) {
 		a.gap = true
 		return
 	}
-	at := max(uint64(max(0, r.Time)), a.last.at, a.promised)
-	a.last = logEntry{r.Position, r.ID, r.Head, min(at, fair.MaxTime)}
+	at := min(uint64(max(0, r.Time)), fair.MaxTime)
+	if promised := max(a.last.at, a.promised); at < promised && a.timedLocked() && a.broken == "" {
+		a.broken = "the database has an entry of this member's receive log with an earlier time than the member has promised: it is an older copy, or was changed"
+		a.log.Error("receive log not announced any more", "reason", a.broken, "position", r.Position, "time", at, "promised", promised)
+	}
+	a.last = logEntry{r.Position, r.ID, r.Head, at}
 	a.clock.atLeast(at)
 	a.own = append(a.own, a.last)
 }
@@ -191,6 +216,18 @@ func (a *announcer) begin(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.begun += uint64(n)
+	a.reserveLocked()
+}
+
+// failed is appended for n ciphertexts of which it is not known whether the log has them.
+func (a *announcer) failed(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.written += uint64(n)
+	a.gap = true
+	a.clock.fail()
+	a.signal()
+	a.poke()
 }
 
 // appended takes rows of the log that are durable now, also some that were before.
@@ -286,11 +323,70 @@ func (a *announcer) run(ctx context.Context) {
 // fill reads entries that the database has and this one has not heard of.
 func (a *announcer) fill(ctx context.Context) error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.gap {
+	gap := a.gap
+	a.mu.Unlock()
+	if !gap {
 		return nil
 	}
-	return a.readLocked(ctx)
+	if err := a.store.SettleReceived(ctx); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.readLocked(ctx); err != nil || a.gap {
+		return err
+	}
+	a.clock.sure()
+	return nil
+}
+
+// reserveLocked asks for a reservation before the last one is used up.
+func (a *announcer) reserveLocked() {
+	if !a.timedLocked() || a.clock.promise()+reserveAhead/2 < a.reserved {
+		return
+	}
+	select {
+	case a.ahead <- struct{}{}:
+	default:
+	}
+}
+
+// runAhead reserves time until ctx ends: what a watermark promises must be known after a restart, and a write for each would be
+// a hundred in a second. It writes once in a second, and not at all while nothing is announced.
+func (a *announcer) runAhead(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.ahead:
+		}
+		if err := a.reserve(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("time not reserved; the watermark stands still", "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(reserveRetry):
+			}
+			a.poke() // whoever announces asks again
+		}
+	}
+}
+
+func (a *announcer) reserve(ctx context.Context) error {
+	a.mu.Lock()
+	promise, reserved := a.clock.promise(), a.reserved
+	a.mu.Unlock()
+	until := min(promise+reserveAhead, fair.MaxTime)
+	if promise+reserveAhead/2 < reserved || until <= reserved {
+		return nil
+	}
+	if err := a.store.ReserveTime(ctx, until); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.reserved = max(a.reserved, until)
+	a.poke()
+	return nil
 }
 
 // announce signs the head of the log and sends it with the ids since the committed head.
@@ -333,7 +429,8 @@ func (a *announcer) chunkLocked(member uint32, base fair.TimedBase, n int) fair.
 		c.IDs, c.Times = append(c.IDs, e.id), append(c.Times, at)
 		c.Sequence, c.Head, c.TimesHead = e.position, e.head, fair.NextTimes(c.TimesHead, at)
 	}
-	c.Watermark = a.clock.promise()
+	c.Watermark = min(a.clock.promise(), a.reserved)
+	a.reserveLocked()
 	if n < len(a.own) {
 		c.Watermark = min(c.Watermark, a.own[n].at)
 	}

@@ -23,7 +23,26 @@ type disk struct {
 	mu       sync.Mutex
 	rows     []pg.Received
 	resumed  uint64
+	reserved []uint64
 	evidence []string
+}
+
+func (d *disk) SettleReceived(context.Context) error { return nil }
+
+func (d *disk) ReserveTime(_ context.Context, until uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reserved = append(d.reserved, until)
+	return nil
+}
+
+func (d *disk) ReservedTime(context.Context) (until uint64, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := len(d.reserved); n > 0 {
+		until = d.reserved[n-1]
+	}
+	return until, nil
 }
 
 func (d *disk) ReceivedAfter(_ context.Context, after uint64, _ int) (out []pg.Received, err error) {

@@ -168,9 +168,11 @@ func (i *intake) write(ctx context.Context, group []submission) {
 	rows, err := i.store.Receive(ctx, int64(i.announcer.clock.begin()), as, cts)
 	if err != nil {
 		i.log.Error("ciphertexts not written to the receive log", "count", len(cts), "err", err)
+		i.announcer.failed(len(group))
+	} else {
+		i.announcer.appended(len(group), rows)
+		i.announcer.clock.end() // after the announcer has them: it promises nothing that these break
 	}
-	i.announcer.appended(len(group), rows)
-	i.announcer.clock.end() // after the announcer has them: it promises nothing that these break
 	for j, s := range group {
 		if err != nil {
 			i.forget(s.ct.ID())

@@ -328,6 +328,7 @@ func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.R
 		group.Go(func() error { w.run(ctx); return nil })
 	}
 	group.Go(func() error { n.announcer.run(ctx); return nil })
+	group.Go(func() error { n.announcer.runAhead(ctx); return nil })
 	group.Go(func() error { n.bodies.run(ctx); return nil })
 	group.Go(func() error { n.afterSync(ctx); return nil })
 	group.Go(func() error { return cer.run(ctx, n.state, n.comet.CatchingUp) })
