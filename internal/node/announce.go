@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,6 +70,9 @@ type announcer struct {
 	heard    map[uint32]*heard
 	changed  chan struct{} // closed, and replaced, when something in here has changed
 	proven   []forkProof
+	room     admission
+	lost     [][]threshold.ID // of each member's log, what this one should have and lacks
+	fetch    chan struct{}    // capacity 1: lost has something
 }
 
 type logEntry struct {
@@ -91,7 +95,7 @@ type heard struct {
 }
 
 func newAnnouncer() *announcer {
-	return &announcer{clock: newIngressClock(), wake: make(chan struct{}, 1), ahead: make(chan struct{}, 1), heard: make(map[uint32]*heard), changed: make(chan struct{})}
+	return &announcer{clock: newIngressClock(), wake: make(chan struct{}, 1), ahead: make(chan struct{}, 1), heard: make(map[uint32]*heard), changed: make(chan struct{}), room: newAdmission(), fetch: make(chan struct{}, 1)}
 }
 
 func (a *announcer) poke() {
@@ -138,7 +142,11 @@ func (a *announcer) load(ctx context.Context, s *ordering.State) error {
 			a.clock.atLeast(uint64(max(0, rows[i].Time)))
 		}
 	}
-	return a.readLocked(ctx)
+	if err := a.readLocked(ctx); err != nil {
+		return err
+	}
+	a.settleLocked()
+	return nil
 }
 
 // readLocked takes what the database has after the last entry.
@@ -209,6 +217,7 @@ func (a *announcer) appendLocked(r *pg.Received) {
 	a.last = logEntry{r.Position, r.ID, r.Head, at}
 	a.clock.atLeast(at)
 	a.own = append(a.own, a.last)
+	a.room.note(r.ID)
 }
 
 // begin and appended are around the write of ciphertexts into the log.
@@ -242,12 +251,115 @@ func (a *announcer) appended(n int, rows []pg.Received) {
 	a.poke()
 }
 
-// room says whether the log takes further ids: it stops when it is full, and never skips one.
-func (a *announcer) room() bool {
+// takeDoor makes room in the log for what a client brings: an error of admission if there is none.
+func (a *announcer) takeDoor(id threshold.ID, client string, mempoolFull bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	_, live := a.committedLocked()
-	return a.broken == "" && live+len(a.own)+int(a.begun-a.written) < int(a.state.Genesis().Params.Order.MaxLive)
+	if a.broken != "" {
+		return errLogFull
+	}
+	return a.room.takeDoor(id, client, mempoolFull)
+}
+
+// takeRelayed makes room for what another member has relayed; false if there is none now.
+func (a *announcer) takeRelayed(id threshold.ID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.broken == "" && a.room.takeRelayed(id)
+}
+
+// held is how many ids of the log are not done: see [admission.counts].
+func (a *announcer) held() (common, door, relayed int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.room.counts()
+}
+
+// limits is an admission that holds nothing.
+func (a *announcer) limits() admission {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return admission{limit: a.room.limit, common: a.room.common, share: a.room.share}
+}
+
+// landed: what was taken is in the log now, or does not come into it.
+func (a *announcer) landed(ids ...threshold.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range ids {
+		a.room.landed(id)
+	}
+}
+
+// settleLocked counts anew what is live after a block, and looks what other members' logs have.
+func (a *announcer) settleLocked() {
+	logs, ok := a.state.ReceiveLogs()
+	if !ok {
+		return
+	}
+	a.room.resize(int(a.state.Genesis().Params.Order.MaxLive), logs.Params().Members, a.state.Office().Epoch())
+	self := a.memberLocked()
+	live := make(map[threshold.ID]bool)
+	for _, id := range logs.Waiting(self) {
+		live[id] = true
+	}
+	for _, e := range a.own {
+		live[e.id] = true
+	}
+	a.room.settle(live)
+	windows := make([][]threshold.ID, logs.Params().Members)
+	for i := range windows {
+		if member := uint32(i + 1); self > 0 && member != self {
+			windows[i] = a.windowLocked(logs, member)
+		}
+	}
+	a.lost = a.room.look(windows)
+	if slices.ContainsFunc(a.lost, func(ids []threshold.ID) bool { return len(ids) > 0 }) {
+		select {
+		case a.fetch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// windowLocked is the beginning of what is not done of a member's log, committed or announced.
+func (a *announcer) windowLocked(logs fair.Logs, member uint32) []threshold.ID {
+	ids := logs.Waiting(member)
+	h, base := a.heard[member], fair.TimedBase{}
+	if b, _, err := logs.Base(member); err == nil {
+		base = b
+	}
+	if len(ids) >= a.room.share || h == nil || h.epoch != a.state.Committee().Epoch {
+		return ids
+	}
+	var newest fair.Said
+	for _, an := range h.announcements {
+		if rest := an.After(base.Sequence); rest != nil && (newest == nil || rest.Head().Sequence > newest.Head().Sequence) {
+			newest = rest
+		}
+	}
+	if newest == nil {
+		return ids
+	}
+	for _, id := range newest.New() {
+		if !a.state.WasOrdered(id) && !a.state.IsQueued(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// wanted gives, once, the ids of members' logs that this member lacks, and whom to ask.
+func (a *announcer) wanted() (from []ed25519.PublicKey, lost [][]threshold.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, ids := range a.lost {
+		if identity := a.state.Identity(uint32(i + 1)); len(ids) > 0 && identity != nil {
+			from, lost = append(from, identity), append(lost, ids)
+		}
+	}
+	a.lost = nil
+	return from, lost
 }
 
 // trouble says why this member's log is not announced; "" if it is.
@@ -276,6 +388,7 @@ func (a *announcer) committed(s *ordering.State) {
 		a.broken = "the database does not have the part of this member's receive log that the chain has committed"
 		a.log.Warn("receive log not announced for now", "reason", a.broken, "committed", sequence, "here", a.last.position)
 	}
+	a.settleLocked()
 	a.signal()
 	a.poke()
 }
@@ -294,6 +407,7 @@ func (a *announcer) resume(ctx context.Context) error {
 	}
 	a.log.Warn("receive log goes on where the chain has committed it; what was received after that and before the loss is not in it", "position", sequence)
 	a.own, a.last, a.broken = nil, logEntry{position: sequence, head: head}, ""
+	a.settleLocked()
 	return nil
 }
 
