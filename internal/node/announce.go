@@ -26,7 +26,9 @@ const (
 	gatherFor = 100 * time.Millisecond
 	// keptAnnouncements of each member: its newest, and what else may fit a state that is behind or a statement that conflicts.
 	keptAnnouncements = 16
-	tailPage          = 1000
+	// omitMargin is how long before a proposal a statement must have been heard here to be missed in it.
+	omitMargin = 150 * time.Millisecond
+	tailPage   = 1000
 	// reserveAhead is for how long ahead, in milliseconds, a reservation of time lasts; it is renewed when half of it is left.
 	reserveAhead = 2000
 	reserveRetry = 200 * time.Millisecond
@@ -92,6 +94,7 @@ type forkProof struct {
 type heard struct {
 	epoch         uint64
 	announcements []fair.Said
+	at            []time.Time // when each came
 }
 
 func newAnnouncer() *announcer {
@@ -614,9 +617,9 @@ func (a *announcer) keepLocked(an fair.Said) {
 		}
 	}
 	if len(h.announcements) == keptAnnouncements {
-		h.announcements = h.announcements[1:]
+		h.announcements, h.at = h.announcements[1:], h.at[1:]
 	}
-	h.announcements = append(h.announcements, an)
+	h.announcements, h.at = append(h.announcements, an), append(h.at, time.Now())
 }
 
 // keepProven stores the evidence that came up where no database may be waited for.
@@ -702,6 +705,50 @@ func (a *announcer) fittingLocked(s *ordering.State) (out []fair.Said) {
 		}
 	}
 	return out
+}
+
+// leftOut gives the members of whose log a block takes nothing, though this node had heard a statement of theirs by then that fits
+// the block after before, and says something that is not decided. None if a block could take none: too few, or too much waits.
+func (a *announcer) leftOut(before, next *ordering.State, by time.Time) (left []uint32) {
+	was, ok := before.ReceiveLogs()
+	is, _ := next.ReceiveLogs()
+	if !ok || before.Office().Epoch() != next.Office().Epoch() || before.Queued() >= int(before.Genesis().Params.Order.MaxLive) {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p, there := was.Params(), 0
+	for member := uint32(1); int(member) <= p.Members; member++ {
+		base, _, err := was.Base(member)
+		if err != nil || !a.newsLocked(before, member, base.Sequence, p.Stale, by) {
+			continue
+		}
+		there++
+		if now, _, err := is.Base(member); err == nil && now.Sequence == base.Sequence {
+			left = append(left, member)
+		}
+	}
+	if there < p.Members-p.Faulty {
+		return nil
+	}
+	return left
+}
+
+// newsLocked: a statement of the member was there in time, fits after its committed log and has an id that is not decided.
+func (a *announcer) newsLocked(s *ordering.State, member uint32, committed, stale uint64, by time.Time) bool {
+	h := a.heard[member]
+	if h == nil || h.epoch != s.Committee().Epoch {
+		return false
+	}
+	for i, an := range h.announcements {
+		if an.Head().Height+stale < s.Height() || h.at[i].After(by) {
+			continue
+		}
+		if rest := an.After(committed); rest != nil && slices.ContainsFunc(rest.New(), func(id threshold.ID) bool { return !s.WasOrdered(id) && !s.IsQueued(id) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // announced says whether the ids are in the logs, as far as they are committed or announced: of all members whose last

@@ -356,3 +356,61 @@ func TestBodiesAreFetched(t *testing.T) {
 		t.Error("kept what nobody asked for")
 	}
 }
+
+// A block that takes nothing of a log is noticed, if this node had heard of that log well before, and the block could have taken it.
+func TestLogsLeftOut(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	all, _ := announcers(t, c)
+	a := all[0]
+	txs := c.SealTxs("1", "2", "3")
+	for m := 1; m <= 4; m++ {
+		c.Receive(m, txs[:2]...)
+	}
+	said := c.Announce()
+	hear := func(said ...fair.Said) {
+		t.Helper()
+		for _, an := range said {
+			b, err := an.MarshalBinary()
+			c.Must(err)
+			if an.Head().Member == 1 { // its own
+				a.mu.Lock()
+				a.keepLocked(an)
+				a.mu.Unlock()
+				continue
+			}
+			c.Must(a.receive(c.Identities()[an.Head().Member-1], b))
+		}
+	}
+	take := func(said ...fair.Said) *ordering.State {
+		t.Helper()
+		p := ordering.Proposal{MaxBytes: 1 << 20, Announcements: said}
+		p.Bodies = c.Bodies(ordering.Wanted(c.State, said, nil))
+		next, _, err := ordering.CheckAndStep(c.State, c.Verifier, ordering.Block{Height: c.State.Height() + 1, Txs: ordering.Propose(c.State, c.Verifier, p)})
+		c.Must(err)
+		return next
+	}
+	check := func(what string, next *ordering.State, by time.Time, want ...uint32) {
+		t.Helper()
+		if got := a.leftOut(c.State, next, by); !slices.Equal(got, want) {
+			t.Errorf("%s: %v are left out, want %v", what, got, want)
+		}
+	}
+	start := time.Now().Add(-time.Hour)
+	without := take(said[0], said[1], said[3])
+	hear(said[0], said[1])
+	check("too few were heard", take(), time.Now())
+	hear(said[2:]...)
+	check("all are in", take(said...), time.Now())
+	check("one is not", without, time.Now(), 3)
+	check("none is", take(), time.Now(), 1, 2, 3, 4)
+	check("they had not come", without, start)
+	for range 3 { // what is too old for the block is not missed, and what is decided says nothing new
+		c.Apply(nil)
+	}
+	check("old statements", take(), time.Now())
+	a.committed(c.State)
+	hear(c.Announce()...)
+	check("new statements of the same", take(), time.Now(), 1, 2, 3, 4)
+	c.Apply(ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Announcements: c.Announce(1, 2, 4), Bodies: c.Bodies(ordering.Wanted(c.State, c.Announce(1, 2, 4), nil))}))
+	check("of a log that has nothing undecided", take(), time.Now())
+}

@@ -162,7 +162,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWriting()
 	eng := &engine{ctx: writing, store: store, chain: chain, opener: n.opener, log: log}
-	eng.persisted, eng.rejected = n.metrics.persist, n.metrics.badProposals
+	eng.persisted, eng.rejected, eng.omitting = n.metrics.persist, n.metrics.badProposals, n.metrics.omitting
 	eng.onCommitted = append(eng.onCommitted, n.metricsOf, cer.poke, n.publish.committed)
 	if err := n.newAnnouncer(ctx, eng, secret, state); err != nil {
 		return err
