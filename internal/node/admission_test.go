@@ -1,12 +1,19 @@
 package node
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/internal/sim"
+	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -333,4 +340,69 @@ func (w *town) drain(t *testing.T) (left int) {
 		}
 	}
 	return left
+}
+
+// What another member has logged comes into this one's log although nobody relays it; also what has expired meanwhile, so that the
+// logs become equal. Bodies that are no ciphertexts of this chain, and those that nobody asked for, do not.
+func TestLoggedIsFetched(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	d := newDesk(t, c, c.Secrets[0])
+	who := c.Identities()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	other, network := newBodies(), map[string]*bodies{}
+	network[string(who[0])], network[string(who[1])] = d.n.bodies, other
+	d.n.bodies.net = hand{who[0], network}
+	shelf := shelf{}
+	other.store, other.net, other.maxBatch, other.log = shelf, hand{who[1], network}, 8, slog.New(slog.DiscardHandler)
+	wg.Go(func() { other.run(ctx) })
+	wg.Go(func() { d.n.intake.fetchLogged(ctx, d.n.bodies, d.n.admitLogged) })
+	d.n.intake.open.Store(true)
+
+	good, late, damaged := c.Seal("good"), c.SealUntil("late", c.State.Height()+1), c.Seal("damaged")
+	wire := slices.Clone(damaged.Bytes())
+	wire[len(wire)-1] ^= 1 // its proof does not hold; it has an id all the same
+	broken, err := threshold.ParseCiphertext(wire)
+	c.Must(err)
+	var ids []threshold.ID
+	for _, ct := range []*threshold.Ciphertext{broken, late, good} {
+		ids = append(ids, ct.ID())
+		shelf[ct.ID()] = ct.Bytes()
+	}
+	said := c.Statement(2, 0, commitreveal.Hash{}, ids)
+	b, err := said.MarshalBinary()
+	c.Must(err)
+	c.Must(d.n.announcer.receive(who[1], b))
+	c.Must((peers{bodies: d.n.bodies}).Receive(who[1], append([]byte{messageBody}, c.Seal("unasked").Bytes()...)))
+	logged := func() (got []threshold.ID) {
+		rows, err := d.store.ReceivedAfter(ctx, 0, 10)
+		c.Must(err)
+		for _, r := range rows {
+			got = append(got, r.ID)
+		}
+		return got
+	}
+	block := func() {
+		c.Apply(nil)
+		d.follow()
+	}
+	block()
+	time.Sleep(50 * time.Millisecond)
+	if got := logged(); len(got) > 0 {
+		t.Fatalf("asked for at once: %v", got) // it may be on its way
+	}
+	for deadline := time.Now().Add(10 * time.Second); len(logged()) < 2; {
+		if time.Now().After(deadline) {
+			t.Fatalf("logged: %v", logged())
+		}
+		block()
+		time.Sleep(20 * time.Millisecond)
+	}
+	block()
+	time.Sleep(50 * time.Millisecond)
+	got := logged()
+	if len(got) != 2 || !slices.Contains(got, good.ID()) || !slices.Contains(got, late.ID()) {
+		t.Errorf("logged: %v", got)
+	}
 }
