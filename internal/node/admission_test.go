@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -357,7 +358,11 @@ func TestLoggedIsFetched(t *testing.T) {
 	shelf := shelf{}
 	other.store, other.net, other.maxBatch, other.log = shelf, hand{who[1], network}, 8, slog.New(slog.DiscardHandler)
 	wg.Go(func() { other.run(ctx) })
-	wg.Go(func() { d.n.intake.fetchLogged(ctx, d.n.bodies, d.n.admitLogged) })
+	var state atomic.Pointer[ordering.State] // the simulated chain's own is the test's
+	state.Store(c.State)
+	wg.Go(func() {
+		d.n.intake.fetchLogged(ctx, d.n.bodies, func(ct *threshold.Ciphertext) error { return ordering.AdmitLogged(state.Load(), d.n.verifier, ct) })
+	})
 	d.n.intake.open.Store(true)
 
 	good, late, damaged := c.Seal("good"), c.SealUntil("late", c.State.Height()+1), c.Seal("damaged")
@@ -385,6 +390,7 @@ func TestLoggedIsFetched(t *testing.T) {
 	}
 	block := func() {
 		c.Apply(nil)
+		state.Store(c.State)
 		d.follow()
 	}
 	block()
