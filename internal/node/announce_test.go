@@ -23,7 +23,26 @@ type disk struct {
 	mu       sync.Mutex
 	rows     []pg.Received
 	resumed  uint64
+	reserved []uint64
 	evidence []string
+}
+
+func (d *disk) SettleReceived(context.Context) error { return nil }
+
+func (d *disk) ReserveTime(_ context.Context, until uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reserved = append(d.reserved, until)
+	return nil
+}
+
+func (d *disk) ReservedTime(context.Context) (until uint64, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := len(d.reserved); n > 0 {
+		until = d.reserved[n-1]
+	}
+	return until, nil
 }
 
 func (d *disk) ReceivedAfter(_ context.Context, after uint64, _ int) (out []pg.Received, err error) {
@@ -173,7 +192,7 @@ func announcedUnder(t *testing.T, rule fair.Rule) {
 		a.chainID, a.key, a.store, a.log, a.net = sim.ChainID, c.Secrets[0].Identity(), d, slog.New(slog.DiscardHandler), &wire{member: 1, identity: c.Identities()[0], all: &all}
 		c.Must(a.load(ctx, c.State))
 		c.Must(a.announce())
-		if a.trouble() == "" || a.room() || len(a.heard) > 0 {
+		if a.trouble() == "" || hasRoom(a) || len(a.heard) > 0 {
 			t.Errorf("%s: announced", name)
 		}
 	}
@@ -192,11 +211,11 @@ func TestLostLogGoesOn(t *testing.T) {
 	a.chainID, a.key, a.store, a.log, a.net = sim.ChainID, c.Secrets[0].Identity(), d, slog.New(slog.DiscardHandler), &wire{member: 1, identity: c.Identities()[0], all: &all}
 	c.Must(a.load(t.Context(), c.Initial)) // an empty database is before the first block
 	a.committed(c.State)
-	if a.trouble() == "" || a.room() {
+	if a.trouble() == "" || hasRoom(a) {
 		t.Fatal("a log that was lost is announced")
 	}
 	c.Must(a.resume(t.Context()))
-	if d.resumed != sequence || a.trouble() != "" || !a.room() {
+	if d.resumed != sequence || a.trouble() != "" || !hasRoom(a) {
 		t.Fatalf("resumed at %d, %q", d.resumed, a.trouble())
 	}
 	id := sim.IDOf(c.SealTxs("c")[0])
@@ -208,6 +227,9 @@ func TestLostLogGoesOn(t *testing.T) {
 		t.Errorf("announced: %+v", found)
 	}
 }
+
+// hasRoom takes an id that nobody else has.
+func hasRoom(a *announcer) bool { return a.takeRelayed(threshold.ID{0xff, 7}) }
 
 // Whatever a member announces is no harm to the others, and two logs are evidence.
 func TestHostileAnnouncements(t *testing.T) {
@@ -333,4 +355,62 @@ func TestBodiesAreFetched(t *testing.T) {
 	if len(all[2].wanted) > 0 {
 		t.Error("kept what nobody asked for")
 	}
+}
+
+// A block that takes nothing of a log is noticed, if this node had heard of that log well before, and the block could have taken it.
+func TestLogsLeftOut(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	all, _ := announcers(t, c)
+	a := all[0]
+	txs := c.SealTxs("1", "2", "3")
+	for m := 1; m <= 4; m++ {
+		c.Receive(m, txs[:2]...)
+	}
+	said := c.Announce()
+	hear := func(said ...*fair.Announcement) {
+		t.Helper()
+		for _, an := range said {
+			b, err := an.MarshalBinary()
+			c.Must(err)
+			if an.Statement.Member == 1 { // its own
+				a.mu.Lock()
+				a.keepLocked(an)
+				a.mu.Unlock()
+				continue
+			}
+			c.Must(a.receive(c.Identities()[an.Statement.Member-1], b))
+		}
+	}
+	take := func(said ...*fair.Announcement) *ordering.State {
+		t.Helper()
+		p := ordering.Proposal{MaxBytes: 1 << 20, Announcements: said}
+		p.Bodies = c.Bodies(ordering.Wanted(c.State, said, nil))
+		next, _, err := ordering.CheckAndStep(c.State, c.Verifier, ordering.Block{Height: c.State.Height() + 1, Txs: ordering.Propose(c.State, c.Verifier, p)})
+		c.Must(err)
+		return next
+	}
+	check := func(what string, next *ordering.State, by time.Time, want ...uint32) {
+		t.Helper()
+		if got := a.leftOut(c.State, next, by); !slices.Equal(got, want) {
+			t.Errorf("%s: %v are left out, want %v", what, got, want)
+		}
+	}
+	start := time.Now().Add(-time.Hour)
+	without := take(said[0], said[1], said[3])
+	hear(said[0], said[1])
+	check("too few were heard", take(), time.Now())
+	hear(said[2:]...)
+	check("all are in", take(said...), time.Now())
+	check("one is not", without, time.Now(), 3)
+	check("none is", take(), time.Now(), 1, 2, 3, 4)
+	check("they had not come", without, start)
+	for range 3 { // what is too old for the block is not missed, and what is decided says nothing new
+		c.Apply(nil)
+	}
+	check("old statements", take(), time.Now())
+	a.committed(c.State)
+	hear(c.Announce()...)
+	check("new statements of the same", take(), time.Now(), 1, 2, 3, 4)
+	c.Apply(ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Announcements: c.Announce(1, 2, 4), Bodies: c.Bodies(ordering.Wanted(c.State, c.Announce(1, 2, 4), nil))}))
+	check("of a log that has nothing undecided", take(), time.Now())
 }

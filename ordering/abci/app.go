@@ -28,6 +28,9 @@ type Engine interface {
 	Misbehaved(m Misbehaviour)
 	// Rejected tells that this node votes against the proposal of a member, and why; epoch and member are 0 if it is unknown.
 	Rejected(epoch uint64, member uint32, height uint64, reason error)
+	// Accepted tells that this node votes for the proposal of a member, which turns before into next; epoch and member are 0 if it
+	// is unknown. It must not block.
+	Accepted(epoch uint64, member uint32, before, next *ordering.State)
 	// Committed tells that r is durable and next is the state from now on.
 	Committed(next *ordering.State, r *ordering.Result)
 	// Openings gives the openings of s's pending batches, from the oldest on, as far
@@ -146,14 +149,15 @@ func (a *app) PrepareProposal(_ context.Context, req *abcitypes.RequestPreparePr
 // ProcessProposal judges a proposal. Whatever is in it, the answer is accept or
 // reject, never an error.
 func (a *app) ProcessProposal(_ context.Context, req *abcitypes.RequestProcessProposal) (*abcitypes.ResponseProcessProposal, error) {
-	next, result, err := ordering.CheckAndStep(a.state.Load(), a.verifier, ordering.Block{Height: uint64(req.Height), Txs: req.Txs})
+	s := a.state.Load()
+	next, result, err := ordering.CheckAndStep(s, a.verifier, ordering.Block{Height: uint64(req.Height), Txs: req.Txs})
+	_, epoch, member := accused(s, req.ProposerAddress, uint64(req.Height))
 	if err != nil {
-		s := a.state.Load()
-		_, epoch, member := accused(s, req.ProposerAddress, uint64(req.Height))
 		a.engine.Rejected(epoch, member, uint64(req.Height), err)
 		return &abcitypes.ResponseProcessProposal{Status: abcitypes.ResponseProcessProposal_REJECT}, nil
 	}
 	a.judged = folded{hash: bytes.Clone(req.Hash), next: next, result: result}
+	a.engine.Accepted(epoch, member, s, next)
 	return &abcitypes.ResponseProcessProposal{Status: abcitypes.ResponseProcessProposal_ACCEPT}, nil
 }
 

@@ -74,6 +74,8 @@ type Logs interface {
 	Section(held []*Announcement) (wire []byte, chunks []Chunk, err error)
 	// Read parses and verifies the section of the next block. One that says nothing new is ErrInvalid.
 	Read(chainID string, section []byte, identities []ed25519.PublicKey) ([]Chunk, error)
+	// Said gives the announcements of the section of the next block, as their members signed them. Signatures are not checked.
+	Said(chainID string, section []byte) ([]*Announcement, error)
 	// Rule is the one of the logs.
 	Rule() Rule
 	MarshalBinary() ([]byte, error)
