@@ -253,7 +253,7 @@ func TestRestartWithClockSetBack(t *testing.T) {
 		store.Close()
 		h.at -= 3_600_000 // an hour back
 	}
-	if len(before[len(before)-1].New()) == 0 {
+	if len(before[len(before)-1].IDs) == 0 {
 		t.Fatal("nothing was received")
 	}
 }
