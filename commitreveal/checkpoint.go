@@ -38,23 +38,23 @@ func (c Checkpoint) MarshalBinary() ([]byte, error) {
 
 // ParseCheckpoint is the inverse of [Checkpoint.MarshalBinary].
 func ParseCheckpoint(b []byte) (*Checkpoint, error) {
-	d := &decoder{b: b}
+	d := newDecoder(b)
 	c := readCheckpoint(d)
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse checkpoint: %w", err)
 	}
 	return &c, nil
 }
 
 func readCheckpoint(d *decoder) Checkpoint {
-	d.literal(domainCheckpoint)
-	d.version()
+	d.Literal(domainCheckpoint)
+	d.Version(version)
 	c := Checkpoint{
-		ChainID: d.chainID(), Height: d.uint64(), Epoch: d.uint64(),
-		BatchRoot: d.hash(), LogSize: d.uint64(), LogRoot: d.hash(),
+		ChainID: d.chainID(), Height: d.Uint64(), Epoch: d.Uint64(),
+		BatchRoot: d.hash(), LogSize: d.Uint64(), LogRoot: d.hash(),
 	}
-	if d.err == nil && (c.Height == 0 || c.LogSize == 0) {
-		d.fail("checkpoint of height %d over %d entries", c.Height, c.LogSize)
+	if d.OK() && (c.Height == 0 || c.LogSize == 0) {
+		d.Fail("checkpoint of height %d over %d entries", c.Height, c.LogSize)
 	}
 	return c
 }

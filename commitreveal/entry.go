@@ -188,14 +188,14 @@ func parseEntry(b []byte) (Entry, error) {
 	if len(b) > MaxEntrySize {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d allowed", ErrEncoding, len(b), MaxEntrySize)
 	}
-	d := &decoder{b: b}
-	d.literal(domainEntry)
-	if v := d.byte(); d.err == nil && v != entryVersion {
-		d.fail("log entry of version %d, want %d", v, entryVersion)
+	d := newDecoder(b)
+	d.Literal(domainEntry)
+	if v := d.Byte(); d.OK() && v != entryVersion {
+		d.Fail("log entry of version %d, want %d", v, entryVersion)
 	}
-	switch kind := d.byte(); {
-	case d.err != nil:
-		return nil, d.err
+	switch kind := d.Byte(); {
+	case !d.OK():
+		return nil, d.Err()
 	case kind == kindCommittee:
 		return parseCommitteeEntry(d)
 	case kind == kindCommit:
@@ -219,8 +219,8 @@ func (e CommitteeEntry) appendEntry(b []byte) ([]byte, error) {
 }
 
 func parseCommitteeEntry(d *decoder) (Entry, error) {
-	e := CommitteeEntry{Height: d.uint64(), Epoch: d.uint64(), Certificate: d.hash(), Committee: d.hash()}
-	return e, d.end()
+	e := CommitteeEntry{Height: d.Uint64(), Epoch: d.Uint64(), Certificate: d.hash(), Committee: d.hash()}
+	return e, d.End()
 }
 
 func (e CommitEntry) validate() error {
@@ -244,11 +244,11 @@ func (e CommitEntry) appendEntry(b []byte) ([]byte, error) {
 }
 
 func parseCommitEntry(d *decoder) (Entry, error) {
-	e := CommitEntry{Height: d.uint64(), Epoch: d.uint64()}
-	d.into(e.KeyID[:])
-	e.Count = d.uint32()
+	e := CommitEntry{Height: d.Uint64(), Epoch: d.Uint64()}
+	d.Fill(e.KeyID[:])
+	e.Count = d.Uint32()
 	e.Root = d.hash()
-	d.into(e.Rounds[:])
+	d.Fill(e.Rounds[:])
 	e.Namespaces = d.hash()
 	return checkedEntry(d, e)
 }
@@ -273,8 +273,8 @@ func (e RevealEntry) appendEntry(b []byte) ([]byte, error) {
 }
 
 func parseRevealEntry(d *decoder) (Entry, error) {
-	e := RevealEntry{Height: d.uint64(), Root: d.hash(), Openings: d.hash(), Order: d.hash(), Voids: d.uint32()}
-	d.into(e.Certificate[:])
+	e := RevealEntry{Height: d.Uint64(), Root: d.hash(), Openings: d.hash(), Order: d.hash(), Voids: d.Uint32()}
+	d.Fill(e.Certificate[:])
 	return checkedEntry(d, e)
 }
 
@@ -294,9 +294,9 @@ func (e VoidEntry) appendEntry(b []byte) ([]byte, error) {
 }
 
 func parseVoidEntry(d *decoder) (Entry, error) {
-	e := VoidEntry{Height: d.uint64(), Position: d.uint32()}
-	d.into(e.ID[:])
-	d.into(e.Opening[:])
+	e := VoidEntry{Height: d.Uint64(), Position: d.Uint32()}
+	d.Fill(e.ID[:])
+	d.Fill(e.Opening[:])
 	return checkedEntry(d, e)
 }
 
@@ -319,9 +319,9 @@ func (e ExpiredEntry) appendEntry(b []byte) ([]byte, error) {
 }
 
 func parseExpiredEntry(d *decoder) (Entry, error) {
-	e := ExpiredEntry{Height: d.uint64()}
-	d.into(e.ID[:])
-	e.ValidUntil, e.Reason = d.uint64(), ExpiryReason(d.byte())
+	e := ExpiredEntry{Height: d.Uint64()}
+	d.Fill(e.ID[:])
+	e.ValidUntil, e.Reason = d.Uint64(), ExpiryReason(d.Byte())
 	return checkedEntry(d, e)
 }
 
@@ -349,7 +349,7 @@ func (e MisbehaviourEntry) appendEntry(b []byte) ([]byte, error) {
 }
 
 func parseMisbehaviourEntry(d *decoder) (Entry, error) {
-	e := MisbehaviourEntry{Height: d.uint64(), Epoch: d.uint64(), Member: d.uint32(), Kind: d.string(), Evidence: d.hash()}
+	e := MisbehaviourEntry{Height: d.Uint64(), Epoch: d.Uint64(), Member: d.Uint32(), Kind: d.string(), Evidence: d.hash()}
 	return checkedEntry(d, e)
 }
 
@@ -358,7 +358,7 @@ func checkedEntry[E interface {
 	Entry
 	validate() error
 }](d *decoder, e E) (Entry, error) {
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, err
 	}
 	if err := e.validate(); err != nil {

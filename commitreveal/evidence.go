@@ -234,11 +234,11 @@ func MarshalEvidence(e Evidence) ([]byte, error) {
 
 // ParseEvidence is the inverse of [MarshalEvidence]. It verifies nothing.
 func ParseEvidence(b []byte) (Evidence, error) {
-	d := &decoder{b: b}
-	d.version()
+	d := newDecoder(b)
+	d.Version(version)
 	var e Evidence
-	switch kind := d.byte(); {
-	case d.err != nil:
+	switch kind := d.Byte(); {
+	case !d.OK():
 	case kind == kindBadPoint:
 		e = parseBadPoint(d)
 	case kind == kindBadSignature:
@@ -246,9 +246,9 @@ func ParseEvidence(b []byte) (Evidence, error) {
 	case kind == kindConflict:
 		e = parseConflict(d)
 	default:
-		d.fail("evidence kind %d", kind)
+		d.Fail("evidence kind %d", kind)
 	}
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse evidence: %w", err)
 	}
 	return e, nil
@@ -287,20 +287,20 @@ func (e *BadPoint) appendEvidence(b []byte) ([]byte, error) {
 }
 
 func parseBadPoint(d *decoder) Evidence {
-	e := &BadPoint{Message: readMessage(d), Position: d.uint32(), Count: d.uint32(), Ciphertext: d.blob(maxCiphertextSize)}
-	n := d.byte()
+	e := &BadPoint{Message: readMessage(d), Position: d.Uint32(), Count: d.Uint32(), Ciphertext: d.blob(maxCiphertextSize)}
+	n := d.Byte()
 	if n > maxProof {
-		d.fail("%d proof hashes", n)
+		d.Fail("%d proof hashes", n)
 	}
 	for range n {
-		if d.err != nil {
+		if !d.OK() {
 			break
 		}
 		e.Proof = append(e.Proof, d.hash())
 	}
-	if d.err == nil {
+	if d.OK() {
 		if err := e.validate(); err != nil {
-			d.fail("%w", err)
+			d.Fail("%w", err)
 		}
 	}
 	return e
@@ -320,7 +320,7 @@ func (e *BadSignature) appendEvidence(b []byte) ([]byte, error) {
 
 func parseBadSignature(d *decoder) Evidence {
 	e := &BadSignature{Message: readMessage(d), Checkpoint: readCheckpoint(d)}
-	d.into(e.Certificate[:])
+	d.Fill(e.Certificate[:])
 	return e
 }
 
@@ -337,9 +337,9 @@ func (e *ConflictingShares) appendEvidence(b []byte) ([]byte, error) {
 
 func parseConflict(d *decoder) Evidence {
 	e := &ConflictingShares{A: readMessage(d), B: readMessage(d)}
-	if d.err == nil {
+	if d.OK() {
 		if err := e.validate(); err != nil {
-			d.fail("%w", err)
+			d.Fail("%w", err)
 		}
 	}
 	return e
@@ -355,12 +355,12 @@ func appendMessage(b []byte, m *ShareMessage) ([]byte, error) {
 
 func readMessage(d *decoder) ShareMessage {
 	wire := d.blob(MaxShareMessageSize(MaxBatch))
-	if d.err != nil {
+	if !d.OK() {
 		return ShareMessage{}
 	}
 	m, err := ParseShareMessage(wire, MaxBatch)
 	if err != nil {
-		d.fail("%w", err)
+		d.Fail("%w", err)
 		return ShareMessage{}
 	}
 	return *m

@@ -62,19 +62,19 @@ func (l Log) MarshalBinary() ([]byte, error) {
 
 // ParseLog is the inverse of [Log.MarshalBinary].
 func ParseLog(b []byte) (Log, error) {
-	d := decoder{b: b}
-	d.version()
-	size := d.uint64()
+	d := newDecoder(b)
+	d.Version(version)
+	size := d.Uint64()
 	if size > maxLogSize {
-		d.fail("a log of %d entries", size)
+		d.Fail("a log of %d entries", size)
 	}
 	var edge []subtree
-	for d.err == nil && size > 0 {
+	for d.OK() && size > 0 {
 		level := bits.Len64(size) - 1
 		edge = append(edge, subtree{level, tlog.Hash(d.hash())})
 		size &^= 1 << level
 	}
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return Log{}, fmt.Errorf("parse log: %w", err)
 	}
 	return Log{edge: edge}, nil

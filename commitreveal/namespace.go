@@ -231,33 +231,33 @@ func (p *NamespaceProof) MarshalBinary() ([]byte, error) {
 
 // ParseNamespaceProof is the inverse of [NamespaceProof.MarshalBinary]. It verifies nothing.
 func ParseNamespaceProof(b []byte) (*NamespaceProof, error) {
-	d := &decoder{b: b}
-	d.version()
-	p := &NamespaceProof{Namespace: d.string(), Namespaces: d.uint32()}
-	n := d.uint32()
-	if d.err == nil && uint64(n)*36 > uint64(len(d.b)) {
-		d.fail("%d transactions in %d bytes", n, len(d.b))
+	d := newDecoder(b)
+	d.Version(version)
+	p := &NamespaceProof{Namespace: d.string(), Namespaces: d.Uint32()}
+	n := d.Uint32()
+	if d.OK() && uint64(n)*36 > uint64(d.Left()) {
+		d.Fail("%d transactions in %d bytes", n, d.Left())
 	}
 	for range n {
-		if d.err != nil {
+		if !d.OK() {
 			break
 		}
-		t := NamespaceID{Position: d.uint32()}
-		d.into(t.ID[:])
+		t := NamespaceID{Position: d.Uint32()}
+		d.Fill(t.ID[:])
 		p.Transactions = append(p.Transactions, t)
 	}
-	for range d.byte() {
-		if d.err != nil {
+	for range d.Byte() {
+		if !d.OK() {
 			break
 		}
-		p.Leaves = append(p.Leaves, NamespaceLeaf{Place: d.uint32(), Namespace: d.string(), Count: d.uint32(), Root: d.hash(), Path: d.hashes()})
+		p.Leaves = append(p.Leaves, NamespaceLeaf{Place: d.Uint32(), Namespace: d.string(), Count: d.Uint32(), Root: d.hash(), Path: d.hashes()})
 	}
-	if d.err == nil {
+	if d.OK() {
 		if err := p.validate(); err != nil {
-			d.fail("%w", err)
+			d.Fail("%w", err)
 		}
 	}
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse namespace proof: %w", err)
 	}
 	return p, nil
@@ -266,7 +266,7 @@ func ParseNamespaceProof(b []byte) (*NamespaceProof, error) {
 // appendString appends a length byte and at most 255 bytes.
 func appendString(b []byte, s string) []byte { return append(append(b, byte(len(s))), s...) }
 
-func (d *decoder) string() string { return string(d.bytes(int(d.byte()))) }
+func (d *decoder) string() string { return string(d.Bytes(int(d.Byte()))) }
 
 // appendHashes appends the number of hashes in one byte, and the hashes.
 func appendHashes(b []byte, hashes []Hash) []byte {
@@ -279,12 +279,12 @@ func appendHashes(b []byte, hashes []Hash) []byte {
 
 // hashes reads what appendHashes gives, at most maxProof.
 func (d *decoder) hashes() (out []Hash) {
-	n := d.byte()
+	n := d.Byte()
 	if n > maxProof {
-		d.fail("%d proof hashes", n)
+		d.Fail("%d proof hashes", n)
 	}
 	for range n {
-		if d.err != nil {
+		if !d.OK() {
 			return nil
 		}
 		out = append(out, d.hash())

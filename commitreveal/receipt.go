@@ -128,18 +128,18 @@ func (r *Receipt) MarshalBinary() ([]byte, error) {
 // ParseReceipt is the inverse of [Receipt.MarshalBinary]. The signature is not
 // checked.
 func ParseReceipt(b []byte) (*Receipt, error) {
-	d := &decoder{b: b}
-	d.versionOf(receiptVersion)
+	d := newDecoder(b)
+	d.Version(receiptVersion)
 	r := &Receipt{ChainID: d.chainID()}
-	d.into(r.ID[:])
-	r.Epoch = d.uint64()
+	d.Fill(r.ID[:])
+	r.Epoch = d.Uint64()
 	r.Member = d.member()
-	r.ValidUntil = d.uint64()
-	r.Time = int64(d.uint64())
-	r.Position = d.uint64()
+	r.ValidUntil = d.Uint64()
+	r.Time = int64(d.Uint64())
+	r.Position = d.Uint64()
 	r.Head = d.hash()
-	d.into(r.Signature[:])
-	if err := d.end(); err != nil {
+	d.Fill(r.Signature[:])
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse receipt: %w", err)
 	}
 	if err := r.validate(); err != nil {

@@ -105,15 +105,15 @@ func ParseShareMessage(b []byte, maxBatch int) (*ShareMessage, error) {
 	if len(b) > MaxShareMessageSize(maxBatch) {
 		return nil, fmt.Errorf("parse share message: %w: %d bytes, at most %d allowed", ErrEncoding, len(b), MaxShareMessageSize(maxBatch))
 	}
-	d := &decoder{b: b}
-	d.version()
-	m := &ShareMessage{ChainID: d.chainID(), Epoch: d.uint64(), Height: d.uint64(), Root: d.hash()}
+	d := newDecoder(b)
+	d.Version(version)
+	m := &ShareMessage{ChainID: d.chainID(), Epoch: d.Uint64(), Height: d.Uint64(), Root: d.hash()}
 	m.Share.Member = d.member()
 	m.Signature.Member = m.Share.Member
 	m.Share.Points = readPoints(d, maxBatch)
-	d.into(m.Signature.Point[:])
-	d.into(m.Sig[:])
-	if err := d.end(); err != nil {
+	d.Fill(m.Signature.Point[:])
+	d.Fill(m.Sig[:])
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse share message: %w", err)
 	}
 	if err := m.validate(); err != nil {
@@ -123,12 +123,12 @@ func ParseShareMessage(b []byte, maxBatch int) (*ShareMessage, error) {
 }
 
 func readPoints(d *decoder, maxBatch int) [][threshold.PointSize]byte {
-	n := d.uint32()
-	if d.err == nil && uint64(n) > uint64(maxBatch) {
-		d.fail("%d points, at most %d allowed", n, maxBatch)
+	n := d.Uint32()
+	if d.OK() && uint64(n) > uint64(maxBatch) {
+		d.Fail("%d points, at most %d allowed", n, maxBatch)
 	}
-	raw := d.bytes(int(n) * threshold.PointSize)
-	if d.err != nil {
+	raw := d.Bytes(int(n) * threshold.PointSize)
+	if !d.OK() {
 		return nil
 	}
 	points := make([][threshold.PointSize]byte, n)

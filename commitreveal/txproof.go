@@ -47,26 +47,26 @@ func (p *TransactionProof) MarshalBinary() ([]byte, error) {
 
 // ParseTransactionProof is the inverse of [TransactionProof.MarshalBinary]. It verifies nothing.
 func ParseTransactionProof(b []byte) (*TransactionProof, error) {
-	d := &decoder{b: b}
-	d.version()
+	d := newDecoder(b)
+	d.Version(version)
 	p := new(TransactionProof)
 	p.Entry = d.commitEntry()
-	p.Position = d.uint32()
+	p.Position = d.Uint32()
 	p.Path = d.hashes()
 	p.Ciphertext = d.blob(maxCiphertextSize)
-	switch opened := d.byte(); {
+	switch opened := d.Byte(); {
 	case opened > 1:
-		d.fail("%d says neither that it is opened nor that it is not", opened)
+		d.Fail("%d says neither that it is opened nor that it is not", opened)
 	case opened == 1:
 		p.Opening = new(threshold.Opening)
-		d.into(p.Opening[:])
+		d.Fill(p.Opening[:])
 	}
-	if d.err == nil {
+	if d.OK() {
 		if err := p.validate(); err != nil {
-			d.fail("%w", err)
+			d.Fail("%w", err)
 		}
 	}
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse transaction proof: %w", err)
 	}
 	return p, nil
@@ -74,17 +74,17 @@ func ParseTransactionProof(b []byte) (*TransactionProof, error) {
 
 func (d *decoder) commitEntry() (c CommitEntry) {
 	wire := d.blob(MaxEntrySize)
-	if d.err != nil {
+	if !d.OK() {
 		return c
 	}
 	e, err := parseEntry(wire)
 	if err != nil {
-		d.fail("%w", err)
+		d.Fail("%w", err)
 		return c
 	}
 	c, ok := e.(CommitEntry)
 	if !ok {
-		d.fail("the entry commits no batch")
+		d.Fail("the entry commits no batch")
 	}
 	return c
 }

@@ -3,8 +3,8 @@ package commitreveal
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 
+	"github.com/scrimlabs/scrim/internal/wire"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -36,109 +36,35 @@ func appendChainID(b []byte, id string) []byte {
 	return append(append(b, byte(len(id))), id...)
 }
 
-// decoder reads canonical bytes. The first failure sticks, and every later
-// read gives zero, so that callers check once at the end.
-type decoder struct {
-	b   []byte
-	err error
-}
+// decoder reads canonical bytes.
+type decoder struct{ wire.Reader }
 
-func (d *decoder) fail(format string, args ...any) {
-	if d.err == nil {
-		d.err = fmt.Errorf("%w: "+format, append([]any{ErrEncoding}, args...)...)
-	}
-}
-
-// bytes gives the next n bytes without copying them.
-func (d *decoder) bytes(n int) []byte {
-	if d.err != nil {
-		return nil
-	}
-	if n > len(d.b) {
-		d.fail("%d bytes are missing", n-len(d.b))
-		return nil
-	}
-	out := d.b[:n:n]
-	d.b = d.b[n:]
-	return out
-}
-
-func (d *decoder) into(dst []byte) { copy(dst, d.bytes(len(dst))) }
+func newDecoder(b []byte) *decoder { return &decoder{wire.NewReader(b, ErrEncoding)} }
 
 func (d *decoder) hash() (h Hash) {
-	d.into(h[:])
+	d.Fill(h[:])
 	return h
 }
 
-func (d *decoder) byte() byte {
-	if b := d.bytes(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (d *decoder) uint32() uint32 {
-	if b := d.bytes(4); b != nil {
-		return binary.BigEndian.Uint32(b)
-	}
-	return 0
-}
-
-func (d *decoder) uint64() uint64 {
-	if b := d.bytes(8); b != nil {
-		return binary.BigEndian.Uint64(b)
-	}
-	return 0
-}
-
 // blob reads a four-byte length of at most max and that many bytes.
-func (d *decoder) blob(max int) []byte {
-	n := d.uint32()
-	if d.err == nil && uint64(n) > uint64(max) {
-		d.fail("%d bytes, at most %d allowed", n, max)
-	}
-	return append([]byte(nil), d.bytes(int(n))...)
-}
+func (d *decoder) blob(max int) []byte { return append([]byte(nil), d.Block(max)...) }
 
 func (d *decoder) chainID() string {
-	s := string(d.bytes(int(d.byte())))
-	if d.err == nil {
+	s := string(d.Bytes(int(d.Byte())))
+	if d.OK() {
 		if err := threshold.ValidChainID(s); err != nil {
-			d.fail("%v", err)
+			d.Fail("%v", err)
 		}
 	}
 	return s
 }
 
 func (d *decoder) member() uint32 {
-	m := d.uint32()
-	if d.err == nil && !validMember(m) {
-		d.fail("member %d", m)
+	m := d.Uint32()
+	if d.OK() && !validMember(m) {
+		d.Fail("member %d", m)
 	}
 	return m
 }
 
 func validMember(m uint32) bool { return m >= 1 && m <= threshold.MaxMembers }
-
-// literal reads bytes that can only be s.
-func (d *decoder) literal(s string) {
-	if got := d.bytes(len(s)); d.err == nil && string(got) != s {
-		d.fail("does not start with %q", s)
-	}
-}
-
-func (d *decoder) version() { d.versionOf(version) }
-
-func (d *decoder) versionOf(want byte) {
-	if v := d.byte(); d.err == nil && v != want {
-		d.fail("version %d, want %d", v, want)
-	}
-}
-
-// end is the error of the whole decoding; bytes left over are one.
-func (d *decoder) end() error {
-	if len(d.b) > 0 {
-		d.fail("%d bytes left over", len(d.b))
-	}
-	return d.err
-}

@@ -124,7 +124,7 @@ func (a *api) rateLimit() func(http.Handler) http.Handler {
 		return func(next http.Handler) http.Handler { return next }
 	}
 	key := func(r *http.Request) (string, error) {
-		return httprate.CanonicalizeIP(middleware.GetClientIP(r.Context())), nil
+		return ClientAddress(r.Context()), nil
 	}
 	const reset = "X-Ratelimit-Reset"
 	limited := func(w http.ResponseWriter, r *http.Request) {
@@ -140,6 +140,11 @@ func (a *api) rateLimit() func(http.Handler) http.Handler {
 		httprate.WithResponseHeaders(httprate.ResponseHeaders{
 			Limit: "X-Ratelimit-Limit", Remaining: "X-Ratelimit-Remaining", Reset: reset,
 		}))
+}
+
+// ClientAddress is the address whose request it is, as the rate limit counts it: an IPv6 /64 is one. Empty outside of a request.
+func ClientAddress(ctx context.Context) string {
+	return httprate.CanonicalizeIP(middleware.GetClientIP(ctx))
 }
 
 // clientIP finds out whose request it is.

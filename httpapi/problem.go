@@ -193,8 +193,13 @@ var problemTypes = []ProblemType{
 		Mend:    "Wait as long as Retry-After says, or submit through another member. Submissions already answered need no repetition.",
 		Members: "rate_per_minute: the limit", RetryAfter: time.Minute,
 	}, {
+		Code: v1.CodeTooManyWaiting, Status: http.StatusTooManyRequests, Title: "Too many of yours are waiting",
+		Meaning: "Much is waiting to be ordered, and of your address as much as one address may have waiting then.",
+		Mend:    "Try again after Retry-After seconds, when some of it is ordered, or submit through another member; the same ciphertext may be sent again.",
+		Members: "limit: how many of one address may wait then, beyond what came in before", RetryAfter: 2 * time.Second,
+	}, {
 		Code: v1.CodeMempoolFull, Status: http.StatusServiceUnavailable, Title: "The mempool is full",
-		Meaning: "As many ciphertexts are waiting as the node keeps.",
+		Meaning: "As many ciphertexts are waiting as the node keeps, or as this member may bring in while there are many.",
 		Mend:    "Try again after Retry-After seconds; the same ciphertext may be sent again.",
 		Members: "limit: how many it keeps", RetryAfter: 2 * time.Second,
 	}, {

@@ -95,11 +95,11 @@ func (c *Card) MarshalBinary() ([]byte, error) {
 
 // ParseCard is the inverse of MarshalBinary. The card it gives is verified.
 func ParseCard(b []byte) (*Card, error) {
-	r := reader{b: b}
-	r.version()
-	c := &Card{Member: r.member(), Address: r.text()}
-	r.fill(c.Signature[:])
-	if err := r.end(); err != nil {
+	r := newReader(b)
+	r.Version(wireVersion)
+	c := &Card{Member: r.member(), Address: r.Text()}
+	r.Fill(c.Signature[:])
+	if err := r.End(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCard, err)
 	}
 	return c, c.Verify()

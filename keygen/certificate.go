@@ -158,12 +158,12 @@ func readCertification(s *State, member uint32, body []byte) (*Certification, Fa
 	if len(body) != certificationBody {
 		return nil, FaultEncoding
 	}
-	r := reader{b: body}
-	if !bytes.Equal(r.bytes(32), s.outcome.transcript[:]) {
+	r := newReader(body)
+	if !bytes.Equal(r.Bytes(32), s.outcome.transcript[:]) {
 		return nil, FaultTranscript
 	}
-	c := &Certification{Member: member, Key: r.bytes(keySize), Share: threshold.SignatureShare{Member: member}}
-	r.fill(c.Share.Point[:])
+	c := &Certification{Member: member, Key: r.Bytes(keySize), Share: threshold.SignatureShare{Member: member}}
+	r.Fill(c.Share.Point[:])
 	key, err := threshold.ParseMemberKey(c.Key)
 	if err != nil {
 		return nil, FaultEncoding
@@ -416,31 +416,31 @@ func (c *Certificate) Hash() ([32]byte, error) {
 // ParseCertificate is the inverse of MarshalBinary. It checks the form only:
 // call VerifyCertificate before believing it.
 func ParseCertificate(b []byte) (*Certificate, error) {
-	r := reader{b: b}
-	r.versionIs(certificateVersion)
+	r := newReader(b)
+	r.Version(certificateVersion)
 	terms := r.block()
 	var c Certificate
-	r.fill(c.Transcript[:])
+	r.Fill(c.Transcript[:])
 	c.Qualified = make([]uint32, r.count(4))
 	for i := range c.Qualified {
-		c.Qualified[i] = r.u32()
+		c.Qualified[i] = r.Uint32()
 	}
 	committee := r.block()
 	for range r.count(4 + 64) {
-		a := Approval{Member: r.u32()}
-		r.fill(a.Signature[:])
+		a := Approval{Member: r.Uint32()}
+		r.Fill(a.Signature[:])
 		c.Approvals = append(c.Approvals, a)
 	}
 	c.Certifications = make([]Certification, r.count(4+keySize+pointSize+64))
 	for i := range c.Certifications {
 		one := &c.Certifications[i]
-		one.Member = r.u32()
-		one.Key = bytes.Clone(r.bytes(keySize))
+		one.Member = r.Uint32()
+		one.Key = bytes.Clone(r.Bytes(keySize))
 		one.Share.Member = one.Member
-		r.fill(one.Share.Point[:])
-		r.fill(one.Signature[:])
+		r.Fill(one.Share.Point[:])
+		r.Fill(one.Signature[:])
 	}
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
 	var err error

@@ -57,18 +57,18 @@ func appendAnswers(b []byte, answers []answer) []byte {
 
 // parseAnswers takes the body of a justification apart.
 func parseAnswers(body []byte) (answers []answer, err error) {
-	r := reader{b: body}
+	r := newReader(body)
 	for range r.count(answerSize) {
-		a := answer{member: r.u32()}
-		v, err := parseScalar(r.bytes(scalarSize))
+		a := answer{member: r.Uint32()}
+		v, err := parseScalar(r.Bytes(scalarSize))
 		if err != nil {
 			return nil, err
 		}
 		a.share = v
-		r.fill(a.ephemeral[:])
+		r.Fill(a.ephemeral[:])
 		answers = append(answers, a)
 	}
-	return answers, r.end()
+	return answers, r.End()
 }
 
 // answers reports whether an answer opens what was dealt: the share must fit the

@@ -53,17 +53,17 @@ func (d *deal) append(b []byte) []byte { //nolint:unparam // as all encoders her
 // readDeal takes the body apart and checks all that can be checked without a
 // member's key. The fault is 0 for a valid deal.
 func readDeal(t *Terms, ceremony [32]byte, dealer uint32, body []byte) (*deal, FaultKind) {
-	r := reader{b: body}
+	r := newReader(body)
 	commits := make([][]byte, r.count(pointSize))
 	for i := range commits {
-		commits[i] = r.bytes(pointSize)
+		commits[i] = r.Bytes(pointSize)
 	}
-	nonce, response := r.bytes(pointSize), r.bytes(scalarSize)
+	nonce, response := r.Bytes(pointSize), r.Bytes(scalarSize)
 	d := &deal{sealed: make([][sealedSize]byte, r.count(sealedSize))}
 	for i := range d.sealed {
-		r.fill(d.sealed[i][:])
+		r.Fill(d.sealed[i][:])
 	}
-	if r.end() != nil {
+	if r.End() != nil {
 		return nil, FaultEncoding
 	}
 	if len(commits) != t.Threshold {

@@ -189,37 +189,37 @@ func (e Evidence) append(b []byte) []byte {
 
 // ParseEvidence is the inverse of MarshalBinary. It checks the form only: call Verify.
 func ParseEvidence(b []byte) (*Evidence, error) {
-	r := reader{b: b}
-	r.version()
+	r := newReader(b)
+	r.Version(wireVersion)
 	var e Evidence
-	r.fill(e.Ceremony[:])
-	e.Fault, e.Member = FaultKind(r.u8()), r.u32()
-	n := int(r.u8())
+	r.Fill(e.Ceremony[:])
+	e.Fault, e.Member = FaultKind(r.Byte()), r.Uint32()
+	n := int(r.Byte())
 	if n > maxStatements {
-		r.fail("%d statements", n)
+		r.Fail("%d statements", n)
 	}
 	for range n {
-		if r.err != nil {
+		if !r.OK() {
 			break
 		}
 		e.Statements = append(e.Statements, r.statement())
 	}
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
 	return &e, nil
 }
 
 func (r *reader) statement() (st Statement) {
-	st.Kind = Kind(r.u8())
-	r.fill(st.Signature[:])
-	if !r.bool() {
-		r.fill(st.Digest[:])
+	st.Kind = Kind(r.Byte())
+	r.Fill(st.Signature[:])
+	if !r.Flag() {
+		r.Fill(st.Digest[:])
 		return st
 	}
 	st.Body = append([]byte{}, r.block()...)
 	if len(st.Body) > maxBody {
-		r.fail("a body of %d bytes", len(st.Body))
+		r.Fail("a body of %d bytes", len(st.Body))
 	}
 	st.Digest = sha256.Sum256(st.Body)
 	return st

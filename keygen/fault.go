@@ -150,12 +150,12 @@ func (f Fault) append(b []byte) []byte {
 }
 
 func (r *reader) fault() Fault {
-	f := Fault{Member: r.u32(), Kind: FaultKind(r.u8()), Phase: Phase(r.u8()), Other: r.u32(), Height: r.u64(), Message: Kind(r.u8())}
-	r.fill(f.Digest[:])
-	r.fill(f.Signature[:])
+	f := Fault{Member: r.Uint32(), Kind: FaultKind(r.Byte()), Phase: Phase(r.Byte()), Other: r.Uint32(), Height: r.Uint64(), Message: Kind(r.Byte())}
+	r.Fill(f.Digest[:])
+	r.Fill(f.Signature[:])
 	if f.Kind == FaultEquivocation {
-		r.fill(f.FirstDigest[:])
-		r.fill(f.FirstSignature[:])
+		r.Fill(f.FirstDigest[:])
+		r.Fill(f.FirstSignature[:])
 	}
 	return f
 }
@@ -170,15 +170,15 @@ func appendFaults(b []byte, faults []Fault) []byte {
 
 // faults reads what appendFaults wrote, and checks the signatures.
 func (r *reader) faults(t *Terms) (out []Fault) {
-	n := r.u32()
-	if uint64(n)*faultSize > uint64(len(r.b)) {
-		r.fail("%d faults do not fit", n)
+	n := r.Uint32()
+	if uint64(n)*faultSize > uint64(r.Left()) {
+		r.Fail("%d faults do not fit", n)
 		return nil
 	}
 	for range n {
 		f := r.fault()
 		if !f.plausible(t) || f.Message != 0 && f.Verify(t) != nil {
-			r.fail("fault %d of member %d", f.Kind, f.Member)
+			r.Fail("fault %d of member %d", f.Kind, f.Member)
 			return nil
 		}
 		out = append(out, f)

@@ -170,10 +170,10 @@ func appendMemberList(b []byte, members []Member) []byte {
 }
 
 func (r *reader) member() Member {
-	m := Member{Name: r.text()}
-	key := func() ed25519.PublicKey { return append(ed25519.PublicKey(nil), r.bytes(ed25519.PublicKeySize)...) }
+	m := Member{Name: r.Text()}
+	key := func() ed25519.PublicKey { return append(ed25519.PublicKey(nil), r.Bytes(ed25519.PublicKeySize)...) }
 	m.Identity, m.Validator, m.Node = key(), key(), key()
-	r.fill(m.Encryption[:])
+	r.Fill(m.Encryption[:])
 	return m
 }
 
@@ -187,10 +187,10 @@ func (m Member) MarshalBinary() ([]byte, error) {
 
 // ParseMember is the inverse of MarshalBinary.
 func ParseMember(b []byte) (Member, error) {
-	r := reader{b: b}
-	r.version()
+	r := newReader(b)
+	r.Version(wireVersion)
 	m := r.member()
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return Member{}, fmt.Errorf("member: %w", err)
 	}
 	return m, m.Validate()

@@ -95,17 +95,17 @@ func ParseMessage(b []byte) (*Message, error) {
 	if len(b) > MaxMessageSize {
 		return nil, fmt.Errorf("message: %w: %d bytes, at most %d", ErrEncoding, len(b), MaxMessageSize)
 	}
-	r := reader{b: b}
+	r := newReader(b)
 	var m Message
-	r.version()
-	r.fill(m.Ceremony[:])
-	m.Kind, m.Member = Kind(r.u8()), r.u32()
+	r.Version(wireVersion)
+	r.Fill(m.Ceremony[:])
+	m.Kind, m.Member = Kind(r.Byte()), r.Uint32()
 	m.Body = append([]byte(nil), r.block()...)
-	r.fill(m.Signature[:])
+	r.Fill(m.Signature[:])
 	if len(m.Body) > m.Kind.maxBody() {
-		r.fail("a %s with a body of %d bytes", m.Kind, len(m.Body))
+		r.Fail("a %s with a body of %d bytes", m.Kind, len(m.Body))
 	}
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return nil, fmt.Errorf("message: %w", err)
 	}
 	return &m, nil

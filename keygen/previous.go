@@ -155,7 +155,7 @@ func (p *Previous) append(b []byte) []byte {
 // previous reads it but for the committee, whose bytes it gives.
 func (r *reader) previous() (p *Previous, committee []byte) {
 	p = new(Previous)
-	r.fill(p.Certificate[:])
+	r.Fill(p.Certificate[:])
 	committee = r.block()
 	for range r.count(memberMinLen - 1) {
 		p.Members = append(p.Members, r.member())

@@ -194,26 +194,26 @@ func (r *Record) MarshalBinary() ([]byte, error) {
 
 // ParseRecord is the inverse of MarshalBinary. It checks the signatures of the faults.
 func ParseRecord(b []byte) (*Record, error) {
-	r := reader{b: b}
-	r.version()
+	r := newReader(b)
+	r.Version(wireVersion)
 	termsBytes := r.block()
-	if r.err != nil {
-		return nil, fmt.Errorf("ceremony record: %w", r.err)
+	if !r.OK() {
+		return nil, fmt.Errorf("ceremony record: %w", r.Err())
 	}
 	terms, err := ParseTerms(termsBytes)
 	if err != nil {
 		return nil, fmt.Errorf("ceremony record: %w", err)
 	}
-	out := &Record{Terms: terms, Outcome: Phase(r.u8()), EndedIn: Phase(r.u8()), Height: r.u64()}
+	out := &Record{Terms: terms, Outcome: Phase(r.Byte()), EndedIn: Phase(r.Byte()), Height: r.Uint64()}
 	if !out.Outcome.over() || out.Outcome == PhaseActive || !out.EndedIn.runs() {
-		r.fail("%s in %s", out.Outcome, out.EndedIn)
+		r.Fail("%s in %s", out.Outcome, out.EndedIn)
 	}
 	for range r.count(4) {
-		out.Aborting = append(out.Aborting, r.u32())
+		out.Aborting = append(out.Aborting, r.Uint32())
 	}
-	r.keep(ascending(out.Aborting, 1, terms.Speakers(), 0))
+	r.Keep(ascending(out.Aborting, 1, terms.Speakers(), 0))
 	out.Blame = r.faults(terms)
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return nil, fmt.Errorf("ceremony record: %w", err)
 	}
 	return out, nil

@@ -48,35 +48,35 @@ func (s *State) append(b []byte, body func([]byte, *entry) []byte) []byte {
 // ParseState is the inverse of MarshalBinary. Messages are checked again, so
 // that a state holds nothing that its members did not sign.
 func ParseState(b []byte) (*State, error) {
-	r := reader{b: b}
-	r.versionIs(stateVersion)
+	r := newReader(b)
+	r.Version(stateVersion)
 	termsBytes := r.block()
-	if r.err != nil {
-		return nil, fmt.Errorf("ceremony state: %w", r.err)
+	if !r.OK() {
+		return nil, fmt.Errorf("ceremony state: %w", r.Err())
 	}
 	terms, err := ParseTerms(termsBytes)
 	if err != nil {
 		return nil, fmt.Errorf("ceremony state: %w", err)
 	}
 	s := newState(terms)
-	s.phase, s.ended, s.height, s.deadline = Phase(r.u8()), Phase(r.u8()), r.u64(), r.u64()
+	s.phase, s.ended, s.height, s.deadline = Phase(r.Byte()), Phase(r.Byte()), r.Uint64(), r.Uint64()
 	if s.height > maxHeight || s.deadline > 2*maxHeight {
-		r.fail("height %d, deadline %d", s.height, s.deadline)
+		r.Fail("height %d, deadline %d", s.height, s.deadline)
 	}
 	if !s.phase.runs() && !s.phase.over() || s.phase.over() != s.ended.runs() || s.phase.runs() && s.ended != 0 {
-		r.fail("no ceremony is in %s, ended in %s", s.phase, s.ended)
+		r.Fail("no ceremony is in %s, ended in %s", s.phase, s.ended)
 	}
-	for k := KindDeal; k <= kinds && r.err == nil; k++ {
+	for k := KindDeal; k <= kinds && r.OK(); k++ {
 		if k == KindCertification && s.reached() >= PhaseCertifying {
 			s.outcome = s.computeOutcome()
 		}
 		if k == KindStored {
-			r.keep(s.restoreCertificate())
+			r.Keep(s.restoreCertificate())
 		}
 		s.readEntries(&r, k)
 	}
 	s.faults = r.faults(terms)
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return nil, fmt.Errorf("ceremony state: %w", err)
 	}
 	return s, s.checkPhase()
@@ -95,20 +95,20 @@ func (s *State) restoreCertificate() error {
 
 func (s *State) readEntries(r *reader, k Kind) {
 	for j := uint32(1); int(j) <= s.terms.Speakers(); j++ {
-		if !r.bool() {
+		if !r.Flag() {
 			continue
 		}
 		m := &Message{Ceremony: s.ceremony, Kind: k, Member: j, Body: bytes.Clone(r.block())}
-		r.fill(m.Signature[:])
-		if r.err != nil {
+		r.Fill(m.Signature[:])
+		if !r.OK() {
 			return
 		}
 		if !s.mayHold(m) {
-			r.fail("%s by member %d has no place in %s", k, j, s.phase)
+			r.Fail("%s by member %d has no place in %s", k, j, s.phase)
 			return
 		}
 		if err := s.terms.verifySigned(s.ceremony, k, j, m.digest(), m.Signature); err != nil {
-			r.err = err
+			r.Keep(err)
 			return
 		}
 		s.entries[k-1][j-1] = s.read(m)

@@ -197,20 +197,20 @@ func ParseTerms(b []byte) (*Terms, error) {
 // unpackTerms takes the bytes apart and checks nothing else. The previous
 // committee's own are left as they are: to parse them is work on the curve.
 func unpackTerms(b []byte) (t *Terms, committee []byte, err error) {
-	r := reader{b: b}
-	r.versionIs(termsVersion)
-	t = &Terms{ChainID: r.text(), Epoch: r.u64(), Attempt: r.u32(), Threshold: int(r.u16())}
+	r := newReader(b)
+	r.Version(termsVersion)
+	t = &Terms{ChainID: r.Text(), Epoch: r.Uint64(), Attempt: r.Uint32(), Threshold: int(r.Uint16())}
 	for range r.count(memberMinLen - 1) {
 		t.Members = append(t.Members, r.member())
 	}
-	t.Phases = Phases{r.u64(), r.u64(), r.u64(), r.u64(), r.u64()}
-	t.StartHeight = r.u64()
-	r.fill(t.Limits[:])
-	t.Change, t.Overlap = Change(r.u8()), r.u64()
+	t.Phases = Phases{r.Uint64(), r.Uint64(), r.Uint64(), r.Uint64(), r.Uint64()}
+	t.StartHeight = r.Uint64()
+	r.Fill(t.Limits[:])
+	t.Change, t.Overlap = Change(r.Byte()), r.Uint64()
 	if t.Change != ChangeFirst {
 		t.Previous, committee = r.previous()
 	}
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return nil, nil, fmt.Errorf("terms: %w", err)
 	}
 	return t, committee, nil

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/scrimlabs/scrim/internal/wire"
 )
 
 // ErrEncoding says that bytes are not the one encoding of a value.
@@ -15,114 +17,16 @@ var ErrEncoding = errors.New("keygen: not a canonical encoding")
 
 const wireVersion = 1
 
-// reader takes a wire format apart. After a failure everything it gives is
-// zero and err stays set, so that callers check once, at the end.
-type reader struct {
-	b   []byte
-	err error
-}
+// reader takes a wire format apart.
+type reader struct{ wire.Reader }
 
-func (r *reader) fail(format string, args ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf("%w: %s", ErrEncoding, fmt.Sprintf(format, args...))
-	}
-}
-
-// keep remembers a failure.
-func (r *reader) keep(err error) {
-	if r.err == nil {
-		r.err = err
-	}
-}
-
-// bytes gives the next n bytes, not copied.
-func (r *reader) bytes(n int) []byte {
-	if r.err != nil || n < 0 || n > len(r.b) {
-		r.fail("truncated")
-		return nil
-	}
-	out := r.b[:n:n]
-	r.b = r.b[n:]
-	return out
-}
-
-func (r *reader) fill(out []byte) { copy(out, r.bytes(len(out))) }
-
-func (r *reader) u8() uint8 {
-	if b := r.bytes(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (r *reader) u16() uint16 {
-	if b := r.bytes(2); b != nil {
-		return binary.BigEndian.Uint16(b)
-	}
-	return 0
-}
-
-func (r *reader) u32() uint32 {
-	if b := r.bytes(4); b != nil {
-		return binary.BigEndian.Uint32(b)
-	}
-	return 0
-}
-
-func (r *reader) u64() uint64 {
-	if b := r.bytes(8); b != nil {
-		return binary.BigEndian.Uint64(b)
-	}
-	return 0
-}
+func newReader(b []byte) reader { return reader{wire.NewReader(b, ErrEncoding)} }
 
 // count reads the number of items that follow, each at least size bytes long.
-func (r *reader) count(size int) int {
-	n := int(r.u16())
-	if n*size > len(r.b) {
-		r.fail("%d items do not fit", n)
-		return 0
-	}
-	return n
-}
-
-// bool takes 0 and 1 only.
-func (r *reader) bool() bool {
-	v := r.u8()
-	if v > 1 {
-		r.fail("flag is %d", v)
-	}
-	return v == 1
-}
-
-// text reads a length byte and as many bytes.
-func (r *reader) text() string { return string(r.bytes(int(r.u8()))) }
+func (r *reader) count(size int) int { return r.Count(2, 1<<16-1, size) }
 
 // block reads a four-byte length and as many bytes.
-func (r *reader) block() []byte {
-	n := r.u32()
-	if uint64(n) > uint64(len(r.b)) {
-		r.fail("truncated")
-		return nil
-	}
-	return r.bytes(int(n))
-}
-
-func (r *reader) version() { r.versionIs(wireVersion) }
-
-func (r *reader) versionIs(want uint8) {
-	if v := r.u8(); r.err == nil && v != want {
-		r.fail("version %d is not known, only %d", v, want)
-	}
-}
-
-// end checks that nothing follows.
-func (r *reader) end() error {
-	if r.err == nil && len(r.b) > 0 {
-		r.fail("%d bytes follow", len(r.b))
-	}
-	return r.err
-}
+func (r *reader) block() []byte { return r.Block(1<<31 - 1) }
 
 func appendText(b []byte, s string) []byte { return append(append(b, byte(len(s))), s...) }
 

@@ -60,6 +60,24 @@ func Admit(s *State, v *Verifier, wire []byte) (*threshold.Checked, error) {
 	return k, nil
 }
 
+// AdmitLogged decides whether a ciphertext that another member has logged may be logged by this one. Receive logs are to become equal,
+// so what has expired meanwhile, or whose key was replaced, is taken too: the block that decides it shows its body, and that it ends as
+// expired. The error is a *Rejection.
+func AdmitLogged(s *State, v *Verifier, ct *threshold.Ciphertext) error {
+	_, err := screen(s, ct)
+	var r *Rejection
+	if errors.As(err, &r) {
+		switch r.Code {
+		case CodeExpired, CodeKeyRetired, CodeWrongKey:
+			err = nil
+		}
+	}
+	if err == nil {
+		_, err = prove(v, ct)
+	}
+	return err
+}
+
 // admit decides whether the next block may order a ciphertext, and says who opens it then.
 func admit(s *State, v *Verifier, wire []byte) (*threshold.Checked, *Tenure, error) {
 	ct, err := threshold.ParseCiphertext(wire)

@@ -26,13 +26,13 @@ type agenda struct {
 
 type formerLog struct {
 	identity [ed25519.PublicKeySize]byte
-	base     fair.TimedBase
+	base     fair.Base
 }
 
 // Round is what a block said for the order beside its batch: with the batches it is all that a replay needs.
 type Round struct {
 	Height  uint64
-	Section []byte   // fair.Section or fair.TimedSection; nil if the block has none
+	Section []byte   // fair.Section; nil if the block has none
 	Aside   [][]byte // ciphertexts that the block had to carry and its batch does not have, ascending by id
 }
 
@@ -61,7 +61,7 @@ func (a *agenda) full(p Params) bool {
 }
 
 // decide steps the logs and puts what they decide behind what waits.
-func (a *agenda) decide(s *State, chunks []fair.TimedChunk) (logs fair.Logs, queue []fair.Set, forgotten []threshold.ID, err error) {
+func (a *agenda) decide(s *State, chunks []fair.Chunk) (logs fair.Logs, queue []fair.Set, forgotten []threshold.ID, err error) {
 	queued := make(map[threshold.ID]bool) // never iterated
 	for _, f := range a.queue {
 		for _, id := range f.Content() {
@@ -240,7 +240,7 @@ func identities(members []keygen.Member) []ed25519.PublicKey {
 // handOver gives the logs of the members before to those after: who stays goes on with its log and what is in it, who comes
 // back where its log was, others with an empty one. What is in the logs is counted anew (fair.Reform, fair.ReformTimed).
 func (a agenda) handOver(p Params, height uint64, before, after []ed25519.PublicKey) (agenda, error) {
-	from, base := make([]uint32, len(after)), make([]fair.TimedBase, len(after))
+	from, base := make([]uint32, len(after)), make([]fair.Base, len(after))
 	former := slices.Clone(a.former)
 	find := func(key ed25519.PublicKey) (int, bool) {
 		return slices.BinarySearchFunc(former, key, func(l formerLog, k ed25519.PublicKey) int { return bytes.Compare(l.identity[:], k) })
@@ -290,7 +290,7 @@ func (s *State) Identities() []ed25519.PublicKey { return s.identities() }
 
 // CommittedLog is how far the chain has committed somebody's receive log, and how many of its ids are not done. A member that is
 // not in office any more has its log kept; zeros if the identity never was in office.
-func (s *State) CommittedLog(identity ed25519.PublicKey) (base fair.TimedBase, live int) {
+func (s *State) CommittedLog(identity ed25519.PublicKey) (base fair.Base, live int) {
 	if m := s.Member(identity); m > 0 {
 		base, live, _ = s.agenda.logs.Base(m) // there is such a member
 		return base, live
@@ -318,7 +318,7 @@ func (s *State) Queued() (n int) {
 func (s *State) Rounds() [32]byte { return s.agenda.chain }
 
 // parseSection reads a block's section and checks all of it.
-func (s *State) parseSection(body []byte, identities []ed25519.PublicKey) ([]fair.TimedChunk, error) {
+func (s *State) parseSection(body []byte, identities []ed25519.PublicKey) ([]fair.Chunk, error) {
 	if s.agenda.full(s.genesis.Params) {
 		return nil, fmt.Errorf("%d ids are decided and wait for a block; no further statements are taken", s.Queued())
 	}
@@ -466,7 +466,7 @@ func (r *reader) agenda(p Params, members int) (a agenda, err error) {
 		return a, err
 	}
 	for range r.uint(4) {
-		l := formerLog{identity: [ed25519.PublicKeySize]byte(r.take(ed25519.PublicKeySize)), base: fair.TimedBase{
+		l := formerLog{identity: [ed25519.PublicKeySize]byte(r.take(ed25519.PublicKeySize)), base: fair.Base{
 			Sequence: r.uint(8), Head: [32]byte(r.take(32)), Times: [32]byte(r.take(32)), Watermark: r.uint(8),
 		}}
 		if n := len(a.former); r.bad || n > 0 && bytes.Compare(a.former[n-1].identity[:], l.identity[:]) >= 0 {

@@ -123,21 +123,11 @@ func censoringProposer(t *testing.T, params ordering.Params) {
 // sectionOf is the transaction with the statements of these members.
 func sectionOf(t *testing.T, c *sim.Chain, members ...int) []byte {
 	t.Helper()
-	var wire []byte
-	var err error
-	if c.Genesis.Params.Order.Rule == fair.ReceiveTime {
-		s := fair.TimedSection{Height: c.State.Height() + 1}
-		for _, a := range c.Announce(members...) {
-			s.Entries = append(s.Entries, *a.(*fair.TimedAnnouncement))
-		}
-		wire, err = s.MarshalBinary()
-	} else {
-		s := fair.Section{Height: c.State.Height() + 1}
-		for _, a := range c.Announce(members...) {
-			s.Entries = append(s.Entries, *a.(*fair.Announcement))
-		}
-		wire, err = s.MarshalBinary()
+	s := fair.Section{Height: c.State.Height() + 1}
+	for _, a := range c.Announce(members...) {
+		s.Entries = append(s.Entries, *a)
 	}
+	wire, err := s.MarshalBinary()
 	c.Must(err)
 	return ordering.SectionTx(wire)
 }
@@ -155,7 +145,7 @@ func TestForcedAfterWait(t *testing.T) {
 	if !c.State.Busy() {
 		t.Fatal("idle although an id waits")
 	}
-	empty := []fair.Said{}
+	empty := []*fair.Announcement{}
 	for c.State.Height() < solid+3 {
 		if r := c.Block(ordering.Proposal{Announcements: empty}); r.Batch != nil {
 			t.Fatalf("ordered at height %d, solid at %d", r.Height, solid)

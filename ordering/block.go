@@ -45,7 +45,7 @@ type folding struct {
 	next   *State
 	v      *Verifier
 	result *Result
-	chunks []fair.TimedChunk // of the block's section
+	chunks []fair.Chunk // of the block's section
 	round  Round
 	ids    []threshold.ID                         // of the block's ciphertexts, in its order
 	bodies map[threshold.ID]*threshold.Ciphertext // of ids; never iterated

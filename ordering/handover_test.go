@@ -118,7 +118,7 @@ func TestSectionOfAFormerCommittee(t *testing.T) {
 	c.Reshare(3, c.Newcomers(4)...)
 	section := fair.Section{Height: c.State.Height() + 1}
 	for _, a := range former {
-		entry := *a.(*fair.Announcement)
+		entry := *a
 		entry.Statement.Height = c.State.Height()
 		section.Entries = append(section.Entries, entry)
 	}

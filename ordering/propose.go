@@ -11,11 +11,11 @@ import (
 
 // Proposal is what a proposer has at hand for the next block.
 type Proposal struct {
-	MaxBytes      int64           // of all transactions together, in the block's encoding
-	Txs           [][]byte        // from the mempool, in any order; ceremony messages are taken from them
-	Openings      []BatchOpenings // of pending batches, as far as they can be opened; they hold
-	Announcements []fair.Said     // of members' receive logs; their signatures hold
-	Bodies        Bodies          // among them those that are Wanted, as far as they can be had
+	MaxBytes      int64                // of all transactions together, in the block's encoding
+	Txs           [][]byte             // from the mempool, in any order; ceremony messages are taken from them
+	Openings      []BatchOpenings      // of pending batches, as far as they can be opened; they hold
+	Announcements []*fair.Announcement // of members' receive logs; their signatures hold
+	Bodies        Bodies               // among them those that are Wanted, as far as they can be had
 }
 
 // Bodies are ciphertexts at hand, by id.
@@ -43,7 +43,7 @@ func (b Bodies) Add(wires [][]byte) {
 
 // Wanted lists the ids whose bodies the block after s must have if it takes these announcements, and maybe some more; without
 // those that are held.
-func Wanted(s *State, announcements []fair.Said, held Bodies) []threshold.ID {
+func Wanted(s *State, announcements []*fair.Announcement, held Bodies) []threshold.ID {
 	plan := s.plan(announcements)
 	if plan == nil || len(s.pending) >= int(s.genesis.Params.MaxPending) {
 		return nil
@@ -63,12 +63,12 @@ type plan struct {
 }
 
 // plan is nil if there is no committee.
-func (s *State) plan(announcements []fair.Said) *plan {
+func (s *State) plan(announcements []*fair.Announcement) *plan {
 	if s.Office() == nil {
 		return nil
 	}
 	var p plan
-	var chunks []fair.TimedChunk
+	var chunks []fair.Chunk
 	if !s.agenda.full(s.genesis.Params) {
 		if wire, said, err := s.agenda.logs.Section(announcements); err == nil {
 			p.section, chunks = wire, said
@@ -86,7 +86,7 @@ func (s *State) plan(announcements []fair.Said) *plan {
 // those are missing that the announcements would add, they are left out.
 func Propose(s *State, v *Verifier, p Proposal) [][]byte {
 	var section, bodies [][]byte
-	for _, announcements := range [][]fair.Said{p.Announcements, nil} {
+	for _, announcements := range [][]*fair.Announcement{p.Announcements, nil} {
 		var ok bool
 		if section, bodies, ok = s.fill(v, s.plan(announcements), p.Bodies); ok && cost(section)+cost(bodies) <= p.MaxBytes {
 			break

@@ -24,10 +24,10 @@ type Replay struct {
 	s          *State
 	v          *Verifier
 	identities []ed25519.PublicKey
-	offices    []replayOffice    // oldest first
-	change     *replayChange     // of a height to come
-	round      *Round            // of the next height that has one, waits for its batch
-	chunks     []fair.TimedChunk // of its section
+	offices    []replayOffice // oldest first
+	change     *replayChange  // of a height to come
+	round      *Round         // of the next height that has one, waits for its batch
+	chunks     []fair.Chunk   // of its section
 	expired    []commitreveal.ExpiredEntry
 }
 
@@ -123,6 +123,10 @@ type LogPart struct {
 	After  uint64            // sequence number before it
 	Head   commitreveal.Hash // head before it
 	IDs    []threshold.ID
+
+	Times     []uint64          // of IDs, in milliseconds since 1970; nil under a rule without
+	TimesHead commitreveal.Hash // hash of the times before it
+	Statement []byte            // what the member signed, as its announcement's MarshalBinary
 }
 
 // Round takes what a block said for the order, and gives what members say in it. Their signatures are checked.
@@ -144,13 +148,23 @@ func (r *Replay) Round(round Round) ([]LogPart, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: height %d: section: %w", ErrReplay, round.Height, err)
 	}
+	said, err := r.s.agenda.logs.Said(r.s.genesis.ChainID, round.Section)
+	if err != nil {
+		return nil, err
+	}
 	parts := make([]LogPart, 0, len(chunks))
-	for _, c := range chunks {
+	for i, c := range chunks {
 		base, _, err := r.s.agenda.logs.Base(c.Member)
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, LogPart{Member: c.Member, After: base.Sequence, Head: base.Head, IDs: c.IDs})
+		statement, err := said[i].MarshalBinary()
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, LogPart{
+			Member: c.Member, After: base.Sequence, Head: base.Head, IDs: c.IDs, Times: c.Times, TimesHead: base.Times, Statement: statement,
+		})
 	}
 	r.chunks = chunks
 	return parts, nil
@@ -268,7 +282,7 @@ func (r *Replay) order(next *State, round *Round, cts []*threshold.Ciphertext) (
 		aside = append(aside, ct.ID())
 		bodies[ct.ID()] = ct
 	}
-	var chunks []fair.TimedChunk
+	var chunks []fair.Chunk
 	if round.Section != nil {
 		chunks, r.chunks = r.chunks, nil
 	}
@@ -295,4 +309,18 @@ func (r *Replay) order(next *State, round *Round, cts []*threshold.Ciphertext) (
 		next.agenda.chain = round.next(r.s.agenda.chain, aside)
 	}
 	return h, nil
+}
+
+// StatedLog checks what a member announced and signed of its receive log after a head and a hash of times, under whichever rule: see
+// [fair.Rule.Stated]. Who signed under one rule signed nothing that reads under the other.
+func StatedLog(chainID string, identity ed25519.PublicKey, statement []byte, head, times commitreveal.Hash) (p LogPart, err error) {
+	for _, rule := range []fair.Rule{fair.ReceiveTime, fair.ReceiveOrder} {
+		var c fair.Chunk
+		if c, err = rule.Stated(chainID, identity, statement, head, times); err == nil {
+			return LogPart{
+				Member: c.Member, After: c.Sequence - uint64(len(c.IDs)), Head: head, IDs: c.IDs, Times: c.Times, TimesHead: times, Statement: statement,
+			}, nil
+		}
+	}
+	return LogPart{}, err
 }

@@ -54,10 +54,10 @@ func TestWaitsForWatermarks(t *testing.T) {
 	}
 	tx := c.SealTxs("x")
 	id := ids(tx)
-	var held []fair.Said
+	var held []*fair.Announcement
 	for m := 1; m <= 3; m++ {
 		c.Receive(m, tx...)
-		held = append(held, c.Timed(m, fair.TimedBase{}, id, []uint64{1000}, 1000)) // something else of this millisecond may follow
+		held = append(held, c.Timed(m, fair.Base{}, id, []uint64{1000}, 1000)) // something else of this millisecond may follow
 	}
 	r := c.Block(ordering.Proposal{Announcements: held})
 	if r.Batch != nil || !c.State.Busy() {

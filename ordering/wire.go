@@ -15,7 +15,7 @@ const (
 	kindCiphertext txKind = 1 // body: a ciphertext, threshold's wire form
 	kindCeremony   txKind = 2 // body: a ceremony message, keygen's wire form
 	kindOpenings   txKind = 3 // body: openings; only the proposer may put it in, as the block's first
-	kindSection    txKind = 4 // body: fair.Section or fair.TimedSection; only the proposer may put it in, first or after the openings
+	kindSection    txKind = 4 // body: fair.Section; only the proposer may put it in, first or after the openings
 )
 
 var errNoKind = errors.New("ordering: an empty transaction has no kind")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -223,17 +224,23 @@ func runScripts(t *testing.T, dir string, env map[string]string, prepare func(di
 	})
 }
 
-// evidence copies the one file of evidence in a folder to proof.json.
+// evidence dir [number] copies a file of evidence in a folder, from 1, to proof.json; without a number there must be one only.
 func evidence(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: evidence dir")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: evidence dir [number]")
 	}
 	files, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*.json"))
 	ts.Check(err)
-	if len(files) != 1 {
+	number, want := 1, 1
+	if len(args) == 2 {
+		number, err = strconv.Atoi(args[1])
+		ts.Check(err)
+		want = max(number, len(files))
+	}
+	if len(files) != want {
 		ts.Fatalf("%d files of evidence: %v", len(files), files)
 	}
-	ts.Check(os.WriteFile(ts.MkAbs("proof.json"), []byte(ts.ReadFile(files[0])), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("proof.json"), []byte(ts.ReadFile(files[number-1])), 0o600))
 }
 
 // newest VARIABLE URL gives the terms hash of a node's newest ceremony.

@@ -56,6 +56,9 @@ type Checks struct {
 	Committee func(certificate []byte) (CommitteeInfo, error)
 	// Ceremony checks evidence of a fault in the ceremony of the terms.
 	Ceremony func(terms, evidence []byte) (CeremonyFinding, error)
+	// Statement checks what a member, by its identity key, signed of its receive log after a head and a hash of times. Of the
+	// part it gives at least Member, After, IDs and Times.
+	Statement func(chainID string, identity ed25519.PublicKey, statement []byte, head, times commitreveal.Hash) (LogPart, error)
 }
 
 // CeremonyFinding is what evidence about a ceremony proves.
@@ -89,6 +92,10 @@ type LogPart struct {
 	After  uint64            // positions before it
 	Head   commitreveal.Hash // head before it
 	IDs    []threshold.ID
+
+	Times     []uint64          // of IDs, in milliseconds since 1970; nil if the rule has none
+	TimesHead commitreveal.Hash // hash of the times before it
+	Statement []byte            // what the member signed, for evidence
 }
 
 // CommitteeInfo is what a certificate proves.

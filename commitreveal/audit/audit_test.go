@@ -635,16 +635,19 @@ func TestViolationOutweighsMissing(t *testing.T) {
 func TestReceiptsAgainstTheCommittedLog(t *testing.T) {
 	n := newNetwork(t)
 	a := n.seal("a")
-	id := a.ID()
-	n.round(2, "bob has "+string(id[:]))
+	n.round(2, bobHas(a.ID()))
 	n.block(3, a)
 	n.block(4, n.seal("b"))
 	before := commitreveal.NextHead(commitreveal.Hash{}, threshold.ID{1})
+	later := receipt(t, 2, a, 8, before)
+	later.Time++
+	n.must(commitreveal.SignReceipt(identity(2), &later))
 	for name, tt := range map[string]struct {
 		receipt commitreveal.Receipt
 		want    []string
 	}{
 		"as signed":         {receipt(t, 2, a, 8, before), []string{}},
+		"another time":      {later, []string{"receipt_log 2 member 2 (bob)"}},
 		"another head":      {receipt(t, 2, a, 8, commitreveal.Hash{5}), []string{"receipt_log 2 member 2 (bob)"}},
 		"another id there":  {receipt(t, 2, a, 7, commitreveal.Hash{}), []string{"receipt_log 2 member 2 (bob)"}},
 		"outside the part":  {receipt(t, 2, a, 9, commitreveal.Hash{5}), []string{}},
@@ -653,6 +656,15 @@ func TestReceiptsAgainstTheCommittedLog(t *testing.T) {
 		r := run(t, n.bundle(), Options{Receipts: []commitreveal.Receipt{tt.receipt}})
 		if diff := cmp.Diff(tt.want, short(r)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+		for _, f := range r.Findings { // the evidence stands by itself
+			if f.Proof == nil {
+				t.Fatalf("%s: no evidence of %+v", name, f)
+			}
+			e, err := f.Proof.Verify(testChecks())
+			if err != nil || e.Who != bobOf1 || r.Receipts[0].Status != ReceiptBroken {
+				t.Errorf("%s: %+v, %v, the receipt is %s", name, e, err, r.Receipts[0].Status)
+			}
 		}
 	}
 }

@@ -179,6 +179,17 @@ func accusations(t testing.TB) map[string]accusation {
 		n.file(proofOfReceipt(n, r, BrokenReceipt{Other: marshaled(n, &next)})), bobOf1, 9, "",
 	}
 
+	said := Bytes(bobHas(kept.ID()))
+	inLog := receipt(t, 2, kept, 8, commitreveal.NextHead(commitreveal.Hash{}, threshold.ID{1}))
+	otherTime := inLog
+	otherTime.Time--
+	n.must(commitreveal.SignReceipt(identity(2), &otherTime))
+	stated := BrokenReceipt{Statement: said, Head: &commitreveal.Hash{}, Times: &commitreveal.Hash{7}}
+	out["broken receipt, another time"] = accusation{n.file(proofOfReceipt(n, otherTime, stated)), n.file(proofOfReceipt(n, inLog, stated)), bobOf1, inLog.ValidUntil, ""}
+	otherHead := receipt(t, 2, kept, 8, commitreveal.Hash{5})
+	elsewhere := receipt(t, 2, kept, 9, commitreveal.Hash{5})
+	out["broken receipt, another log"] = accusation{n.file(proofOfReceipt(n, otherHead, stated)), n.file(proofOfReceipt(n, elsewhere, stated)), bobOf1, inLog.ValidUntil, ""}
+
 	liar := newNetwork(t)
 	x, y := liar.seal("x"), liar.seal("y", namespace("b"))
 	liar.lyingBlock(3, lies{

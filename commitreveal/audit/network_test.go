@@ -41,6 +41,7 @@ func testChecks() Checks {
 	return Checks{
 		Certificate: checkCertificate, Succession: checkSuccession, Rule: newTestRule, Ceremony: checkCeremony,
 		Committee: func(cert []byte) (CommitteeInfo, error) { return checkCertificate([]byte(testTerms), cert) },
+		Statement: checkStatement,
 	}
 }
 
@@ -59,6 +60,22 @@ func checkCeremony(terms, evidence []byte) (CeremonyFinding, error) {
 		return f, errors.New("another ceremony")
 	}
 	return f, nil
+}
+
+// bobHas is what checkStatement takes.
+func bobHas(id threshold.ID) string {
+	text := "bob has " + string(id[:])
+	return text + string(ed25519.Sign(identity(2), []byte(text)))
+}
+
+// checkStatement stands for a signed announcement: bob's log after position 6 has these ids with these times.
+func checkStatement(chain string, key ed25519.PublicKey, statement []byte, head, times commitreveal.Hash) (LogPart, error) {
+	text, signature := statement[:max(0, len(statement)-ed25519.SignatureSize)], statement[max(0, len(statement)-ed25519.SignatureSize):]
+	id, ok := strings.CutPrefix(string(text), "bob has ")
+	if !ok || len(id) != len(threshold.ID{}) || !ed25519.Verify(key, text, signature) || !key.Equal(identity(2).Public()) || chain != chainID || head != (commitreveal.Hash{}) || times != (commitreveal.Hash{7}) {
+		return LogPart{}, errors.New("bob did not sign this")
+	}
+	return LogPart{Member: 2, After: 6, IDs: []threshold.ID{{1}, threshold.ID([]byte(id))}, Times: []uint64{1699999999999, 1700000000000}, TimesHead: times, Statement: statement}, nil
 }
 
 // testRule is a stand-in for the chain's rule: each batch must be ascending, and what the rounds so far were, hashed, stands in the
@@ -89,8 +106,8 @@ func (r *testRule) Round(l *commitreveal.BundleRound) ([]LogPart, error) {
 		}
 		r.expired = append(r.expired, asideEntry(l.Height, ct))
 	}
-	if id, ok := strings.CutPrefix(string(l.Section), "bob has "); ok {
-		return []LogPart{{Member: 2, After: 6, IDs: []threshold.ID{{1}, threshold.ID([]byte(id))}}}, nil
+	if p, err := checkStatement(chainID, identity(2).Public().(ed25519.PublicKey), l.Section, commitreveal.Hash{}, commitreveal.Hash{7}); err == nil {
+		return []LogPart{p}, nil
 	}
 	return nil, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/threshold"
@@ -351,13 +352,17 @@ func (p *CeremonyFault) check(j *judge) (*Established, error) {
 
 // BrokenReceipt is a receipt that its member did not keep, and one of: another
 // receipt of it that contradicts, the ciphertext whose header promises another
-// height, or the log that does not order it in time.
+// height, a statement about its receive log that contradicts, or the log that does not
+// order it in time.
 type BrokenReceipt struct {
 	Receipt    Bytes                 `json:"receipt"`    // as commitreveal.Receipt's MarshalBinary
 	Other      Bytes                 `json:"other"`      // a second receipt, or empty
 	Ciphertext Bytes                 `json:"ciphertext"` // or empty
 	Log        *Range                `json:"log"`        // up to a batch after the promised height, or null
 	Batches    [][]commitreveal.Hash `json:"batches"`    // the ids of each batch in the range up to that height
+	Statement  Bytes                 `json:"statement"`  // an announcement of the member's receive log, or empty
+	Head       *commitreveal.Hash    `json:"head"`       // of that log before it, or null
+	Times      *commitreveal.Hash    `json:"times"`      // hash of that log's times before it, or null
 }
 
 // Kind implements [Proof].
@@ -386,8 +391,12 @@ func (p *BrokenReceipt) validate() error {
 			return err
 		}
 	}
-	if forms != 1 || (p.Log == nil) != (p.Batches == nil) {
-		return fmt.Errorf("%w: a broken receipt needs a second receipt, a ciphertext or a log, and one of them", ErrEvidence)
+	stated := len(p.Statement) > 0
+	if stated {
+		forms++
+	}
+	if forms != 1 || (p.Log == nil) != (p.Batches == nil) || (p.Head != nil) != stated || (p.Times != nil) != stated {
+		return fmt.Errorf("%w: a broken receipt needs a second receipt, a ciphertext, a statement or a log, and one of them", ErrEvidence)
 	}
 	return nil
 }
@@ -407,6 +416,8 @@ func (p *BrokenReceipt) check(j *judge) (*Established, error) {
 		err = p.notOrdered(j, r, e)
 	case len(p.Other) > 0:
 		err = p.contradicted(j, r, e)
+	case len(p.Statement) > 0:
+		err = p.stated(j, info.identity(r.Member), r, e)
 	default:
 		err = p.otherHeight(r, e)
 	}
@@ -449,6 +460,23 @@ func (p *BrokenReceipt) contradicted(j *judge, r *commitreveal.Receipt, e *Estab
 	}
 	e.What = fmt.Sprintf("signed two receipts that no receive log gives: position %d for %s, position %d for %s",
 		r.Position, commitreveal.Hash(r.ID), other.Position, commitreveal.Hash(other.ID))
+	return nil
+}
+
+// stated: the member's number may be another one in the statement, if that is of another committee. The key is the same.
+func (p *BrokenReceipt) stated(j *judge, identity ed25519.PublicKey, r *commitreveal.Receipt, e *Established) error {
+	if j.checks.Statement == nil {
+		return errors.New("audit: the check of statements about receive logs is needed")
+	}
+	part, err := j.checks.Statement(j.chainID, identity, p.Statement, *p.Head, *p.Times)
+	if err != nil {
+		return notProved("%w", err)
+	}
+	part.Head = *p.Head
+	if e.What = part.denies(r); e.What == "" {
+		return notProved("the receipt says what the receive log says, or is not of this part of it")
+	}
+	e.What = strings.TrimPrefix(e.What, "it ")
 	return nil
 }
 

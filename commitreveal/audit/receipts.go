@@ -3,6 +3,7 @@ package audit
 import (
 	"cmp"
 	"crypto/ed25519"
+	"fmt"
 	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
@@ -33,7 +34,7 @@ type receipts struct {
 	all    []commitreveal.Receipt
 	where  map[threshold.ID]*place // of all ids that a receipt names
 	of     map[string][]int        // by identity of the member, as indexes of all
-	denied map[int]uint64          // by index in all: height at which the member signed another log
+	denied map[int]denial          // by index in all: where the member signed another log
 }
 
 // place is where a ciphertext was first ordered. entry is that of the commit.
@@ -47,8 +48,14 @@ type place struct {
 	ciphertext []byte // if the receipt promises another height
 }
 
+// denial is a part of a member's receive log that one of its receipts contradicts.
+type denial struct {
+	height uint64
+	part   LogPart
+}
+
 func newReceipts(all []commitreveal.Receipt) *receipts {
-	r := &receipts{of: make(map[string][]int), denied: make(map[int]uint64), all: all, where: make(map[threshold.ID]*place, len(all))}
+	r := &receipts{of: make(map[string][]int), denied: make(map[int]denial), all: all, where: make(map[threshold.ID]*place, len(all))}
 	for i := range all {
 		r.where[all[i].ID] = new(place)
 	}
@@ -86,18 +93,29 @@ func (r *receipts) said(identities []ed25519.PublicKey, height uint64, p LogPart
 		return
 	}
 	for _, i := range r.of[string(identities[p.Member-1])] {
-		receipt := &r.all[i]
-		if receipt.Position <= p.After || receipt.Position-p.After > uint64(len(p.IDs)) {
-			continue
-		}
-		head := p.Head
-		for _, id := range p.IDs[:receipt.Position-p.After] {
-			head = commitreveal.NextHead(head, id)
-		}
-		if head != receipt.Head {
-			r.denied[i] = height
+		if p.denies(&r.all[i]) != "" {
+			r.denied[i] = denial{height, p}
 		}
 	}
+}
+
+// denies tells how the part contradicts a receipt of the same member, "" if it does not. A member has one time for an id, in its log
+// and in its receipt, so any other one is a lie in one of them.
+func (p *LogPart) denies(r *commitreveal.Receipt) string {
+	if r.Position <= p.After || r.Position-p.After > uint64(len(p.IDs)) {
+		return ""
+	}
+	head, n := p.Head, r.Position-p.After
+	for _, id := range p.IDs[:n] {
+		head = commitreveal.NextHead(head, id)
+	}
+	switch {
+	case head != r.Head || p.IDs[n-1] != r.ID:
+		return "it signed a receive log that does not have what its receipt says at this position"
+	case p.Times != nil && int64(p.Times[n-1]) != r.Time:
+		return fmt.Sprintf("it signed a receive log with the time %d for this position, and a receipt with %d", p.Times[n-1], r.Time)
+	}
+	return ""
 }
 
 // executed notes where they stand in the order of execution.
@@ -129,10 +147,13 @@ func (a *auditor) checkReceipts() {
 		} else {
 			valid = append(valid, r)
 			a.checkReceipt(r, a.receipts.where[r.ID], who, &result)
-			if height, denied := a.receipts.denied[i]; denied {
+			if d, denied := a.receipts.denied[i]; denied {
 				result.Status = ReceiptBroken
-				a.add(&finding{entry: -1, Finding: Finding{Code: CodeLog, Height: height, Who: who.member(r.Member),
-					What: "it signed a receive log that does not have what its receipt says at this position (" + result.ID.String() + ")"}})
+				f := &finding{entry: -1, Finding: Finding{Code: CodeLog, Height: d.height, Who: who.member(r.Member), What: d.part.denies(r) + " (" + result.ID.String() + ")"}}
+				a.add(f)
+				if p := &d.part; p.Statement != nil {
+					a.proveReceipt(f, r, &BrokenReceipt{Statement: p.Statement, Head: &p.Head, Times: &p.TimesHead}, who)
+				}
 			}
 		}
 		a.report.Receipts = append(a.report.Receipts, result)

@@ -22,6 +22,7 @@ const (
 	CodeNotAdmitted          = "not_admitted"
 	CodeNoCommittee          = "no_committee"
 	CodeMempoolFull          = "mempool_full"
+	CodeTooManyWaiting       = "too_many_waiting"
 	CodeRateLimited          = "rate_limited"
 	CodeBusy                 = "busy"
 	CodeTimeout              = "timeout"

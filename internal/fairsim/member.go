@@ -46,7 +46,7 @@ type member struct {
 // announcement is what a member sends once a height, for either rule.
 type announcement struct {
 	plain    fair.Announcement
-	timed    fair.TimedAnnouncement
+	timed    fair.Announcement
 	verified bool
 }
 
@@ -150,8 +150,9 @@ func (m *member) announce(height uint64, twisted bool) *announcement {
 	w := m.w
 	ids := []threshold.ID{}
 	times := []uint64{}
-	_, _, _, last, err := w.timed.Log(number)
+	base, _, err := w.timed.Base(number)
 	w.check(err)
+	last := base.Watermark
 	mark := m.milliseconds()
 	fresh, next := m.fresh(twisted)
 	if next != nil {
@@ -169,28 +170,15 @@ func (m *member) announce(height uint64, twisted bool) *announcement {
 		last = min(max(at, last), mark)
 		ids, times = append(ids, w.txs[e.tx].id), append(times, last)
 	}
-	a := &announcement{}
-	sequence, head, _, err := w.state.Log(number)
-	w.check(err)
-	a.plain = fair.Announcement{IDs: ids, Statement: fair.Statement{
-		ChainID: chainID, Height: height, Member: number, Sequence: sequence + uint64(len(ids)), Head: extend(head, ids),
-	}}
-	w.check(fair.SignStatement(m.key, &a.plain.Statement))
-	sequence, head, stamps, _, err := w.timed.Log(number)
-	w.check(err)
-	for _, t := range times {
-		stamps = fair.NextTimes(stamps, t)
+	c := fair.Chunk{
+		Member: number, Sequence: base.Sequence + uint64(len(ids)), Head: base.Head, IDs: ids, Times: times, TimesHead: base.Times, Watermark: mark,
 	}
-	a.timed = fair.TimedAnnouncement{IDs: ids, Times: times, Statement: fair.TimedStatement{
-		ChainID: chainID, Height: height, Member: number, Sequence: sequence + uint64(len(ids)), Head: extend(head, ids), Times: stamps, Watermark: mark,
-	}}
-	w.check(fair.SignTimedStatement(m.key, &a.timed.Statement))
-	return a
-}
-
-func extend(head commitreveal.Hash, ids []threshold.ID) commitreveal.Hash {
-	for _, id := range ids {
-		head = commitreveal.NextHead(head, id)
+	for i, id := range ids {
+		c.Head, c.TimesHead = commitreveal.NextHead(c.Head, id), fair.NextTimes(c.TimesHead, times[i])
 	}
-	return head
+	plain, err := fair.ReceiveOrder.Say(m.key, chainID, height, c)
+	w.check(err)
+	timed, err := fair.ReceiveTime.Say(m.key, chainID, height, c)
+	w.check(err)
+	return &announcement{plain: *plain, timed: *timed}
 }

@@ -234,28 +234,23 @@ func (w *world) block(height uint64) {
 
 // choose is the section that a member would propose.
 func (m *member) choose() *fair.Section {
-	var held []fair.Announcement
+	var held []*fair.Announcement
 	for i := range m.w.members {
+		base, _, err := m.w.state.Base(uint32(i + 1))
+		m.w.check(err)
 		for _, a := range m.held[i] {
-			held = append(held, trim(a.plain, m.w.state))
+			if rest := a.plain.After(base.Sequence); rest != nil {
+				held = append(held, rest)
+			}
 		}
 	}
 	section := fair.NewSection(m.w.state, held)
 	return &section
 }
 
-// trim leaves out what the chain has of an announcement already.
-func trim(a fair.Announcement, s fair.State) fair.Announcement {
-	sequence, _, _, err := s.Log(a.Statement.Member)
-	if err == nil && a.Statement.Sequence >= sequence && uint64(len(a.IDs)) > a.Statement.Sequence-sequence {
-		a.IDs = a.IDs[uint64(len(a.IDs))-(a.Statement.Sequence-sequence):]
-	}
-	return a
-}
-
 // withTimes is the section of the other rule with the same statements.
-func (m *member) withTimes(section *fair.Section) *fair.TimedSection {
-	out := &fair.TimedSection{Height: section.Height}
+func (m *member) withTimes(section *fair.Section) *fair.Section {
+	out := &fair.Section{Height: section.Height}
 	for i := range section.Entries {
 		st := &section.Entries[i].Statement
 		for _, a := range m.held[int(st.Member)-1] {
@@ -272,7 +267,7 @@ func (m *member) withTimes(section *fair.Section) *fair.TimedSection {
 }
 
 // propose lets a member make a block, and the others check it; ok says whether they accept.
-func (w *world) propose(p *member) (chunks []fair.Chunk, timed []fair.TimedChunk, ok bool) {
+func (w *world) propose(p *member) (chunks []fair.Chunk, timed []fair.Chunk, ok bool) {
 	section := p.choose()
 	faulty := p.index >= len(w.members)-w.params.Faulty
 	switch {
@@ -296,7 +291,7 @@ func (w *world) propose(p *member) (chunks []fair.Chunk, timed []fair.TimedChunk
 	}
 	parsed, err := fair.ParseSection(w.state, chainID, b)
 	w.check(err)
-	other, err := fair.ParseTimedSection(w.timed, chainID, t)
+	other, err := fair.ParseSection(w.timed, chainID, t)
 	w.check(err)
 	if w.failure != nil {
 		return nil, nil, false
@@ -320,7 +315,7 @@ func (w *world) accepts(b []byte) bool {
 }
 
 // decide applies a block under both rules.
-func (w *world) decide(height uint64, chunks []fair.Chunk, timed []fair.TimedChunk) {
+func (w *world) decide(height uint64, chunks []fair.Chunk, timed []fair.Chunk) {
 	w.beacon = sha256.Sum256(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, w.config.Seed), height))
 	for _, c := range chunks {
 		for _, id := range c.IDs {
@@ -355,7 +350,7 @@ func (w *world) change() {
 	var err error
 	w.state, err = fair.Reform(w.state, w.params, w.height(), from, make([]fair.Base, n))
 	w.check(err)
-	w.timed, err = fair.ReformTimed(w.timed, w.params, w.height(), from, make([]fair.TimedBase, n))
+	w.timed, err = fair.ReformTimed(w.timed, w.params, w.height(), from, make([]fair.Base, n))
 	w.check(err)
 	w.committed[0] = map[int]bool{}
 	newcomer, teacher := w.members[0], w.members[1]

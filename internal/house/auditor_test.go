@@ -35,6 +35,7 @@ var auditorPackages = []string{
 	module + "/commitreveal/mirror",
 	module + "/commitreveal/note",
 	module + "/commitreveal/tiles",
+	module + "/internal/wire",
 	module + "/threshold",
 	"golang.org/x/crypto/blake2b",
 	"golang.org/x/crypto/blake2s",

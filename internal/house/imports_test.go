@@ -20,9 +20,9 @@ const module = "github.com/scrimlabs/scrim"
 // is missing here is a new room, and a new room is a decision: add both.
 var rooms = map[string][]string{
 	"threshold":          {},
-	"keygen":             {"threshold"},
+	"keygen":             {"internal/wire", "threshold"},
 	"keygen/sharefile":   {"keygen", "threshold"},
-	"commitreveal":       {"threshold"},
+	"commitreveal":       {"internal/wire", "threshold"},
 	"commitreveal/tiles": {"commitreveal"},
 	"commitreveal/note":  {"commitreveal", "commitreveal/tiles", "threshold"},
 	"commitreveal/audit": {"commitreveal", "commitreveal/note", "commitreveal/tiles", "threshold"},
@@ -30,7 +30,7 @@ var rooms = map[string][]string{
 	"commitreveal/mirror":            {"commitreveal", "commitreveal/audit", "commitreveal/note", "commitreveal/tiles", "threshold"},
 	"commitreveal/mirror/mirrortest": {"commitreveal", "commitreveal/note", "commitreveal/tiles", "internal/sim", "ordering", "threshold"},
 	"ordering":                       {"ordering/fair", "commitreveal", "keygen", "threshold"},
-	"ordering/fair":                  {"commitreveal", "threshold"},
+	"ordering/fair":                  {"commitreveal", "internal/wire", "threshold"},
 	"ordering/abci":                  {"ordering", "ordering/fair", "commitreveal", "keygen", "threshold"},
 	"migrations":                     {},
 	"httpapi":                        {"httpapi/explorer", "httpapi/v1", "commitreveal", "commitreveal/tiles", "keygen", "threshold"},
@@ -40,6 +40,7 @@ var rooms = map[string][]string{
 	"internal/pg":                    {"ordering", "commitreveal", "commitreveal/note", "commitreveal/tiles", "keygen", "threshold", "migrations"},
 	"internal/home":                  {"keygen", "keygen/sharefile"},
 	"internal/version":               {},
+	"internal/wire":                  {},
 	"internal/node": {"ordering/fair", "httpapi", "httpapi/v1", "ordering/abci", "internal/pg", "internal/home", "internal/version", "keygen/sharefile", "ordering",
 		"keygen", "commitreveal", "commitreveal/note", "commitreveal/tiles", "threshold"},
 
@@ -98,7 +99,7 @@ var libraries = map[string][]string{
 }
 
 // pure are the packages whose rules are functions of state and input alone.
-var pure = []string{"threshold", "keygen", "ordering", "ordering/fair", "commitreveal", "commitreveal/audit", "commitreveal/note", "commitreveal/tiles"}
+var pure = []string{"threshold", "keygen", "ordering", "ordering/fair", "commitreveal", "commitreveal/audit", "commitreveal/note", "commitreveal/tiles", "internal/wire"}
 
 // shell are the packages that have the effects. No pure package may need one, not even in its tests; internal/sim has none.
 var shell = []string{"internal/", "httpapi", "ordering/abci", "cmd/"}
@@ -275,7 +276,7 @@ func TestScrimLinksNeitherCometBFTNorPgx(t *testing.T) {
 	if !slices.Contains(deps, module+"/commitreveal/audit") {
 		t.Fatalf("cmd/scrim does not link commitreveal/audit: is this the right list? (%d packages)", len(deps))
 	}
-	own := []string{module + "/internal/wallet", module + "/internal/home", module + "/internal/member", module + "/internal/succession", module + "/internal/version"}
+	own := []string{module + "/internal/wallet", module + "/internal/home", module + "/internal/member", module + "/internal/succession", module + "/internal/version", module + "/internal/wire"}
 	for _, dep := range deps {
 		for _, never := range []string{"github.com/cometbft", "github.com/jackc", module + "/internal"} {
 			if strings.HasPrefix(dep, never) && !slices.Contains(own, dep) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,7 +30,12 @@ const (
 	enough = 32
 	// keptAnnouncements of each member: its newest, and what else may fit a state that is behind or a statement that conflicts.
 	keptAnnouncements = 16
-	tailPage          = 1000
+	// omitMargin is how long before a proposal a statement must have been heard here to be missed in it.
+	omitMargin = 150 * time.Millisecond
+	tailPage   = 1000
+	// reserveAhead is for how long ahead, in milliseconds, a reservation of time lasts; it is renewed when half of it is left.
+	reserveAhead = 2000
+	reserveRetry = 200 * time.Millisecond
 )
 
 // logStore is this member's receive log on disk.
@@ -37,6 +43,11 @@ type logStore interface {
 	ReceivedAfter(ctx context.Context, after uint64, limit int) ([]pg.Received, error)
 	ReceiveHead(ctx context.Context, position uint64) (commitreveal.Hash, error)
 	ResumeLog(ctx context.Context, position uint64, head commitreveal.Hash) error
+	// SettleReceived returns when no write into the log is under way, also none that seemed to fail.
+	SettleReceived(ctx context.Context) error
+	// ReserveTime makes durable up to which time watermarks may be signed, ReservedTime gives it.
+	ReserveTime(ctx context.Context, until uint64) error
+	ReservedTime(ctx context.Context) (until uint64, err error)
 	AddEvidence(ctx context.Context, e pg.Evidence) error
 }
 
@@ -50,19 +61,24 @@ type announcer struct {
 	log     *slog.Logger
 	clock   *ingressClock
 	wake    chan struct{} // capacity 1: there is something to announce
+	ahead   chan struct{} // capacity 1: time is to be reserved
 
 	mu       sync.Mutex
 	state    *ordering.State
 	own      []logEntry // of this member's log, after the committed part
 	last     logEntry   // the newest of it all, also when own is empty
 	broken   string     // why nothing is signed; "" mostly
-	gap      bool       // the database has an entry that is not in own
+	gap      bool       // the database has, or may have, an entry that is not in own
 	promised uint64     // the latest watermark that was signed
+	reserved uint64     // no later one is signed: after a restart the clock goes on from here
 	begun    uint64     // ciphertexts that went on their way into the log
 	written  uint64     // those of them that have arrived, or never will
 	heard    map[uint32]*heard
 	changed  chan struct{} // closed, and replaced, when something in here has changed
 	proven   []forkProof
+	room     admission
+	lost     [][]threshold.ID // of each member's log, what this one should have and lacks
+	fetch    chan struct{}    // capacity 1: lost has something
 }
 
 type logEntry struct {
@@ -74,18 +90,19 @@ type logEntry struct {
 
 // forkProof is evidence, and of which statement.
 type forkProof struct {
-	fair.Fork
+	*fair.Equivocation
 	height, position uint64
 }
 
 // heard is what a member of the committee in office has announced, newest last; signatures hold.
 type heard struct {
 	epoch         uint64
-	announcements []fair.Said
+	announcements []*fair.Announcement
+	at            []time.Time // when each came
 }
 
 func newAnnouncer() *announcer {
-	return &announcer{clock: newIngressClock(), wake: make(chan struct{}, 1), heard: make(map[uint32]*heard), changed: make(chan struct{})}
+	return &announcer{clock: newIngressClock(), wake: make(chan struct{}, 1), ahead: make(chan struct{}, 1), heard: make(map[uint32]*heard), changed: make(chan struct{}), room: newAdmission(), fetch: make(chan struct{}, 1)}
 }
 
 func (a *announcer) poke() {
@@ -117,6 +134,12 @@ func (a *announcer) load(ctx context.Context, s *ordering.State) error {
 	}
 	a.last = logEntry{position: committed, head: head}
 	a.promise(base.Watermark)
+	reserved, err := a.store.ReservedTime(ctx)
+	if err != nil {
+		return err
+	}
+	a.reserved = reserved
+	a.clock.atLeast(reserved)
 	if committed > 0 { // the last committed entry, for its time
 		rows, err := a.store.ReceivedAfter(ctx, committed-1, 1)
 		if err != nil {
@@ -126,7 +149,11 @@ func (a *announcer) load(ctx context.Context, s *ordering.State) error {
 			a.clock.atLeast(uint64(max(0, rows[i].Time)))
 		}
 	}
-	return a.readLocked(ctx)
+	if err := a.readLocked(ctx); err != nil {
+		return err
+	}
+	a.settleLocked()
+	return nil
 }
 
 // readLocked takes what the database has after the last entry.
@@ -156,7 +183,7 @@ func (a *announcer) promise(watermark uint64) {
 }
 
 // committedLocked is this member's log as the chain has it, also when the member is not in office; zeros if it never was.
-func (a *announcer) committedLocked() (base fair.TimedBase, live int) {
+func (a *announcer) committedLocked() (base fair.Base, live int) {
 	return a.state.CommittedLog(a.identity())
 }
 
@@ -174,8 +201,13 @@ func (a *announcer) receiver() pg.Receiver {
 	return pg.Receiver{Epoch: a.state.Office().Epoch(), Member: a.memberLocked()}
 }
 
-// appendLocked takes the next entry. One whose write seemed to fail may be missing before it: then it is read again. Such an
-// entry may be older than what was promised meanwhile, and gets the time of the promise.
+// timedLocked: statements have times, and receipts are compared with them.
+func (a *announcer) timedLocked() bool {
+	return a.state.Genesis().Params.Order.Rule == fair.ReceiveTime
+}
+
+// appendLocked takes the next entry. One whose write seemed to fail may be missing before it: then it is read again. The time in
+// the log is always that of the database, which the receipt has too. One that breaks what was promised comes of an older database.
 func (a *announcer) appendLocked(r *pg.Received) {
 	switch {
 	case r.Position <= a.last.position:
@@ -184,10 +216,15 @@ func (a *announcer) appendLocked(r *pg.Received) {
 		a.gap = true
 		return
 	}
-	at := max(uint64(max(0, r.Time)), a.last.at, a.promised)
-	a.last = logEntry{r.Position, r.ID, r.Head, min(at, fair.MaxTime)}
+	at := min(uint64(max(0, r.Time)), fair.MaxTime)
+	if promised := max(a.last.at, a.promised); at < promised && a.timedLocked() && a.broken == "" {
+		a.broken = "the database has an entry of this member's receive log with an earlier time than the member has promised: it is an older copy, or was changed"
+		a.log.Error("receive log not announced any more", "reason", a.broken, "position", r.Position, "time", at, "promised", promised)
+	}
+	a.last = logEntry{r.Position, r.ID, r.Head, at}
 	a.clock.atLeast(at)
 	a.own = append(a.own, a.last)
+	a.room.note(r.ID)
 }
 
 // begin and appended are around the write of ciphertexts into the log.
@@ -195,6 +232,18 @@ func (a *announcer) begin(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.begun += uint64(n)
+	a.reserveLocked()
+}
+
+// failed is appended for n ciphertexts of which it is not known whether the log has them.
+func (a *announcer) failed(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.written += uint64(n)
+	a.gap = true
+	a.clock.fail()
+	a.signal()
+	a.poke()
 }
 
 // appended takes rows of the log that are durable now, also some that were before.
@@ -209,12 +258,115 @@ func (a *announcer) appended(n int, rows []pg.Received) {
 	a.poke()
 }
 
-// room says whether the log takes further ids: it stops when it is full, and never skips one.
-func (a *announcer) room() bool {
+// takeDoor makes room in the log for what a client brings: an error of admission if there is none.
+func (a *announcer) takeDoor(id threshold.ID, client string, mempoolFull bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	_, live := a.committedLocked()
-	return a.broken == "" && live+len(a.own)+int(a.begun-a.written) < int(a.state.Genesis().Params.Order.MaxLive)
+	if a.broken != "" {
+		return errLogFull
+	}
+	return a.room.takeDoor(id, client, mempoolFull)
+}
+
+// takeRelayed makes room for what another member has relayed; false if there is none now.
+func (a *announcer) takeRelayed(id threshold.ID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.broken == "" && a.room.takeRelayed(id)
+}
+
+// held is how many ids of the log are not done: see [admission.counts].
+func (a *announcer) held() (common, door, relayed int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.room.counts()
+}
+
+// limits is an admission that holds nothing.
+func (a *announcer) limits() admission {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return admission{limit: a.room.limit, common: a.room.common, share: a.room.share}
+}
+
+// landed: what was taken is in the log now, or does not come into it.
+func (a *announcer) landed(ids ...threshold.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range ids {
+		a.room.landed(id)
+	}
+}
+
+// settleLocked counts anew what is live after a block, and looks what other members' logs have.
+func (a *announcer) settleLocked() {
+	logs, ok := a.state.ReceiveLogs()
+	if !ok {
+		return
+	}
+	a.room.resize(int(a.state.Genesis().Params.Order.MaxLive), logs.Params().Members, a.state.Office().Epoch())
+	self := a.memberLocked()
+	live := make(map[threshold.ID]bool)
+	for _, id := range logs.Waiting(self) {
+		live[id] = true
+	}
+	for _, e := range a.own {
+		live[e.id] = true
+	}
+	a.room.settle(live)
+	windows := make([][]threshold.ID, logs.Params().Members)
+	for i := range windows {
+		if member := uint32(i + 1); self > 0 && member != self {
+			windows[i] = a.windowLocked(logs, member)
+		}
+	}
+	a.lost = a.room.look(windows)
+	if slices.ContainsFunc(a.lost, func(ids []threshold.ID) bool { return len(ids) > 0 }) {
+		select {
+		case a.fetch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// windowLocked is the beginning of what is not done of a member's log, committed or announced.
+func (a *announcer) windowLocked(logs fair.Logs, member uint32) []threshold.ID {
+	ids := logs.Waiting(member)
+	h, base := a.heard[member], fair.Base{}
+	if b, _, err := logs.Base(member); err == nil {
+		base = b
+	}
+	if len(ids) >= a.room.share || h == nil || h.epoch != a.state.Committee().Epoch {
+		return ids
+	}
+	var newest *fair.Announcement
+	for _, an := range h.announcements {
+		if rest := an.After(base.Sequence); rest != nil && (newest == nil || rest.Statement.Sequence > newest.Statement.Sequence) {
+			newest = rest
+		}
+	}
+	if newest == nil {
+		return ids
+	}
+	for _, id := range newest.IDs {
+		if !a.state.WasOrdered(id) && !a.state.IsQueued(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// wanted gives, once, the ids of members' logs that this member lacks, and whom to ask.
+func (a *announcer) wanted() (from []ed25519.PublicKey, lost [][]threshold.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, ids := range a.lost {
+		if identity := a.state.Identity(uint32(i + 1)); len(ids) > 0 && identity != nil {
+			from, lost = append(from, identity), append(lost, ids)
+		}
+	}
+	a.lost = nil
+	return from, lost
 }
 
 // trouble says why this member's log is not announced; "" if it is.
@@ -243,6 +395,7 @@ func (a *announcer) committed(s *ordering.State) {
 		a.broken = "the database does not have the part of this member's receive log that the chain has committed"
 		a.log.Warn("receive log not announced for now", "reason", a.broken, "committed", sequence, "here", a.last.position)
 	}
+	a.settleLocked()
 	a.signal()
 	a.poke()
 }
@@ -261,6 +414,7 @@ func (a *announcer) resume(ctx context.Context) error {
 	}
 	a.log.Warn("receive log goes on where the chain has committed it; what was received after that and before the loss is not in it", "position", sequence)
 	a.own, a.last, a.broken = nil, logEntry{position: sequence, head: head}, ""
+	a.settleLocked()
 	return nil
 }
 
@@ -291,11 +445,70 @@ func (a *announcer) run(ctx context.Context) {
 // fill reads entries that the database has and this one has not heard of.
 func (a *announcer) fill(ctx context.Context) error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.gap {
+	gap := a.gap
+	a.mu.Unlock()
+	if !gap {
 		return nil
 	}
-	return a.readLocked(ctx)
+	if err := a.store.SettleReceived(ctx); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.readLocked(ctx); err != nil || a.gap {
+		return err
+	}
+	a.clock.sure()
+	return nil
+}
+
+// reserveLocked asks for a reservation before the last one is used up.
+func (a *announcer) reserveLocked() {
+	if !a.timedLocked() || a.clock.promise()+reserveAhead/2 < a.reserved {
+		return
+	}
+	select {
+	case a.ahead <- struct{}{}:
+	default:
+	}
+}
+
+// runAhead reserves time until ctx ends: what a watermark promises must be known after a restart, and a write for each would be
+// a hundred in a second. It writes once in a second, and not at all while nothing is announced.
+func (a *announcer) runAhead(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.ahead:
+		}
+		if err := a.reserve(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("time not reserved; the watermark stands still", "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(reserveRetry):
+			}
+			a.poke() // whoever announces asks again
+		}
+	}
+}
+
+func (a *announcer) reserve(ctx context.Context) error {
+	a.mu.Lock()
+	promise, reserved := a.clock.promise(), a.reserved
+	a.mu.Unlock()
+	until := min(promise+reserveAhead, fair.MaxTime)
+	if promise+reserveAhead/2 < reserved || until <= reserved {
+		return nil
+	}
+	if err := a.store.ReserveTime(ctx, until); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.reserved = max(a.reserved, until)
+	a.poke()
+	return nil
 }
 
 // announce signs the head of the log and sends it with the ids since the committed head, n of them.
@@ -313,7 +526,7 @@ func (a *announcer) announce() (n int, err error) {
 	}
 	p := logs.Params()
 	c := a.chunkLocked(member, base, min(len(a.own), p.MaxChunk, p.MaxLive-live))
-	if err := logs.CheckNext(c); err != nil {
+	if err := logs.Check(c); err != nil {
 		return 0, err
 	}
 	an, err := logs.Rule().Say(a.key, a.chainID, a.state.Height(), c)
@@ -331,14 +544,15 @@ func (a *announcer) announce() (n int, err error) {
 }
 
 // chunkLocked is the beginning of what is not committed, with n entries. The watermark is not above the time of the next one.
-func (a *announcer) chunkLocked(member uint32, base fair.TimedBase, n int) fair.TimedChunk {
-	c := fair.TimedChunk{Chunk: fair.Chunk{Member: member, Sequence: base.Sequence, Head: base.Head}, TimesHead: base.Times}
+func (a *announcer) chunkLocked(member uint32, base fair.Base, n int) fair.Chunk {
+	c := fair.Chunk{Member: member, Sequence: base.Sequence, Head: base.Head, TimesHead: base.Times}
 	for _, e := range a.own[:n] {
 		at := max(e.at, base.Watermark)
 		c.IDs, c.Times = append(c.IDs, e.id), append(c.Times, at)
 		c.Sequence, c.Head, c.TimesHead = e.position, e.head, fair.NextTimes(c.TimesHead, at)
 	}
-	c.Watermark = a.clock.promise()
+	c.Watermark = min(a.clock.promise(), a.reserved)
+	a.reserveLocked()
 	if n < len(a.own) {
 		c.Watermark = min(c.Watermark, a.own[n].at)
 	}
@@ -354,11 +568,11 @@ func (a *announcer) receive(identity ed25519.PublicKey, body []byte) error {
 	a.mu.Lock()
 	rule := a.state.Genesis().Params.Order.Rule
 	a.mu.Unlock()
-	an, err := rule.ParseSaid(body)
+	an, err := rule.ParseAnnouncement(body)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errPeerMessage, err)
 	}
-	st := an.Head()
+	st := an.Statement
 	a.mu.Lock()
 	member, known := a.state.Member(identity), a.knownLocked(&st)
 	a.mu.Unlock()
@@ -384,7 +598,7 @@ func (a *announcer) receive(identity ed25519.PublicKey, body []byte) error {
 func (a *announcer) knownLocked(st *fair.Statement) bool {
 	if h := a.heard[st.Member]; h != nil {
 		for _, k := range h.announcements {
-			if k.Head() == *st {
+			if k.Statement == *st {
 				return true
 			}
 		}
@@ -393,8 +607,8 @@ func (a *announcer) knownLocked(st *fair.Statement) bool {
 }
 
 // keepLocked keeps an announcement whose signature holds. Two heads for one length of a log are evidence.
-func (a *announcer) keepLocked(an fair.Said) {
-	st := an.Head()
+func (a *announcer) keepLocked(an *fair.Announcement) {
+	st := an.Statement
 	epoch := a.state.Committee().Epoch
 	h := a.heard[st.Member]
 	if h == nil || h.epoch != epoch {
@@ -408,9 +622,9 @@ func (a *announcer) keepLocked(an fair.Said) {
 		}
 	}
 	if len(h.announcements) == keptAnnouncements {
-		h.announcements = h.announcements[1:]
+		h.announcements, h.at = h.announcements[1:], h.at[1:]
 	}
-	h.announcements = append(h.announcements, an)
+	h.announcements, h.at = append(h.announcements, an), append(h.at, time.Now())
 }
 
 // keepProven stores the evidence that came up where no database may be waited for.
@@ -439,7 +653,7 @@ func (a *announcer) keepProven(ctx context.Context) {
 // member's log has arrived there, and every member that was there lately has announced all that was in it then; for longer only
 // while nothing would be decided. Under load it waits for nobody: what comes later is in the next block, and a block
 // that is late costs more than one that is not full.
-func (a *announcer) gather(s *ordering.State) []fair.Said {
+func (a *announcer) gather(s *ordering.State) []*fair.Announcement {
 	all, timeout := time.NewTimer(gatherAll), time.NewTimer(gatherFor)
 	defer all.Stop()
 	defer timeout.Stop()
@@ -486,7 +700,7 @@ func (a *announcer) undecidedLocked(s *ordering.State) (ids []threshold.ID) {
 }
 
 // fittingLocked gives, of each member, the announcements without what s has committed already.
-func (a *announcer) fittingLocked(s *ordering.State) (out []fair.Said) {
+func (a *announcer) fittingLocked(s *ordering.State) (out []*fair.Announcement) {
 	logs, ok := s.ReceiveLogs()
 	if !ok {
 		return nil
@@ -506,6 +720,50 @@ func (a *announcer) fittingLocked(s *ordering.State) (out []fair.Said) {
 	return out
 }
 
+// leftOut gives the members of whose log a block takes nothing, though this node had heard a statement of theirs by then that fits
+// the block after before, and says something that is not decided. None if a block could take none: too few, or too much waits.
+func (a *announcer) leftOut(before, next *ordering.State, by time.Time) (left []uint32) {
+	was, ok := before.ReceiveLogs()
+	is, _ := next.ReceiveLogs()
+	if !ok || before.Office().Epoch() != next.Office().Epoch() || before.Queued() >= int(before.Genesis().Params.Order.MaxLive) {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p, there := was.Params(), 0
+	for member := uint32(1); int(member) <= p.Members; member++ {
+		base, _, err := was.Base(member)
+		if err != nil || !a.newsLocked(before, member, base.Sequence, p.Stale, by) {
+			continue
+		}
+		there++
+		if now, _, err := is.Base(member); err == nil && now.Sequence == base.Sequence {
+			left = append(left, member)
+		}
+	}
+	if there < p.Members-p.Faulty {
+		return nil
+	}
+	return left
+}
+
+// newsLocked: a statement of the member was there in time, fits after its committed log and has an id that is not decided.
+func (a *announcer) newsLocked(s *ordering.State, member uint32, committed, stale uint64, by time.Time) bool {
+	h := a.heard[member]
+	if h == nil || h.epoch != s.Committee().Epoch {
+		return false
+	}
+	for i, an := range h.announcements {
+		if an.Statement.Height+stale < s.Height() || h.at[i].After(by) {
+			continue
+		}
+		if rest := an.After(committed); rest != nil && slices.ContainsFunc(rest.IDs, func(id threshold.ID) bool { return !s.WasOrdered(id) && !s.IsQueued(id) }) {
+			return true
+		}
+	}
+	return false
+}
+
 // tallied are numbers of ids.
 type tallied struct {
 	solid      int // in so many logs that they are solid
@@ -513,14 +771,14 @@ type tallied struct {
 }
 
 // tally counts in how many logs the ids are, as far as these are committed or announced.
-func tally(s *ordering.State, found []fair.Said, ids []threshold.ID) (t tallied) {
+func tally(s *ordering.State, found []*fair.Announcement, ids []threshold.ID) (t tallied) {
 	logs, ok := s.ReceiveLogs()
 	if !ok || len(ids) == 0 {
 		return t
 	}
 	held := make(map[uint32]map[threshold.ID]bool)
 	for i := range found {
-		st := found[i].Head()
+		st := found[i].Statement
 		if st.Height+logs.Params().Stale < s.Height() {
 			continue
 		}
@@ -530,7 +788,7 @@ func tally(s *ordering.State, found []fair.Said, ids []threshold.ID) (t tallied)
 				held[st.Member][id] = true
 			}
 		}
-		for _, id := range found[i].New() {
+		for _, id := range found[i].IDs {
 			held[st.Member][id] = true
 		}
 	}

@@ -23,7 +23,26 @@ type disk struct {
 	mu       sync.Mutex
 	rows     []pg.Received
 	resumed  uint64
+	reserved []uint64
 	evidence []string
+}
+
+func (d *disk) SettleReceived(context.Context) error { return nil }
+
+func (d *disk) ReserveTime(_ context.Context, until uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reserved = append(d.reserved, until)
+	return nil
+}
+
+func (d *disk) ReservedTime(context.Context) (until uint64, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := len(d.reserved); n > 0 {
+		until = d.reserved[n-1]
+	}
+	return until, nil
 }
 
 func (d *disk) ReceivedAfter(_ context.Context, after uint64, _ int) (out []pg.Received, err error) {
@@ -164,7 +183,7 @@ func announcedUnder(t *testing.T, rule fair.Rule) {
 	c.Must(again.load(ctx, c.State))
 	announceNow(t, again)
 	found := again.gather(c.State)
-	if len(found) != 1 || !slices.Equal(found[0].New(), []threshold.ID{sim.IDOf(more[0])}) {
+	if len(found) != 1 || !slices.Equal(found[0].IDs, []threshold.ID{sim.IDOf(more[0])}) {
 		t.Errorf("announced after a restart: %+v", found)
 	}
 	// Neither a lost log nor another one than is committed is announced.
@@ -173,7 +192,7 @@ func announcedUnder(t *testing.T, rule fair.Rule) {
 		a.chainID, a.key, a.store, a.log, a.net = sim.ChainID, c.Secrets[0].Identity(), d, slog.New(slog.DiscardHandler), &wire{member: 1, identity: c.Identities()[0], all: &all}
 		c.Must(a.load(ctx, c.State))
 		announceNow(t, a)
-		if a.trouble() == "" || a.room() || len(a.heard) > 0 {
+		if a.trouble() == "" || hasRoom(a) || len(a.heard) > 0 {
 			t.Errorf("%s: announced", name)
 		}
 	}
@@ -192,11 +211,11 @@ func TestLostLogGoesOn(t *testing.T) {
 	a.chainID, a.key, a.store, a.log, a.net = sim.ChainID, c.Secrets[0].Identity(), d, slog.New(slog.DiscardHandler), &wire{member: 1, identity: c.Identities()[0], all: &all}
 	c.Must(a.load(t.Context(), c.Initial)) // an empty database is before the first block
 	a.committed(c.State)
-	if a.trouble() == "" || a.room() {
+	if a.trouble() == "" || hasRoom(a) {
 		t.Fatal("a log that was lost is announced")
 	}
 	c.Must(a.resume(t.Context()))
-	if d.resumed != sequence || a.trouble() != "" || !a.room() {
+	if d.resumed != sequence || a.trouble() != "" || !hasRoom(a) {
 		t.Fatalf("resumed at %d, %q", d.resumed, a.trouble())
 	}
 	id := sim.IDOf(c.SealTxs("c")[0])
@@ -204,10 +223,13 @@ func TestLostLogGoesOn(t *testing.T) {
 	a.appended(1, []pg.Received{{Position: sequence + 1, ID: id, Head: commitreveal.NextHead(head, id)}})
 	announceNow(t, a)
 	found := a.fittingLocked(c.State)
-	if len(found) != 1 || !slices.Equal(found[0].New(), []threshold.ID{id}) || found[0].Verify(c.Identities()[0]) != nil {
+	if len(found) != 1 || !slices.Equal(found[0].IDs, []threshold.ID{id}) || found[0].Verify(c.Identities()[0]) != nil {
 		t.Errorf("announced: %+v", found)
 	}
 }
+
+// hasRoom takes an id that nobody else has.
+func hasRoom(a *announcer) bool { return a.takeRelayed(threshold.ID{0xff, 7}) }
 
 // Whatever a member announces is no harm to the others, and two logs are evidence.
 func TestHostileAnnouncements(t *testing.T) {
@@ -238,7 +260,7 @@ func TestHostileAnnouncements(t *testing.T) {
 	}
 	gap := c.Statement(3, 7, commitreveal.Hash{4}, id) // honest members that are ahead look like this
 	c.Must(send(3, gap))
-	if found := a.fittingLocked(c.State); len(found) != 1 || found[0].Head() != good.Statement {
+	if found := a.fittingLocked(c.State); len(found) != 1 || found[0].Statement != good.Statement {
 		t.Errorf("fit the block: %+v", found)
 	}
 	c.Must(send(2, c.Statement(2, 0, commitreveal.Hash{}, []threshold.ID{sim.IDOf(txs[1])})))
@@ -340,4 +362,62 @@ func announceNow(t *testing.T, a *announcer) {
 	if _, err := a.announce(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A block that takes nothing of a log is noticed, if this node had heard of that log well before, and the block could have taken it.
+func TestLogsLeftOut(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	all, _ := announcers(t, c)
+	a := all[0]
+	txs := c.SealTxs("1", "2", "3")
+	for m := 1; m <= 4; m++ {
+		c.Receive(m, txs[:2]...)
+	}
+	said := c.Announce()
+	hear := func(said ...*fair.Announcement) {
+		t.Helper()
+		for _, an := range said {
+			b, err := an.MarshalBinary()
+			c.Must(err)
+			if an.Statement.Member == 1 { // its own
+				a.mu.Lock()
+				a.keepLocked(an)
+				a.mu.Unlock()
+				continue
+			}
+			c.Must(a.receive(c.Identities()[an.Statement.Member-1], b))
+		}
+	}
+	take := func(said ...*fair.Announcement) *ordering.State {
+		t.Helper()
+		p := ordering.Proposal{MaxBytes: 1 << 20, Announcements: said}
+		p.Bodies = c.Bodies(ordering.Wanted(c.State, said, nil))
+		next, _, err := ordering.CheckAndStep(c.State, c.Verifier, ordering.Block{Height: c.State.Height() + 1, Txs: ordering.Propose(c.State, c.Verifier, p)})
+		c.Must(err)
+		return next
+	}
+	check := func(what string, next *ordering.State, by time.Time, want ...uint32) {
+		t.Helper()
+		if got := a.leftOut(c.State, next, by); !slices.Equal(got, want) {
+			t.Errorf("%s: %v are left out, want %v", what, got, want)
+		}
+	}
+	start := time.Now().Add(-time.Hour)
+	without := take(said[0], said[1], said[3])
+	hear(said[0], said[1])
+	check("too few were heard", take(), time.Now())
+	hear(said[2:]...)
+	check("all are in", take(said...), time.Now())
+	check("one is not", without, time.Now(), 3)
+	check("none is", take(), time.Now(), 1, 2, 3, 4)
+	check("they had not come", without, start)
+	for range 3 { // what is too old for the block is not missed, and what is decided says nothing new
+		c.Apply(nil)
+	}
+	check("old statements", take(), time.Now())
+	a.committed(c.State)
+	hear(c.Announce()...)
+	check("new statements of the same", take(), time.Now(), 1, 2, 3, 4)
+	c.Apply(ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Announcements: c.Announce(1, 2, 4), Bodies: c.Bodies(ordering.Wanted(c.State, c.Announce(1, 2, 4), nil))}))
+	check("of a log that has nothing undecided", take(), time.Now())
 }

@@ -19,6 +19,8 @@ const (
 	askNext = 30 * time.Millisecond
 	// servedAtOnce is how many requests of other members wait to be answered.
 	servedAtOnce = 16
+	// loggedAtOnce is how many bodies of other members' logs wait to be checked; what is more is asked for again.
+	loggedAtOnce = 256
 )
 
 // bodyStore has the ciphertexts that this member received and that are not ordered yet.
@@ -40,6 +42,8 @@ type bodies struct {
 	wanted map[threshold.ID][]byte // nil until it has come
 	came   chan struct{}           // capacity 1
 	next   int                     // member to ask first
+	lacked map[threshold.ID]bool   // asked for since another member's log has them
+	logged chan *threshold.Ciphertext
 }
 
 type bodyRequest struct {
@@ -48,7 +52,7 @@ type bodyRequest struct {
 }
 
 func newBodies() *bodies {
-	return &bodies{requests: make(chan bodyRequest, servedAtOnce), wanted: make(map[threshold.ID][]byte), came: make(chan struct{}, 1)}
+	return &bodies{requests: make(chan bodyRequest, servedAtOnce), wanted: make(map[threshold.ID][]byte), came: make(chan struct{}, 1), logged: make(chan *threshold.Ciphertext, loggedAtOnce)}
 }
 
 // find gives the ciphertexts as far as they can be had soon.
@@ -132,6 +136,28 @@ func (b *bodies) ask(ids []threshold.ID) {
 	}
 }
 
+// askLogged asks members for what their logs have, as much as one message asks for. It forgets what it has asked for before.
+func (b *bodies) askLogged(from []ed25519.PublicKey, lost [][]threshold.ID) {
+	lacked, messages := make(map[threshold.ID]bool), make([][]byte, len(lost))
+	for i, ids := range lost {
+		messages[i] = []byte{messageWantBodies}
+		for _, id := range ids {
+			if !lacked[id] && len(messages[i]) < 1+b.maxBatch*len(id) {
+				lacked[id] = true
+				messages[i] = append(messages[i], id[:]...)
+			}
+		}
+	}
+	b.mu.Lock()
+	b.lacked = lacked
+	b.mu.Unlock()
+	for i, message := range messages {
+		if len(message) > 1 {
+			b.net.Send(from[i], message)
+		}
+	}
+}
+
 func (b *bodies) arrived(ids []threshold.ID) (found [][]byte, whole bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -155,6 +181,13 @@ func (b *bodies) receiveBody(body []byte) error {
 	b.mu.Lock()
 	if _, ok := b.wanted[ct.ID()]; ok {
 		b.wanted[ct.ID()] = ct.Bytes()
+	}
+	if b.lacked[ct.ID()] {
+		select {
+		case b.logged <- ct:
+			delete(b.lacked, ct.ID())
+		default:
+		}
 	}
 	b.mu.Unlock()
 	select {

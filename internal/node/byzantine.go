@@ -42,10 +42,10 @@ const keepBack = 400 * time.Millisecond
 
 // RunCensoring is Run for a member that, as proposer, leaves all statements out while they have something of a namespace.
 func RunCensoring(ctx context.Context, cfg *Config, log *slog.Logger, namespace string) error {
-	return runWith(ctx, cfg, log, tampering{propose: func(store *pg.Store, all []fair.Said) []fair.Said {
+	return runWith(ctx, cfg, log, tampering{propose: func(store *pg.Store, all []*fair.Announcement) []*fair.Announcement {
 		var ids []threshold.ID
 		for i := range all {
-			ids = append(ids, all[i].New()...)
+			ids = append(ids, all[i].IDs...)
 		}
 		bodies, err := store.Bodies(ctx, ids)
 		if err != nil {

@@ -16,6 +16,8 @@ type ingressClock struct {
 	last    uint64 // the latest time that was given or promised
 	writing bool   // something with the time stamp is on its way into the log
 	stamp   uint64
+	unsure  bool // something with the time doubt seemed to fail, and may be in the log
+	doubt   uint64
 }
 
 func newIngressClock() *ingressClock { return &ingressClock{now: time.Now} }
@@ -48,11 +50,31 @@ func (c *ingressClock) end() {
 	c.writing = false
 }
 
+// fail is end for a write that may have come to something or not.
+func (c *ingressClock) fail() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writing = false
+	if !c.unsure {
+		c.unsure, c.doubt = true, c.stamp
+	}
+}
+
+// sure: the announcer has whatever came of the writes that failed.
+func (c *ingressClock) sure() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unsure = false
+}
+
 // promise gives a watermark: nothing that the announcer does not have yet gets an earlier time.
 func (c *ingressClock) promise() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.writing {
+	switch {
+	case c.unsure:
+		return c.doubt
+	case c.writing:
 		return c.stamp
 	}
 	return c.tickLocked()

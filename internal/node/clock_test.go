@@ -2,12 +2,15 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/scrimlabs/scrim/internal/pg"
+	"github.com/scrimlabs/scrim/internal/pg/pgtest"
 	"github.com/scrimlabs/scrim/internal/sim"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/fair"
@@ -77,20 +80,28 @@ func (d *disk) receive(a *announcer, lost bool, txs ...[]byte) {
 		rows[i].Time = int64(at)
 	}
 	if lost {
-		rows = nil
+		a.failed(len(txs))
+		return
 	}
 	a.appended(len(txs), rows)
 	a.clock.end()
 }
 
 // said is what the member announces now.
-func said(t *testing.T, c *sim.Chain, a *announcer) *fair.TimedAnnouncement {
+func said(t *testing.T, c *sim.Chain, a *announcer) *fair.Announcement {
 	t.Helper()
 	c.Must(a.fill(context.Background()))
+	return saidNow(t, c, a)
+}
+
+// saidNow is what it announces if nothing is read again.
+func saidNow(t *testing.T, c *sim.Chain, a *announcer) *fair.Announcement {
+	t.Helper()
+	c.Must(a.reserve(context.Background()))
 	announceNow(t, a)
 	all := a.heard[1].announcements
-	an, ok := all[len(all)-1].(*fair.TimedAnnouncement)
-	if !ok || an.Statement.Verify(c.Identities()[0]) != nil {
+	an := all[len(all)-1]
+	if an.Statement.Rule != fair.ReceiveTime || an.Statement.Verify(c.Identities()[0]) != nil {
 		t.Fatalf("announced %+v", all[len(all)-1])
 	}
 	return an
@@ -119,11 +130,27 @@ func TestTimedAnnouncements(t *testing.T) {
 	h.at = 2000
 	d.receive(a, true, txs[2]) // it is in the database, and the announcer does not know
 	h.at = 3000
-	check("an answer is lost", a, 3000, 1000, 1500)
+	if an := saidNow(t, c, a); an.Statement.Watermark != 2000 || len(an.Times) != 2 {
+		t.Errorf("an answer is lost: %+v", an) // nothing is promised that the entry would break
+	}
 	h.at = 3500
 	d.receive(a, false, txs[3])
+	if an := saidNow(t, c, a); an.Statement.Watermark != 2000 || len(an.Times) != 2 {
+		t.Errorf("an entry is missing: %+v", an)
+	}
 	h.at = 4000
-	check("it is read again", a, 4000, 1000, 1500, 3000, 3500)
+	check("it is read again", a, 4000, 1000, 1500, 2000, 3500)
+	d.receive(a, true) // a write that came to nothing
+	h.at = 5000
+	if an := saidNow(t, c, a); an.Statement.Watermark != 4000 {
+		t.Errorf("a write that failed: %+v", an)
+	}
+	check("and is known to have failed", a, 5000, 1000, 1500, 2000, 3500)
+	for i, r := range d.rows { // what receipts say
+		if at := a.own[i].at; int64(at) != r.Time {
+			t.Errorf("entry %d is stated with %d, its receipt says %d", i+1, at, r.Time)
+		}
+	}
 	for _, x := range a.heard[1].announcements { // nothing that was said contradicts the rest
 		for _, y := range a.heard[1].announcements {
 			if x.Fork(y) != nil {
@@ -132,11 +159,102 @@ func TestTimedAnnouncements(t *testing.T) {
 		}
 	}
 
-	h.at = 10 // a restart with a wrong clock goes on from the last time that is durable
+	h.at = 10 // a restart with a wrong clock goes on from what was reserved, which nothing promised is beyond
 	again := restarted(t, c, d, h)
 	d.receive(again, false, txs[4])
-	if an := said(t, c, again); an.Times[4] != 3500 || an.Statement.Watermark != 3500 {
+	if an := said(t, c, again); an.Times[4] != 7000 || an.Statement.Watermark != 7000 {
 		t.Errorf("after a restart: times %v, watermark %d", an.Times, an.Statement.Watermark)
+	}
+}
+
+// Time is reserved once in a second, and what is not reserved is not promised.
+func TestReserveTime(t *testing.T) {
+	c, a, d, h := timedMember(t)
+	last := uint64(0)
+	for h.at = 10_000; h.at < 20_000; h.at += 10 {
+		an := saidNow(t, c, a)
+		if n := len(d.reserved); n == 0 || an.Statement.Watermark > d.reserved[n-1] || an.Statement.Watermark < last {
+			t.Fatalf("promised %d after %d, reserved %v", an.Statement.Watermark, last, d.reserved)
+		}
+		last = an.Statement.Watermark
+	}
+	if last != 19_990 || len(d.reserved) > 11 {
+		t.Errorf("promised %d with %d reservations in 10 s", last, len(d.reserved))
+	}
+	h.at = 60_000 // nothing can be reserved: the database is away
+	announceNow(t, a)
+	all := a.heard[1].announcements
+	if an := all[len(all)-1]; an.Statement.Watermark != d.reserved[len(d.reserved)-1] {
+		t.Errorf("promised without a reservation: %+v", all[len(all)-1])
+	}
+	select {
+	case <-a.ahead:
+	default:
+		t.Error("no reservation is asked for")
+	}
+
+	params := ordering.DefaultParams()
+	order := sim.New(t, 4, params).Ceremony()
+	other := &disk{}
+	b := restarted(t, order, other, h)
+	b.begin(0)
+	announceNow(t, b)
+	if len(b.ahead) > 0 || len(other.reserved) > 0 {
+		t.Error("a chain without times reserves time")
+	}
+}
+
+// A real database: a member promises, is killed, and starts again with a clock that is behind. Whatever it says then agrees with
+// what it said before.
+func TestRestartWithClockSetBack(t *testing.T) {
+	params := ordering.DefaultParams()
+	params.Order.Rule = fair.ReceiveTime
+	c := sim.New(t, 4, params).Ceremony()
+	url := pgtest.New(t)
+	ctx := t.Context()
+	r := rand.New(rand.NewPCG(4, 128))
+	h := &hands{at: 1_700_000_000_000}
+	var before []*fair.Announcement
+	var mark uint64
+	for life := range 5 {
+		store, err := pg.Open(ctx, url)
+		c.Must(err)
+		a := newAnnouncer()
+		a.chainID, a.key, a.store, a.log = sim.ChainID, c.Secrets[0].Identity(), store, slog.New(slog.DiscardHandler)
+		a.net = &wire{member: 1, identity: c.Identities()[0], all: &[]*announcer{}}
+		a.clock = &ingressClock{now: h.now}
+		c.Must(a.load(ctx, c.State))
+		for step := range 4 {
+			if life+step > 0 && r.IntN(2) == 0 {
+				ct := ordering.CiphertextOf(c.SealTxs(fmt.Sprint(life, step))[0])
+				a.begin(1)
+				at := a.clock.begin()
+				rows, err := store.Receive(ctx, int64(at), []pg.Receiver{{Epoch: 1, Member: 1}}, []*threshold.Ciphertext{ct})
+				c.Must(err)
+				a.appended(1, rows)
+				a.clock.end()
+				if at < mark {
+					t.Fatalf("life %d: received at %d after promising %d", life, at, mark)
+				}
+			}
+			h.at += r.Int64N(1500)
+			an := said(t, c, a)
+			if an.Statement.Watermark < mark {
+				t.Fatalf("life %d: the watermark goes from %d to %d", life, mark, an.Statement.Watermark)
+			}
+			mark = an.Statement.Watermark
+			for _, was := range before {
+				if was.Fork(an) != nil {
+					t.Fatalf("life %d: %+v and %+v are evidence", life, was, an)
+				}
+			}
+			before = append(before, an)
+		}
+		store.Close()
+		h.at -= 3_600_000 // an hour back
+	}
+	if len(before[len(before)-1].IDs) == 0 {
+		t.Fatal("nothing was received")
 	}
 }
 
@@ -167,7 +285,7 @@ func TestTimesThatConflict(t *testing.T) {
 	c, a, d, _ := timedMember(t)
 	id := ordering.CiphertextOf(c.SealTxs("1")[0]).ID()
 	for _, at := range []uint64{5, 6} {
-		an := c.Timed(2, fair.TimedBase{}, []threshold.ID{id}, []uint64{at}, 9)
+		an := c.Timed(2, fair.Base{}, []threshold.ID{id}, []uint64{at}, 9)
 		b, err := an.MarshalBinary()
 		c.Must(err)
 		c.Must(a.receive(c.Identities()[1], b))
@@ -176,7 +294,7 @@ func TestTimesThatConflict(t *testing.T) {
 	if !slices.Equal(d.evidence, []string{"receive_times_fork"}) {
 		t.Errorf("evidence: %v", d.evidence)
 	}
-	plain := c.Timed(2, fair.TimedBase{}, nil, nil, 9)
+	plain := c.Timed(2, fair.Base{}, nil, nil, 9)
 	st := fair.Statement{ChainID: sim.ChainID, Height: plain.Statement.Height, Member: 2}
 	b, err := (&fair.Announcement{Statement: st}).MarshalBinary()
 	c.Must(err)

@@ -30,9 +30,10 @@ type engine struct {
 	announcer   *announcer
 	bodies      *bodies
 	arrived     func(*threshold.Ciphertext)
-	tamper      func(*pg.Store, []fair.Said) []fair.Said // nil but in fault injection
-	persisted   prometheus.Observer                      // seconds
-	rejected    *prometheus.CounterVec                   // by epoch and member
+	tamper      func(*pg.Store, []*fair.Announcement) []*fair.Announcement // nil but in fault injection
+	persisted   prometheus.Observer                                        // seconds
+	rejected    *prometheus.CounterVec                                     // by epoch and member
+	omitting    *prometheus.CounterVec                                     // by epoch and member
 	log         *slog.Logger
 	onCommitted []func(*ordering.State, *ordering.Result)
 }
@@ -95,6 +96,14 @@ func (e *engine) Committed(next *ordering.State, r *ordering.Result) {
 func (e *engine) Rejected(epoch uint64, member uint32, height uint64, reason error) {
 	e.rejected.WithLabelValues(fmt.Sprint(epoch), fmt.Sprint(member)).Inc()
 	e.log.Warn("proposal rejected", "height", height, "epoch", epoch, "member", member, "err", reason)
+}
+
+// Accepted counts proposals that leave out a log of which this node had heard. It is no evidence: the proposer may not have.
+func (e *engine) Accepted(epoch uint64, member uint32, before, next *ordering.State) {
+	if left := e.announcer.leftOut(before, next, time.Now().Add(-omitMargin)); len(left) > 0 {
+		e.omitting.WithLabelValues(fmt.Sprint(epoch), fmt.Sprint(member)).Inc()
+		e.log.Debug("proposal leaves out receive logs", "height", next.Height(), "epoch", epoch, "member", member, "logs", left)
+	}
 }
 
 // Misbehaved keeps CometBFT's evidence beside ours.

@@ -89,8 +89,30 @@ func (i *intake) arrived(ct *threshold.Ciphertext) {
 		return
 	}
 	as := i.announcer.receiver()
-	if as.Member == 0 || !i.announcer.room() || !i.enqueue(submission{ct: ct, as: as}) {
+	if as.Member == 0 || !i.announcer.takeRelayed(ct.ID()) || !i.enqueue(submission{ct: ct, as: as}) {
 		i.forget(ct.ID())
+	}
+}
+
+// fetchLogged asks for the bodies of what other members' logs have and this one's lacks, and takes them as what is relayed, until
+// ctx ends. So what one honest member has logged comes into the others' logs also if the mempool has lost it.
+func (i *intake) fetchLogged(ctx context.Context, b *bodies, admit func(*threshold.Ciphertext) error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-i.announcer.fetch:
+			if i.open.Load() {
+				b.askLogged(i.announcer.wanted())
+			}
+		case ct := <-b.logged:
+			if err := admit(ct); err != nil {
+				i.log.Debug("not taken from another member's log", "id", ct.ID(), "err", err)
+				continue
+			}
+			i.metrics.order.fetched.Inc()
+			i.arrived(ct)
+		}
 	}
 }
 
@@ -101,11 +123,12 @@ func (i *intake) enqueue(s submission) bool {
 		return true
 	default:
 		i.announcer.appended(1, nil)
+		i.announcer.landed(s.ct.ID())
 		return false
 	}
 }
 
-// accept makes one ciphertext durable, received as the given member, and gives its place in
+// accept makes one ciphertext durable, for which the announcer has made room, received as the given member, and gives its place in
 // the receive log. When it returns without an error the ciphertext will be ordered, or
 // expires.
 func (i *intake) accept(ctx context.Context, as pg.Receiver, ct *threshold.Ciphertext, offer bool) (pg.Received, error) {
@@ -116,6 +139,7 @@ func (i *intake) accept(ctx context.Context, as pg.Receiver, ct *threshold.Ciphe
 	case i.queue <- submission{ct, as, reply}:
 	case <-ctx.Done():
 		i.announcer.appended(1, nil)
+		i.announcer.landed(ct.ID())
 		i.forget(ct.ID())
 		return pg.Received{}, ctx.Err()
 	}
@@ -184,10 +208,13 @@ func (i *intake) write(ctx context.Context, group []submission) {
 	rows, err := i.store.Receive(ctx, int64(i.announcer.clock.begin()), as, cts)
 	if err != nil {
 		i.log.Error("ciphertexts not written to the receive log", "count", len(cts), "err", err)
+		i.announcer.failed(len(group))
+	} else {
+		i.announcer.appended(len(group), rows)
+		i.announcer.clock.end() // after the announcer has them: it promises nothing that these break
 	}
-	i.announcer.appended(len(group), rows)
-	i.announcer.clock.end() // after the announcer has them: it promises nothing that these break
 	for j, s := range group {
+		i.announcer.landed(s.ct.ID())
 		if err != nil {
 			i.forget(s.ct.ID())
 		}

@@ -19,6 +19,7 @@ type metrics struct {
 	badShares                        *prometheus.CounterVec
 	epoch, member, committees        prometheus.Gauge
 	rejected, badProposals           *prometheus.CounterVec
+	omitting                         *prometheus.CounterVec
 	persist, openLatency             prometheus.Histogram
 	order                            *orderMetrics
 }
@@ -66,6 +67,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		sharesReleased:   counter("batch_shares_released_total", "Shares of batches that this member released."),
 		badShares:        vec("bad_shares_total", "Shares of batches that did not verify, by the epoch of their committee and member.", "epoch", "member"),
 		badProposals:     vec("proposals_rejected_total", "Proposals of blocks that this node voted against, by the proposer's epoch and member; 0 if it is unknown.", "epoch", "member"),
+		omitting:         vec("proposals_leaving_logs_out_total", "Proposals that take nothing of a member's receive log though this node had a fitting statement of it well before, by the proposer's epoch and member; 0 if it is unknown.", "epoch", "member"),
 		rejected:         vec("submissions_rejected_total", "Submissions that were not accepted, by code.", "code"),
 		persist:          seconds("persist_seconds", "Time to make a block durable in Postgres."),
 		openLatency:      seconds("open_seconds", "Time from a batch's commit at this member until it was opened here."),

@@ -99,7 +99,7 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 type tampering struct {
 	share   func(sharer) sharer
 	log     func(group []submission, more <-chan submission) []submission
-	propose func(*pg.Store, []fair.Said) []fair.Said
+	propose func(*pg.Store, []*fair.Announcement) []*fair.Announcement
 	block   func(txs [][]byte) [][]byte
 }
 
@@ -162,7 +162,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWriting()
 	eng := &engine{ctx: writing, store: store, chain: chain, opener: n.opener, log: log}
-	eng.persisted, eng.rejected = n.metrics.persist, n.metrics.badProposals
+	eng.persisted, eng.rejected, eng.omitting = n.metrics.persist, n.metrics.badProposals, n.metrics.omitting
 	eng.onCommitted = append(eng.onCommitted, n.metricsOf, cer.poke, n.publish.committed)
 	if err := n.newAnnouncer(ctx, eng, secret, state); err != nil {
 		return err
@@ -245,6 +245,7 @@ func (n *running) metricsOf(s *ordering.State, r *ordering.Result) {
 	n.metrics.committed(s, r)
 	_, live := s.CommittedLog(n.self)
 	n.metrics.order.committed(s, r, live)
+	n.metrics.order.admitted(n.announcer.held())
 	n.metrics.place(s, n.place(s))
 }
 
@@ -302,7 +303,7 @@ func (n *running) cometConfig(genesis []byte, secret *keygen.MemberSecret, s *or
 
 // maxMessage is the size of the largest message on the members' channel.
 func (n *running) maxMessage(p ordering.Params) int {
-	announcement := p.Order.Rule.MaxSaidSize(fair.Params{MaxChunk: int(p.Order.MaxChunk)})
+	announcement := p.Order.Rule.MaxAnnouncementSize(fair.Params{MaxChunk: int(p.Order.MaxChunk)})
 	return 1 + max(commitreveal.MaxShareMessageSize(int(p.MaxBatch)), announcement, len(threshold.ID{})*int(p.MaxBatch), ordering.MaxTxSize)
 }
 
@@ -328,7 +329,9 @@ func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.R
 		group.Go(func() error { w.run(ctx); return nil })
 	}
 	group.Go(func() error { n.announcer.run(ctx); return nil })
+	group.Go(func() error { n.announcer.runAhead(ctx); return nil })
 	group.Go(func() error { n.bodies.run(ctx); return nil })
+	group.Go(func() error { n.intake.fetchLogged(ctx, n.bodies, n.admitLogged); return nil })
 	group.Go(func() error { n.afterSync(ctx); return nil })
 	group.Go(func() error { return cer.run(ctx, n.state, n.comet.CatchingUp) })
 	group.Go(func() error {
@@ -386,6 +389,11 @@ func (n *running) afterSync(ctx context.Context) {
 		n.log.Info("this member is not in the committee in office: the node follows the chain and takes no transactions", "epoch", n.place(s).Epoch)
 	}
 	n.intake.offerWaiting(ctx, func() uint64 { return n.state().Height() })
+}
+
+// admitLogged says whether what another member has logged may be logged here.
+func (n *running) admitLogged(ct *threshold.Ciphertext) error {
+	return ordering.AdmitLogged(n.state(), n.verifier, ct)
 }
 
 func (n *running) server(registry *prometheus.Registry) *http.Server {

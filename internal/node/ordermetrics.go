@@ -11,6 +11,9 @@ type orderMetrics struct {
 	queued, live, own prometheus.Gauge
 	rounds, forgotten prometheus.Counter
 	dropped           *prometheus.CounterVec
+	held              *prometheus.GaugeVec
+	refused           *prometheus.CounterVec
+	fetched           prometheus.Counter
 }
 
 func newOrderMetrics(r prometheus.Registerer) *orderMetrics {
@@ -28,9 +31,24 @@ func newOrderMetrics(r prometheus.Registerer) *orderMetrics {
 		forgotten: counter("order_forgotten_total", "Ciphertexts that too few members ever held, forgotten since the start."),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "scrim", Name: "order_dropped_total",
 			Help: "Ciphertexts that were decided when they could not be executed any more, by code."}, []string{"code"}),
+		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "scrim", Name: "receive_log_held",
+			Help: "Ciphertexts that this member's log holds, or is about to, and that are not decided, by whose part of it they are in: common (half of max_live), door (what came in here beyond), relayed (what other members logged, beyond)."}, []string{"part"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "scrim", Name: "door_refused_total",
+			Help: "Submissions that were refused as too much waits, by what was full: client (its share), door (this member's share), full (the whole log)."}, []string{"limit"}),
+		fetched: counter("log_bodies_fetched_total", "Ciphertexts that this member has asked for since another member's log had them and they did not come by themselves."),
 	}
-	r.MustRegister(m.queued, m.live, m.own, m.rounds, m.forgotten, m.dropped)
+	for _, limit := range []string{"client", "door", "full"} {
+		m.refused.WithLabelValues(limit)
+	}
+	r.MustRegister(m.queued, m.live, m.own, m.rounds, m.forgotten, m.dropped, m.held, m.refused, m.fetched)
 	return m
+}
+
+// admitted shows in whose part of the log its live ids are.
+func (m *orderMetrics) admitted(common, door, relayed int) {
+	m.held.WithLabelValues("common").Set(float64(common))
+	m.held.WithLabelValues("door").Set(float64(door))
+	m.held.WithLabelValues("relayed").Set(float64(relayed))
 }
 
 func (m *orderMetrics) committed(s *ordering.State, r *ordering.Result, own int) {

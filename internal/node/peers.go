@@ -12,7 +12,7 @@ import (
 
 // Further messages of the members' p2p channel, see opener.go.
 const (
-	messageAnnouncement = 3 // body: fair.Announcement or fair.TimedAnnouncement
+	messageAnnouncement = 3 // body: fair.Announcement
 	messageWantBodies   = 4 // body: ids (32 each) of ciphertexts that are asked for
 	messageBody         = 5 // body: a ciphertext
 	messageCosignature  = 8 // body: cosignatureSize bytes, see docs/spec/log.md
@@ -50,7 +50,7 @@ func (p peers) Receive(identity ed25519.PublicKey, message []byte) error {
 	}
 }
 
-func (e *engine) Announcements(s *ordering.State) []fair.Said {
+func (e *engine) Announcements(s *ordering.State) []*fair.Announcement {
 	found := e.announcer.gather(s)
 	if e.tamper != nil {
 		found = e.tamper(e.store, found)

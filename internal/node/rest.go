@@ -366,13 +366,10 @@ func (b backend) submit(ctx context.Context, namespace string, wire []byte) (v1.
 	if rejected != nil && !ordered {
 		return b.repeated(ctx, ct, rejected)
 	}
-	if !ordered && !b.n.announcer.room() {
-		full := &httpapi.Error{Code: "mempool_full", Detail: "this member's receive log is full until some of what is in it is ordered; try again shortly", RetryAfter: time.Second}
-		return b.repeated(ctx, ct, full.With("limit", b.n.state().Genesis().Params.Order.MaxLive))
-	}
-	if !ordered && b.n.chain.MempoolSize() >= b.n.cfg.Mempool.Size-b.n.cfg.Mempool.Size/mempoolReserve {
-		full := &httpapi.Error{Code: "mempool_full", Detail: "too many ciphertexts wait to be ordered; try again shortly", RetryAfter: time.Second}
-		return b.repeated(ctx, ct, full.With("limit", b.n.cfg.Mempool.Size))
+	if !ordered {
+		if err := b.n.announcer.takeDoor(ct.ID(), httpapi.ClientAddress(ctx), b.mempoolFull()); err != nil {
+			return b.repeated(ctx, ct, b.noRoom(err))
+		}
 	}
 	row, err := b.n.intake.accept(ctx, as, ct, !ordered)
 	if err != nil {
@@ -383,6 +380,34 @@ func (b backend) submit(ctx context.Context, namespace string, wire []byte) (v1.
 		return b.transaction(&pg.Transaction{ID: row.ID, Namespace: row.Namespace, ValidUntil: row.ValidUntil, Received: &row})
 	}
 	return b.Transaction(ctx, row.ID)
+}
+
+// mempoolFull leaves room for ceremony messages and what others relay. A client within its share is taken all the same: its
+// ciphertext is durable, and the others fetch it.
+func (b backend) mempoolFull() bool {
+	size := b.n.cfg.Mempool.Size
+	return b.n.chain.MempoolSize() >= size-size/mempoolReserve
+}
+
+// noRoom is what the door says to an error of admission.
+func (b backend) noRoom(err error) error {
+	room := b.n.announcer.limits()
+	e := &httpapi.Error{Code: v1.CodeMempoolFull, RetryAfter: time.Second}
+	reason := "full"
+	switch {
+	case errors.Is(err, errClientShare):
+		e.Code, reason = v1.CodeTooManyWaiting, "client"
+		e.Detail = "too much waits to be ordered, and of your address as much as one may have then; try again shortly"
+		e = e.With("limit", room.perClient())
+	case errors.Is(err, errDoorFull):
+		e.Detail, reason = "too much waits to be ordered, and of what came in here as much as one member may have then; try again shortly, or submit through another member", "door"
+		e = e.With("limit", room.share)
+	default:
+		e.Detail = "this member's receive log is full until some of what is in it is ordered; try again shortly"
+		e = e.With("limit", room.limit)
+	}
+	b.n.metrics.order.refused.WithLabelValues(reason).Inc()
+	return e
 }
 
 // notInOffice refuses a ciphertext where no receipt would bind anyone.

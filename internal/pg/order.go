@@ -125,6 +125,42 @@ func (s *Store) ResumeLog(ctx context.Context, position uint64, head commitrevea
 	return nil
 }
 
+// SettleReceived returns when no append to the receive log is under way, also none whose answer was lost: after it, the log has
+// all that earlier calls of Receive ever bring.
+func (s *Store) SettleReceived(ctx context.Context) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(receiveLock))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("settle receive log: %w", err)
+	}
+	return nil
+}
+
+// ReserveTime makes durable that this member may promise of its receive log whatever is up to this time, in milliseconds since
+// 1970. An earlier time than before changes nothing.
+func (s *Store) ReserveTime(ctx context.Context, until uint64) error {
+	_, err := s.write.Exec(ctx, `INSERT INTO receive_clock (until) VALUES ($1)
+		ON CONFLICT (one) DO UPDATE SET until = excluded.until WHERE receive_clock.until < excluded.until`, until)
+	if err != nil {
+		return fmt.Errorf("reserve time: %w", err)
+	}
+	return nil
+}
+
+// ReservedTime is the latest time of ReserveTime, 0 if there is none.
+func (s *Store) ReservedTime(ctx context.Context) (until uint64, err error) {
+	err = s.read.QueryRow(ctx, `SELECT until FROM receive_clock`).Scan(&until)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read reserved time: %w", err)
+	}
+	return until, nil
+}
+
 // Bodies gives the ciphertexts with these ids that were received here and are not ordered yet, as many as fit a page, in no order.
 func (s *Store) Bodies(ctx context.Context, ids []threshold.ID) ([][]byte, error) {
 	if len(ids) == 0 {

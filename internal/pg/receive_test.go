@@ -5,6 +5,9 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/internal/pg"
@@ -160,5 +163,64 @@ func TestWaiting(t *testing.T) {
 	// It was there: the same receipt.
 	if got := receive(t, s, 9, here[0].Ciphertext()); got[0].Position != 1 || got[0].Time != 1 {
 		t.Errorf("again: %+v", got[0])
+	}
+}
+
+// What was reserved never goes back, also not by hand.
+func TestReserveTime(t *testing.T) {
+	s, url := newStore(t)
+	is := func(s *pg.Store, want uint64) {
+		t.Helper()
+		if got, err := s.ReservedTime(t.Context()); got != want || err != nil {
+			t.Errorf("%d %v, want %d", got, err, want)
+		}
+	}
+	is(s, 0)
+	for _, step := range [][2]uint64{{5000, 5000}, {7000, 7000}, {6000, 7000}} {
+		if err := s.ReserveTime(t.Context(), step[0]); err != nil {
+			t.Fatal(err)
+		}
+		is(open(t, url), step[1])
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	for _, q := range []string{`UPDATE receive_clock SET until = 1`, `DELETE FROM receive_clock`} {
+		if _, err := conn.Exec(t.Context(), q); err == nil {
+			t.Errorf("%s: taken", q)
+		}
+	}
+	is(s, 7000)
+}
+
+// Settle waits for an append that is under way.
+func TestSettleReceived(t *testing.T) {
+	s, url := newStore(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT pg_advisory_xact_lock($1)`, int64(0x7363_7269_6d_01)); err != nil {
+		t.Fatal(err)
+	}
+	settled := make(chan error, 1)
+	go func() { settled <- s.SettleReceived(t.Context()) }()
+	select {
+	case err := <-settled:
+		t.Fatalf("settled during an append: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-settled; err != nil {
+		t.Error(err)
 	}
 }

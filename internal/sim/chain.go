@@ -11,6 +11,7 @@ package sim
 import (
 	"crypto/ed25519"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 
@@ -176,7 +177,7 @@ func (c *Chain) Block(p ordering.Proposal) *ordering.Result {
 	if p.Bodies == nil {
 		p.Bodies = ordering.Hold(p.Txs)
 	}
-	p.Bodies.Add(c.Bodies(ordering.Wanted(c.State, p.Announcements, p.Bodies)))
+	maps.Copy(p.Bodies, c.Bodies(ordering.Wanted(c.State, p.Announcements, p.Bodies)))
 	return c.Apply(ordering.Propose(c.State, c.Verifier, p))
 }
 

@@ -62,7 +62,7 @@ func (l *Log) Add(id threshold.ID) {
 }
 
 // Announce gives the announcements of the members (from 1; none: all) after the last block.
-func (c *Chain) Announce(members ...int) []fair.Said {
+func (c *Chain) Announce(members ...int) []*fair.Announcement {
 	c.t.Helper()
 	if len(members) == 0 {
 		for i := range c.Identities() {
@@ -70,7 +70,7 @@ func (c *Chain) Announce(members ...int) []fair.Said {
 		}
 	}
 	logs, ok := c.State.ReceiveLogs()
-	out := []fair.Said{}
+	out := []*fair.Announcement{}
 	for _, m := range members {
 		if ok {
 			out = append(out, c.announcement(logs, m))
@@ -79,7 +79,7 @@ func (c *Chain) Announce(members ...int) []fair.Said {
 	return out
 }
 
-func (c *Chain) announcement(logs fair.Logs, member int) fair.Said {
+func (c *Chain) announcement(logs fair.Logs, member int) *fair.Announcement {
 	c.t.Helper()
 	base, live, err := logs.Base(uint32(member))
 	c.Must(err)
@@ -101,28 +101,27 @@ func (c *Chain) announcement(logs fair.Logs, member int) fair.Said {
 // Statement is what a member signs that says: after the committed head come these ids. It is of the first rule.
 func (c *Chain) Statement(member int, committed uint64, head commitreveal.Hash, fresh []threshold.ID) fair.Announcement {
 	c.t.Helper()
-	a, ok := c.say(member, fair.TimedBase{Sequence: committed, Head: head}, fresh, nil, 0).(*fair.Announcement)
-	if !ok {
+	a := c.say(member, fair.Base{Sequence: committed, Head: head}, fresh, nil, 0)
+	if a.Statement.Rule != fair.ReceiveOrder {
 		c.t.Fatal("a statement of the first rule on a chain of the second")
 	}
 	return *a
 }
 
 // Timed is a statement of the second rule: after the base come these ids with these times.
-func (c *Chain) Timed(member int, base fair.TimedBase, fresh []threshold.ID, times []uint64, watermark uint64) *fair.TimedAnnouncement {
+func (c *Chain) Timed(member int, base fair.Base, fresh []threshold.ID, times []uint64, watermark uint64) *fair.Announcement {
 	c.t.Helper()
-	a, ok := c.say(member, base, fresh, times, watermark).(*fair.TimedAnnouncement)
-	if !ok {
+	a := c.say(member, base, fresh, times, watermark)
+	if a.Statement.Rule != fair.ReceiveTime {
 		c.t.Fatal("a statement of the second rule on a chain of the first")
 	}
 	return a
 }
 
-func (c *Chain) say(member int, base fair.TimedBase, fresh []threshold.ID, times []uint64, watermark uint64) fair.Said {
+func (c *Chain) say(member int, base fair.Base, fresh []threshold.ID, times []uint64, watermark uint64) *fair.Announcement {
 	c.t.Helper()
-	chunk := fair.TimedChunk{
-		Chunk: fair.Chunk{Member: uint32(member), Sequence: base.Sequence + uint64(len(fresh)), Head: base.Head, IDs: fresh},
-		Times: times, TimesHead: base.Times, Watermark: watermark,
+	chunk := fair.Chunk{
+		Member: uint32(member), Sequence: base.Sequence + uint64(len(fresh)), Head: base.Head, IDs: fresh, Times: times, TimesHead: base.Times, Watermark: watermark,
 	}
 	for _, id := range fresh {
 		chunk.Head = commitreveal.NextHead(chunk.Head, id)
@@ -136,10 +135,11 @@ func (c *Chain) say(member int, base fair.TimedBase, fresh []threshold.ID, times
 }
 
 // Bodies are the ciphertexts with these ids, as far as some member received them.
-func (c *Chain) Bodies(ids []threshold.ID) (out [][]byte) {
+func (c *Chain) Bodies(ids []threshold.ID) ordering.Bodies {
+	out := ordering.Bodies{}
 	for _, id := range ids {
 		if body := c.bodies[id]; body != nil {
-			out = append(out, body)
+			out.Add([][]byte{body})
 		}
 	}
 	return out

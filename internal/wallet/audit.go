@@ -1,14 +1,17 @@
 package wallet
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/ordering"
 )
 
 // Audit replays a bundle offline, with the chain's own rule for the order and
@@ -22,8 +25,13 @@ func Audit(bundle io.Reader, o audit.Options) (*audit.Report, error) {
 func Checks() audit.Checks {
 	return audit.Checks{
 		Certificate: firstCommittee, Succession: nextCommittee, Rule: newRule, Ceremony: ceremonyFinding,
-		Committee: anyCommittee,
+		Committee: anyCommittee, Statement: statedLog,
 	}
+}
+
+func statedLog(chainID string, identity ed25519.PublicKey, statement []byte, head, times commitreveal.Hash) (audit.LogPart, error) {
+	p, err := ordering.StatedLog(chainID, identity, statement, head, times)
+	return audit.LogPart(p), err
 }
 
 func ceremonyFinding(terms, evidence []byte) (audit.CeremonyFinding, error) {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/scrimlabs/scrim/internal/sim"
 	"github.com/scrimlabs/scrim/keygen"
 	"github.com/scrimlabs/scrim/ordering"
+	"github.com/scrimlabs/scrim/ordering/fair"
 	"github.com/scrimlabs/scrim/threshold"
 	"github.com/scrimlabs/scrim/threshold/thresholdtest"
 )
@@ -242,5 +245,97 @@ func TestAuditOfVoidAndSetAside(t *testing.T) {
 	r := must(Audit(&bundle, audit.Options{}))(t)
 	if r.Verdict != audit.Verified || r.Voids != 1 || int(r.Expired) != len(got)-1 {
 		t.Errorf("%s %+v %v: %d void, %d expired", r.Verdict, r.Findings, r.Missing, r.Voids, r.Expired)
+	}
+}
+
+// Under receive-time a receipt and the committed log have the same time for an id. Members that keep to it are never accused, whatever
+// they receive when; one that signed another time is, and the file convinces without the log.
+func TestAuditComparesTimes(t *testing.T) {
+	for seed := range uint64(4) {
+		r := rand.New(rand.NewPCG(seed, 130))
+		params := ordering.DefaultParams()
+		if seed%2 == 0 {
+			params.Order.Rule = fair.ReceiveTime
+		}
+		c := sim.New(t, 4, params).Ceremony()
+		var cts []*threshold.Ciphertext
+		for i := range 8 {
+			ct := c.Seal(fmt.Sprint(i))
+			cts = append(cts, ct)
+			for _, m := range r.Perm(4) { // each in its own order
+				if m == 0 || r.IntN(4) > 0 {
+					c.Receive(m+1, ordering.CiphertextTx(ct.Bytes()))
+				}
+			}
+			if r.IntN(3) == 0 {
+				c.Block(ordering.Proposal{Openings: c.OpenAll(), Announcements: c.Announce()})
+			}
+		}
+		for m := range 4 { // what was relayed late
+			for _, ct := range cts {
+				c.Receive(m+1, ordering.CiphertextTx(ct.Bytes()))
+			}
+		}
+		for range 8 {
+			c.Block(ordering.Proposal{Openings: c.OpenAll(), Announcements: c.Announce()})
+		}
+		var bundle bytes.Buffer
+		c.Bundle(&bundle)
+		receipt := func(m, i int, at uint64) commitreveal.Receipt {
+			log := c.Log(m + 1)
+			var head commitreveal.Hash
+			for _, id := range log.IDs[:i+1] {
+				head = commitreveal.NextHead(head, id)
+			}
+			which := slices.IndexFunc(cts, func(ct *threshold.Ciphertext) bool { return ct.ID() == log.IDs[i] })
+			rc := commitreveal.Receipt{ChainID: sim.ChainID, ID: log.IDs[i], Epoch: 1, Member: uint32(m + 1), ValidUntil: cts[which].Header().ValidUntil,
+				Time: int64(at), Position: uint64(i + 1), Head: head}
+			if err := commitreveal.SignReceipt(c.Secrets[m].Identity(), &rc); err != nil {
+				t.Fatal(err)
+			}
+			return rc
+		}
+		var honest []commitreveal.Receipt
+		for m := range 4 {
+			for i := range c.Log(m + 1).IDs {
+				at := uint64(1_800_000_000_000 + i)
+				if params.Order.Rule == fair.ReceiveTime {
+					at = c.Log(m + 1).Times[i]
+				}
+				honest = append(honest, receipt(m, i, at))
+			}
+		}
+		report := must(Audit(bytes.NewReader(bundle.Bytes()), audit.Options{Receipts: honest}))(t)
+		if report.Verdict != audit.Verified || len(report.Receipts) != len(honest) || len(honest) < 24 {
+			t.Fatalf("seed %d: %s %+v %v", seed, report.Verdict, report.Findings, report.Missing)
+		}
+		if params.Order.Rule != fair.ReceiveTime {
+			continue
+		}
+		m := r.IntN(4)
+		i := r.IntN(len(c.Log(m + 1).IDs))
+		lie := receipt(m, i, c.Log(m + 1).Times[i]+1)
+		report = must(Audit(bytes.NewReader(bundle.Bytes()), audit.Options{Receipts: []commitreveal.Receipt{lie}}))(t)
+		if report.Verdict != audit.Violated || len(report.Findings) != 1 || report.Findings[0].Code != audit.CodeLog || report.Findings[0].Proof == nil || report.Receipts[0].Status != audit.ReceiptBroken {
+			t.Fatalf("seed %d: %+v", seed, report)
+		}
+		wire := must(report.Findings[0].Proof.Marshal())(t)
+		file := must(audit.ParseEvidence(wire))(t)
+		if e := must(file.Verify(Checks()))(t); !strings.HasPrefix(e.Who, fmt.Sprintf("member %d", m+1)) {
+			t.Errorf("against %s: %s", e.Who, e.What)
+		}
+		proof, ok := file.Proof.(*audit.BrokenReceipt)
+		if !ok {
+			t.Fatalf("%T", file.Proof)
+		}
+		proof.Receipt = must(new(receipt(m, i, c.Log(m + 1).Times[i])).MarshalBinary())(t) // an honest receipt
+		if _, err := file.Verify(Checks()); !errors.Is(err, audit.ErrNotProved) {
+			t.Errorf("an honest receipt: %v", err)
+		}
+		proof.Receipt = must(lie.MarshalBinary())(t)
+		proof.Times[3] ^= 1 // other times before it
+		if _, err := file.Verify(Checks()); !errors.Is(err, audit.ErrNotProved) {
+			t.Errorf("a statement after other times: %v", err)
+		}
 	}
 }

@@ -94,7 +94,7 @@ func TestLogNoticesConsensusFailureAndHidesBodies(t *testing.T) {
 type memory struct {
 	accused   []Misbehaviour
 	rejected  []error
-	announced []fair.Said
+	announced []*fair.Announcement
 	arrived   []threshold.ID
 	fail      atomic.Bool
 	heights   chan uint64
@@ -113,10 +113,12 @@ func (m *memory) Committed(s *ordering.State, _ *ordering.Result) {
 	default:
 	}
 }
-func (m *memory) Misbehaved(x Misbehaviour)                         { m.accused = append(m.accused, x) }
-func (m *memory) Openings(*ordering.State) []ordering.BatchOpenings { return nil }
-func (m *memory) Announcements(*ordering.State) []fair.Said         { return m.announced }
-func (m *memory) Bodies([]threshold.ID) [][]byte                    { return nil }
+func (m *memory) Misbehaved(x Misbehaviour)                                 { m.accused = append(m.accused, x) }
+func (m *memory) Openings(*ordering.State) []ordering.BatchOpenings         { return nil }
+func (m *memory) Announcements(*ordering.State) []*fair.Announcement        { return m.announced }
+func (m *memory) Bodies([]threshold.ID) [][]byte                            { return nil }
+func (m *memory) Accepted(uint64, uint32, *ordering.State, *ordering.State) {}
+
 func (m *memory) Rejected(_ uint64, _ uint32, height uint64, err error) {
 	m.rejected = append(m.rejected, err)
 }

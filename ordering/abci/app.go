@@ -28,13 +28,16 @@ type Engine interface {
 	Misbehaved(m Misbehaviour)
 	// Rejected tells that this node votes against the proposal of a member, and why; epoch and member are 0 if it is unknown.
 	Rejected(epoch uint64, member uint32, height uint64, reason error)
+	// Accepted tells that this node votes for the proposal of a member, which turns before into next; epoch and member are 0 if it
+	// is unknown. It must not block.
+	Accepted(epoch uint64, member uint32, before, next *ordering.State)
 	// Committed tells that r is durable and next is the state from now on.
 	Committed(next *ordering.State, r *ordering.Result)
 	// Openings gives the openings of s's pending batches, from the oldest on, as far
 	// as this member can already open them.
 	Openings(s *ordering.State) []ordering.BatchOpenings
 	// Announcements gives the members' announcements for the block after s. It may wait a moment for them.
-	Announcements(s *ordering.State) []fair.Said
+	Announcements(s *ordering.State) []*fair.Announcement
 	// Bodies gives the ciphertexts with these ids, as far as they can be had soon.
 	Bodies(ids []threshold.ID) [][]byte
 	// Arrived tells of an admitted ciphertext in the mempool, at least once and, while it stays there, every second or so in which
@@ -154,14 +157,15 @@ func (a *app) PrepareProposal(_ context.Context, req *abcitypes.RequestPreparePr
 // ProcessProposal judges a proposal. Whatever is in it, the answer is accept or
 // reject, never an error.
 func (a *app) ProcessProposal(_ context.Context, req *abcitypes.RequestProcessProposal) (*abcitypes.ResponseProcessProposal, error) {
-	next, result, err := ordering.CheckAndStep(a.state.Load(), a.verifier, ordering.Block{Height: uint64(req.Height), Txs: req.Txs})
+	s := a.state.Load()
+	next, result, err := ordering.CheckAndStep(s, a.verifier, ordering.Block{Height: uint64(req.Height), Txs: req.Txs})
+	_, epoch, member := accused(s, req.ProposerAddress, uint64(req.Height))
 	if err != nil {
-		s := a.state.Load()
-		_, epoch, member := accused(s, req.ProposerAddress, uint64(req.Height))
 		a.engine.Rejected(epoch, member, uint64(req.Height), err)
 		return &abcitypes.ResponseProcessProposal{Status: abcitypes.ResponseProcessProposal_REJECT}, nil
 	}
 	a.judged = folded{hash: bytes.Clone(req.Hash), next: next, result: result}
+	a.engine.Accepted(epoch, member, s, next)
 	return &abcitypes.ResponseProcessProposal{Status: abcitypes.ResponseProcessProposal_ACCEPT}, nil
 }
 

@@ -222,13 +222,14 @@ func (d *durable) Persist(s *ordering.State, _ *ordering.Result) error {
 	d.state = s
 	return nil
 }
-func (d *durable) Committed(*ordering.State, *ordering.Result)       {}
-func (d *durable) Misbehaved(Misbehaviour)                           {}
-func (d *durable) Openings(*ordering.State) []ordering.BatchOpenings { return nil }
-func (d *durable) Announcements(*ordering.State) []fair.Said         { return nil }
-func (d *durable) Bodies([]threshold.ID) [][]byte                    { return nil }
-func (d *durable) Rejected(uint64, uint32, uint64, error)            {}
-func (d *durable) Arrived(*threshold.Ciphertext)                     {}
+func (d *durable) Committed(*ordering.State, *ordering.Result)               {}
+func (d *durable) Misbehaved(Misbehaviour)                                   {}
+func (d *durable) Openings(*ordering.State) []ordering.BatchOpenings         { return nil }
+func (d *durable) Announcements(*ordering.State) []*fair.Announcement        { return nil }
+func (d *durable) Bodies([]threshold.ID) [][]byte                            { return nil }
+func (d *durable) Rejected(uint64, uint32, uint64, error)                    {}
+func (d *durable) Accepted(uint64, uint32, *ordering.State, *ordering.State) {}
+func (d *durable) Arrived(*threshold.Ciphertext)                             {}
 func (d *durable) PeerUp(identity ed25519.PublicKey) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

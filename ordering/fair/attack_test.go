@@ -248,7 +248,7 @@ func TestFullLogStops(t *testing.T) {
 	if got := idInts(c.s.Waiting(1)); !slices.Equal(got, []int{2, 3, 4, 5}) {
 		t.Errorf("log %v", got)
 	}
-	if _, _, live, _ := c.s.Log(1); live != 4 || c.s.Live() != 4 {
+	if _, live, _ := c.s.Base(1); live != 4 || c.s.Live() != 4 {
 		t.Errorf("%d live in the log, %d in all", live, c.s.Live())
 	}
 }

@@ -186,3 +186,28 @@ func BenchmarkCutAndExplain(b *testing.B) {
 		})
 	}
 }
+
+// A proposer that holds the last 16 announcements of each member makes a section of them.
+func BenchmarkSection(b *testing.B) {
+	for _, n := range []int{4, 20} {
+		b.Run(fmt.Sprintf("n=%d/new=64", n), func(b *testing.B) {
+			c := newChain(b, DefaultParams(n))
+			var held []*Announcement
+			for m := range n {
+				for k := range 16 {
+					xs := make([]int, 4*(k+1))
+					for i := range xs {
+						xs[i] = i
+					}
+					a := c.announce(m, xs...)
+					held = append(held, &a)
+				}
+			}
+			for b.Loop() {
+				if wire, _, err := c.s.Section(held); err != nil || wire == nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -28,7 +28,7 @@ func newChain(t testing.TB, p Params) *chain {
 // chunk is the next part of a member's log; members count from 0 here.
 func (c *chain) chunk(member int, xs []int) Chunk {
 	ids := intIDs(xs)
-	return Chunk{uint32(member + 1), c.seqs[member] + uint64(len(ids)), extendHead(c.heads[member], ids), ids}
+	return Chunk{Member: uint32(member + 1), Sequence: c.seqs[member] + uint64(len(ids)), Head: extendHead(c.heads[member], ids), IDs: ids}
 }
 
 // chunks are those of a height, by member.

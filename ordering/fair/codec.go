@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/internal/wire"
 	"github.com/scrimlabs/scrim/threshold"
 )
 
@@ -22,209 +24,255 @@ func appendUint16(b []byte, v int) []byte    { return binary.BigEndian.AppendUin
 func appendUint32(b []byte, v int) []byte    { return binary.BigEndian.AppendUint32(b, uint32(v)) }
 func appendUint64(b []byte, v uint64) []byte { return binary.BigEndian.AppendUint64(b, v) }
 
-// decoder reads canonical bytes. The first failure sticks, and every later read gives zero.
-type decoder struct {
-	b   []byte
-	err error
-}
+// appendTime appends 6 bytes, which MaxTime fits into.
+func appendTime(b []byte, t uint64) []byte { return appendUint32(appendUint16(b, int(t>>32)), int(t)) }
 
-func (d *decoder) fail(format string, args ...any) {
-	if d.err == nil {
-		d.err = fmt.Errorf("%w: "+format, append([]any{ErrEncoding}, args...)...)
-		d.b = nil
-	}
-}
+// decoder reads canonical bytes.
+type decoder struct{ wire.Reader }
 
-// bytes gives the next n bytes without copying them.
-func (d *decoder) bytes(n int) []byte {
-	if d.err != nil {
-		return nil
-	}
-	if n > len(d.b) {
-		d.fail("%d bytes are missing", n-len(d.b))
-		return nil
-	}
-	out := d.b[:n:n]
-	d.b = d.b[n:]
-	return out
-}
-
-func (d *decoder) into(dst []byte) { copy(dst, d.bytes(len(dst))) }
-
-func (d *decoder) uint(size int) (v uint64) {
-	for _, c := range d.bytes(size) {
-		v = v<<8 | uint64(c)
-	}
-	return v
-}
-
-// count reads a number of items of at least size bytes each; it is at most max, and they are there.
-func (d *decoder) count(bytes, max, size int) int {
-	n := d.uint(bytes)
-	switch {
-	case n > uint64(max):
-		d.fail("%d items, at most %d allowed", n, max)
-	case int(n)*size > len(d.b):
-		d.fail("%d items are announced and not there", n)
-	}
-	if d.err != nil {
-		return 0
-	}
-	return int(n)
-}
-
-func (d *decoder) version() {
-	if v := d.uint(1); d.err == nil && v != version {
-		d.fail("version %d, want %d", v, version)
-	}
-}
+func newDecoder(b []byte) *decoder { return &decoder{wire.NewReader(b, ErrEncoding)} }
 
 func (d *decoder) chainID() string {
-	s := string(d.bytes(int(d.uint(1))))
-	if d.err == nil {
+	s := string(d.Bytes(int(d.Uint(1))))
+	if d.OK() {
 		if err := threshold.ValidChainID(s); err != nil {
-			d.fail("%v", err)
+			d.Fail("%v", err)
 		}
 	}
 	return s
 }
 
 func (d *decoder) id() (id threshold.ID) {
-	d.into(id[:])
+	d.Fill(id[:])
 	return id
 }
 
 func (d *decoder) hash() (h commitreveal.Hash) {
-	d.into(h[:])
+	d.Fill(h[:])
 	return h
 }
 
-// end is the error of the whole decoding; bytes left over are one.
-func (d *decoder) end() error {
-	if len(d.b) > 0 {
-		d.fail("%d bytes left over", len(d.b))
+// log reads distinct indexes below ids, at most max, and counts them; with times, which do not fall, in the second rule.
+func (d *decoder) log(r Rule, max int, counts []int) (log []uint32, at []uint64) {
+	size := 4
+	if r == ReceiveTime {
+		size += 8
 	}
-	return d.err
-}
-
-// log reads distinct indexes below ids, at most max, and counts them.
-func (d *decoder) log(max int, counts []int) []uint32 {
-	n := d.count(4, max, 4)
-	log := make([]uint32, 0, n)
+	n := d.Count(4, max, size)
+	log = make([]uint32, 0, n)
 	held := newBitset(len(counts))
 	for range n {
-		x := d.uint(4)
-		if d.err == nil && (x >= uint64(len(counts)) || held.has(int(x))) {
-			d.fail("index %d of %d, or twice in a log", x, len(counts))
+		x := d.Uint(4)
+		if d.OK() && (x >= uint64(len(counts)) || held.has(int(x))) {
+			d.Fail("index %d of %d, or twice in a log", x, len(counts))
 		}
-		if d.err != nil {
-			return nil
+		if r == ReceiveTime {
+			at = append(at, d.Uint(8))
+		}
+		if !d.OK() {
+			return nil, nil
 		}
 		held.set(int(x))
 		counts[x]++
 		log = append(log, uint32(x))
 	}
-	return log
+	if !slices.IsSorted(at) {
+		d.Fail("times fall in a log")
+	}
+	return log, at
 }
 
-func appendLog(b []byte, log []uint32) []byte {
+func appendLog(b []byte, log []uint32, at []uint64) []byte {
 	b = appendUint32(b, len(log))
-	for _, x := range log {
+	for i, x := range log {
 		b = binary.BigEndian.AppendUint32(b, x)
+		if at != nil {
+			b = appendUint64(b, at[i])
+		}
 	}
 	return b
 }
 
 // AppendBinary appends the state's canonical encoding. The parameters are not in it: they are the genesis'.
-func (s State) AppendBinary(b []byte) ([]byte, error) {
+func (s logs) AppendBinary(b []byte) ([]byte, error) {
 	if s.params.Members == 0 {
 		return nil, fmt.Errorf("%w: the zero state", ErrInvalid)
 	}
+	timed := s.rule == ReceiveTime
 	b = appendUint64(append(b, version), s.height)
 	b = appendUint32(b, len(s.ids))
 	for _, l := range s.ids {
-		b = append(b, l.id[:]...)
-		b = appendUint64(appendUint64(appendUint64(b, l.first), l.nonblank), l.solid)
+		b = appendUint64(append(b, l.id[:]...), l.first)
+		if timed {
+			b = appendUint64(appendUint64(b, l.solid), l.key)
+		} else {
+			b = appendUint64(appendUint64(b, l.nonblank), l.solid)
+		}
 	}
 	b = appendUint16(b, len(s.members))
 	for _, m := range s.members {
-		b = appendUint64(append(b, m.head[:]...), m.sequence)
-		b = appendLog(b, m.live)
+		b = append(b, m.Head[:]...)
+		if timed {
+			b = append(b, m.Times[:]...)
+		}
+		b = appendUint64(b, m.Sequence)
+		if timed {
+			b = appendUint64(b, m.Watermark)
+		}
+		b = appendLog(b, m.live, m.at)
 	}
 	return b, nil
 }
 
 // MarshalBinary is AppendBinary to nothing.
-func (s State) MarshalBinary() ([]byte, error) { return s.AppendBinary(nil) }
+func (s logs) MarshalBinary() ([]byte, error) { return s.AppendBinary(nil) }
 
 // ParseState is the inverse of [State.MarshalBinary] for a chain with these parameters. It refuses what no
 // sequence of steps leads to as far as the bytes alone tell.
 func ParseState(p Params, b []byte) (State, error) {
-	if err := p.Validate(); err != nil {
-		return State{}, err
+	l, err := parseLogs(ReceiveOrder, p, b)
+	return State{l}, err
+}
+
+// ParseTimedState is the inverse of [TimedState.MarshalBinary], as [ParseState] is.
+func ParseTimedState(p Params, b []byte) (TimedState, error) {
+	l, err := parseLogs(ReceiveTime, p, b)
+	if err != nil {
+		return TimedState{}, err
 	}
-	d := &decoder{b: b}
-	d.version()
-	s := State{params: p, height: d.uint(8)}
-	n := d.count(4, p.Members*p.MaxLive, liveIDSize)
-	s.ids = make([]liveID, n)
-	for i := range s.ids {
-		s.ids[i] = liveID{d.id(), d.uint(8), d.uint(8), d.uint(8)}
-	}
-	if m := d.uint(2); d.err == nil && m != uint64(p.Members) {
-		d.fail("logs of %d members, want %d", m, p.Members)
-	}
-	s.members = make([]memberLog, p.Members)
-	counts := make([]int, n)
-	for i := range s.members {
-		s.members[i] = memberLog{d.hash(), d.uint(8), d.log(p.MaxLive, counts)}
-	}
-	if err := d.end(); err != nil {
-		return State{}, fmt.Errorf("parse state: %w", err)
-	}
-	if err := s.consistent(counts); err != nil {
-		return State{}, fmt.Errorf("parse state: %w: %w", ErrEncoding, err)
+	s := TimedState{l}
+	if err := s.keysPossible(); err != nil {
+		return TimedState{}, fmt.Errorf("parse state: %w: %w", ErrEncoding, err)
 	}
 	return s, nil
 }
 
 const liveIDSize = 32 + 3*8
 
-func (s State) consistent(counts []int) error {
+func parseLogs(r Rule, p Params, b []byte) (logs, error) {
+	d := newDecoder(b)
+	d.Version(version)
+	s, err := begin(r, p, d.Uint(8))
+	if err != nil {
+		return logs{}, err
+	}
+	s.ids = make([]liveID, d.Count(4, p.Members*p.MaxLive, liveIDSize))
+	for i := range s.ids {
+		l := &s.ids[i]
+		if l.id, l.first = d.id(), d.Uint(8); r == ReceiveTime {
+			l.solid, l.key = d.Uint(8), d.Uint(8)
+		} else {
+			l.nonblank, l.solid = d.Uint(8), d.Uint(8)
+		}
+	}
+	d.members(p)
+	counts := make([]int, len(s.ids))
+	for i := range s.members {
+		m := &s.members[i]
+		m.Head = d.hash()
+		if r == ReceiveTime {
+			m.Times = d.hash()
+		}
+		m.Sequence = d.Uint(8)
+		if r == ReceiveTime {
+			m.Watermark = d.Uint(8)
+		}
+		m.live, m.at = d.log(r, p.MaxLive, counts)
+	}
+	if err := d.End(); err != nil {
+		return logs{}, fmt.Errorf("parse state: %w", err)
+	}
+	if err := s.consistent(counts); err != nil {
+		return logs{}, fmt.Errorf("parse state: %w: %w", ErrEncoding, err)
+	}
+	return s, nil
+}
+
+// members reads the number of logs.
+func (d *decoder) members(p Params) {
+	if m := d.Uint(2); d.OK() && m != uint64(p.Members) {
+		d.Fail("logs of %d members, want %d", m, p.Members)
+	}
+}
+
+func (s logs) consistent(counts []int) error {
 	for i, l := range s.ids {
 		happened := func(height, before uint64, is bool) bool {
 			return is == (height != 0) && (!is || before <= height && height <= s.height)
 		}
+		possible := counts[i] > 0 && happened(l.first, 1, true)
+		if s.rule == ReceiveTime {
+			possible = possible && happened(l.solid, l.first, counts[i] >= s.params.Freezes())
+		} else {
+			possible = possible && happened(l.nonblank, l.first, counts[i] >= s.params.Tau()) && happened(l.solid, l.nonblank, counts[i] >= s.params.Solid)
+		}
 		switch {
 		case i > 0 && compareIDs(s.ids[i-1].id, l.id) >= 0:
 			return fmt.Errorf("id %d is not above the one before", i)
-		case !happened(l.first, 1, counts[i] > 0),
-			!happened(l.nonblank, l.first, counts[i] >= s.params.Tau()),
-			!happened(l.solid, l.nonblank, counts[i] >= s.params.Solid):
+		case !possible:
 			return fmt.Errorf("id %d in %d logs cannot have the heights %d, %d, %d", i, counts[i], l.first, l.nonblank, l.solid)
 		}
 	}
+	zero := commitreveal.Hash{}
 	for i, m := range s.members {
-		if uint64(len(m.live)) > m.sequence || (m.sequence == 0) != (m.head == commitreveal.Hash{}) {
-			return fmt.Errorf("log of member %d: %d ids of %d, head %v", i+1, len(m.live), m.sequence, m.head)
+		if uint64(len(m.live)) > m.Sequence || (m.Sequence == 0) != (m.Head == zero) || (m.Sequence == 0 || s.rule == ReceiveOrder) != (m.Times == zero) || !rise(0, m.at, m.Watermark) {
+			return fmt.Errorf("log of member %d: %d ids of %d, head %v, times %v until %d", i+1, len(m.live), m.Sequence, m.Head, m.Times, m.Watermark)
 		}
 	}
 	return nil
 }
 
-// MarshalBinary gives the frame's canonical encoding.
-func (f *Frame) MarshalBinary() ([]byte, error) {
+// appendFrame encodes the beginning of a frame: all of it in the second rule, where each id has a key.
+func appendFrame(forced bool, ids []threshold.ID, keys []uint64) []byte {
 	b := []byte{version, 0}
-	if f.Forced {
+	if forced {
 		b[1] = 1
 	}
-	b = appendUint32(b, len(f.IDs))
-	for _, id := range f.IDs {
+	b = appendUint32(b, len(ids))
+	for i, id := range ids {
 		b = append(b, id[:]...)
+		if keys != nil {
+			b = appendUint64(b, keys[i])
+		}
 	}
-	b = appendUint16(b, len(f.Logs))
+	return b
+}
+
+// frame reads what appendFrame wrote.
+func (d *decoder) frame(r Rule, p Params) (forced bool, ids []threshold.ID, keys []uint64) {
+	d.Version(version)
+	f := d.Uint(1)
+	if f > 1 {
+		d.Fail("forced is %d", f)
+	}
+	size := len(threshold.ID{})
+	if r == ReceiveTime {
+		size += 8
+	}
+	n := d.Count(4, p.Members*p.MaxLive, size)
+	if n == 0 {
+		d.Fail("no ids")
+	}
+	ids = make([]threshold.ID, n)
+	for i := range ids {
+		if ids[i] = d.id(); i > 0 && compareIDs(ids[i-1], ids[i]) >= 0 {
+			d.Fail("id %d is not above the one before", i)
+		}
+		if r == ReceiveTime {
+			keys = append(keys, d.Uint(8))
+			if keys[i] > MaxTime {
+				d.Fail("the key of id %d is too large", i)
+			}
+		}
+	}
+	return f == 1, ids, keys
+}
+
+// MarshalBinary gives the frame's canonical encoding.
+func (f *Frame) MarshalBinary() ([]byte, error) {
+	b := appendUint16(appendFrame(f.Forced, f.IDs, nil), len(f.Logs))
 	for _, log := range f.Logs {
-		b = appendLog(b, log)
+		b = appendLog(b, log, nil)
 	}
 	return b, nil
 }
@@ -235,38 +283,43 @@ func ParseFrame(p Params, b []byte) (*Frame, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	d := &decoder{b: b}
-	d.version()
-	forced := d.uint(1)
-	if forced > 1 {
-		d.fail("forced is %d", forced)
-	}
-	n := d.count(4, p.Members*p.MaxLive, len(threshold.ID{}))
-	f := &Frame{Forced: forced == 1, IDs: make([]threshold.ID, n)}
-	for i := range f.IDs {
-		f.IDs[i] = d.id()
-		if i > 0 && compareIDs(f.IDs[i-1], f.IDs[i]) >= 0 {
-			d.fail("id %d is not above the one before", i)
-		}
-	}
-	if m := d.uint(2); d.err == nil && m != uint64(p.Members) {
-		d.fail("logs of %d members, want %d", m, p.Members)
-	}
-	f.Logs = make([][]uint32, p.Members)
-	counts := make([]int, n)
+	d := newDecoder(b)
+	f := &Frame{Logs: make([][]uint32, p.Members)}
+	f.Forced, f.IDs, _ = d.frame(ReceiveOrder, p)
+	d.members(p)
+	counts := make([]int, len(f.IDs))
 	for i := range f.Logs {
-		f.Logs[i] = d.log(p.MaxLive, counts)
-	}
-	if n == 0 {
-		d.fail("no ids")
+		f.Logs[i], _ = d.log(ReceiveOrder, p.MaxLive, counts)
 	}
 	for i, c := range counts {
 		if c < p.Solid {
-			d.fail("id %d is in %d logs, not solid", i, c)
+			d.Fail("id %d is in %d logs, not solid", i, c)
 		}
 	}
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse frame: %w", err)
+	}
+	return f, nil
+}
+
+// MarshalBinary gives the frame's canonical encoding.
+func (f *TimedFrame) MarshalBinary() ([]byte, error) {
+	if len(f.IDs) != len(f.Keys) {
+		return nil, fmt.Errorf("marshal timed frame: %w: %d keys of %d ids", ErrInvalid, len(f.Keys), len(f.IDs))
+	}
+	return appendFrame(f.Forced, f.IDs, f.Keys), nil
+}
+
+// ParseTimedFrame is the inverse of [TimedFrame.MarshalBinary] for a chain with these parameters.
+func ParseTimedFrame(p Params, b []byte) (*TimedFrame, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	d := newDecoder(b)
+	f := &TimedFrame{}
+	f.Forced, f.IDs, f.Keys = d.frame(ReceiveTime, p)
+	if err := d.End(); err != nil {
+		return nil, fmt.Errorf("parse timed frame: %w", err)
 	}
 	return f, nil
 }

@@ -15,11 +15,12 @@
 //
 // Members say what they received with head statements:
 //
-//	err := fair.SignStatement(key, &statement)                     // once a height
-//	section := fair.Section{Height: height, Entries: entries}      // what a proposer puts into its block
-//	chunks, err := section.Verify(s, chainID, identities)          // what everybody checks
+//	a, err := fair.ReceiveOrder.Say(key, chainID, height, chunk)   // once a height
+//	section, _, err := s.Section(announcements)                    // what a proposer puts into its block
+//	chunks, err := s.Read(chainID, section, identities)            // what everybody checks
 //
-// A second rule on the same logs, by time, has the same shape: [NewTimed], [TimedStep], [TimedFrame.Order].
+// A second rule on the same logs, by time, has the same shape: [NewTimed], [TimedStep], [TimedFrame.Order]. Statements, chunks
+// and sections are the same types in both, with times in the second. [Rule], [Logs] and [Set] are for who takes either.
 //
 // A State is a value: Step never changes its input. Nothing here reads a clock, draws randomness or
 // logs; the result does not depend on the order in which chunks are given. Memory is bounded by

@@ -264,23 +264,10 @@ type Status struct {
 // Status tells how far an id has come; ErrUnknown if no log holds it, or it is done. The key is left out, because
 // there is no beacon yet.
 func (s State) Status(id threshold.ID) (*Status, error) {
-	at, ok := findID(s.ids, id)
-	if !ok {
-		return nil, fmt.Errorf("%w: no committed log holds %v, or it is done", ErrUnknown, id)
+	out, at, err := s.status(id)
+	if err != nil || s.ids[at].solid == 0 {
+		return out, err
 	}
-	l := &s.ids[at]
-	out := &Status{
-		Place: Place{ID: id, Logs: make([]uint32, len(s.members))}, Held: s.counts()[at],
-		FirstAt: l.first, NonBlankAt: l.nonblank, SolidAt: l.solid,
-	}
-	for i := range s.members {
-		out.Logs[i] = uint32(slices.Index(s.members[i].live, uint32(at)) + 1)
-	}
-	if l.solid == 0 {
-		out.ForgottenAt = l.first + s.params.Horizon
-		return out, nil
-	}
-	out.DueAt = l.solid + s.params.Wait
 	vertices, index := s.nonblank()
 	g := strongEdges(len(vertices), s.restrict(index), s.params.Tau(), s.params.Rho())
 	all := newBitset(g.m)
@@ -293,4 +280,27 @@ func (s State) Status(id threshold.ID) (*Status, error) {
 		}
 	})
 	return out, nil
+}
+
+// status is what both rules know of an id, and its index.
+func (s logs) status(id threshold.ID) (out *Status, at int, err error) {
+	at, ok := s.find(id)
+	if !ok {
+		return nil, 0, fmt.Errorf("%w: no committed log holds %v, or it is done", ErrUnknown, id)
+	}
+	l := &s.ids[at]
+	out = &Status{
+		Place: Place{ID: id, Logs: make([]uint32, len(s.members))}, FirstAt: l.first, NonBlankAt: l.nonblank, SolidAt: l.solid, Time: l.key,
+	}
+	for i := range s.members {
+		if out.Logs[i] = uint32(slices.Index(s.members[i].live, uint32(at)) + 1); out.Logs[i] > 0 {
+			out.Held++
+		}
+	}
+	if l.solid == 0 {
+		out.ForgottenAt = l.first + s.params.Horizon
+	} else {
+		out.DueAt = l.solid + s.params.Wait
+	}
+	return out, at, nil
 }

@@ -8,6 +8,7 @@ type bitset []uint64
 func newBitset(m int) bitset { return make(bitset, (m+63)/64) }
 
 func (b bitset) set(i int)      { b[i>>6] |= 1 << (i & 63) }
+func (b bitset) clear(i int)    { b[i>>6] &^= 1 << (i & 63) }
 func (b bitset) has(i int) bool { return b[i>>6]>>(i&63)&1 == 1 }
 
 func (b bitset) add(o bitset) {

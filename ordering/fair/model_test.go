@@ -154,7 +154,7 @@ func (h *headCache) chunk(member int, log []int) Chunk {
 	c, ok := h.chunks[key]
 	if !ok {
 		ids := intIDs(log)
-		c = Chunk{0, uint64(len(ids)), extendHead([32]byte{}, ids), ids}
+		c = Chunk{Member: 0, Sequence: uint64(len(ids)), Head: extendHead([32]byte{}, ids), IDs: ids}
 		h.chunks[key] = c
 	}
 	c.Member = uint32(member + 1)

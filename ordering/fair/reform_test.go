@@ -20,7 +20,7 @@ func TestReform(t *testing.T) {
 	logs := [][]threshold.ID{{a, b}, {b, a}, {c}, {}}
 	var chunks []Chunk
 	for i, ids := range logs {
-		chunks = append(chunks, Chunk{uint32(i + 1), uint64(len(ids)), extendHead(commitreveal.Hash{}, ids), ids})
+		chunks = append(chunks, Chunk{Member: uint32(i + 1), Sequence: uint64(len(ids)), Head: extendHead(commitreveal.Hash{}, ids), IDs: ids})
 	}
 	s, d, err := Step(s, 1, chunks, nil)
 	if err != nil || len(d.Frames) != 0 {
@@ -36,11 +36,11 @@ func TestReform(t *testing.T) {
 			t.Errorf("member %d has %v, want %v", member, got, want)
 		}
 	}
-	if sequence, head, _, _ := next.Log(1); sequence != 2 || head != extendHead(commitreveal.Hash{}, logs[1]) {
-		t.Errorf("member 1 is at %d", sequence)
+	if b, _, _ := next.Base(1); b.Sequence != 2 || b.Head != extendHead(commitreveal.Hash{}, logs[1]) {
+		t.Errorf("member 1 is at %d", b.Sequence)
 	}
-	if sequence, head, _, _ := next.Log(3); sequence != 7 || head != (commitreveal.Hash{9}) {
-		t.Errorf("member 3 is at %d", sequence)
+	if b, _, _ := next.Base(3); b.Sequence != 7 || b.Head != (commitreveal.Hash{9}) {
+		t.Errorf("member 3 is at %d", b.Sequence)
 	}
 	if next.Live() != 2 {
 		t.Errorf("%d ids", next.Live())

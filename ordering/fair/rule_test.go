@@ -34,15 +34,15 @@ func TestRuleNames(t *testing.T) {
 }
 
 // pair are two conflicting timed statements, signed.
-func pair(t testing.TB) (key ed25519.PrivateKey, a, b TimedStatement) {
+func pair(t testing.TB) (key ed25519.PrivateKey, a, b Statement) {
 	t.Helper()
 	key = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
 	id := threshold.ID{1}
-	a = TimedStatement{ChainID: "c", Height: 3, Member: 2, Sequence: 1, Head: commitreveal.NextHead(commitreveal.Hash{}, id), Times: NextTimes(commitreveal.Hash{}, 5), Watermark: 9}
+	a = Statement{Rule: ReceiveTime, ChainID: "c", Height: 3, Member: 2, Sequence: 1, Head: commitreveal.NextHead(commitreveal.Hash{}, id), Times: NextTimes(commitreveal.Hash{}, 5), Watermark: 9}
 	b = a
 	b.Times, b.Height = NextTimes(commitreveal.Hash{}, 6), 4
-	for _, st := range []*TimedStatement{&a, &b} {
-		if err := SignTimedStatement(key, st); err != nil {
+	for _, st := range []*Statement{&a, &b} {
+		if err := SignStatement(key, st); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,11 +52,11 @@ func pair(t testing.TB) (key ed25519.PrivateKey, a, b TimedStatement) {
 func TestTimedEquivocation(t *testing.T) {
 	key, a, b := pair(t)
 	public := key.Public().(ed25519.PublicKey)
-	e, err := NewTimedEquivocation(a, b)
+	e, err := NewEquivocation(a, b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := NewTimedEquivocation(b, a)
+	other, err := NewEquivocation(b, a)
 	if err != nil || *other != *e || e.Member() != 2 {
 		t.Errorf("the other way round: %+v, %v", other, err)
 	}
@@ -67,29 +67,37 @@ func TestTimedEquivocation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := ParseTimedEquivocation(wire); err != nil || *again != *e {
+	if again, err := ReceiveTime.ParseEquivocation(wire); err != nil || *again != *e {
 		t.Errorf("%+v, %v", again, err)
 	}
 	forged := *e
 	forged.B.Signature[0] ^= 1
 	for what, err := range map[string]error{
 		"another chain": e.Verify("d", public), "another's key": e.Verify("c", make(ed25519.PublicKey, ed25519.PublicKeySize)),
-		"forged": forged.Verify("c", public), "reversed": (&TimedEquivocation{e.B, e.A}).Verify("c", public),
+		"forged": forged.Verify("c", public), "reversed": (&Equivocation{e.B, e.A}).Verify("c", public),
 	} {
 		if !errors.Is(err, ErrNoEvidence) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	if e.Kind() != "receive_times_fork" {
+		t.Error(e.Kind())
+	}
+	plain := a // the other rule's statement, of another log
+	plain.Rule, plain.Times, plain.Watermark, plain.Head = ReceiveOrder, commitreveal.Hash{}, 0, commitreveal.Hash{1}
+	if _, err := NewEquivocation(a, plain); !errors.Is(err, ErrNoEvidence) {
+		t.Errorf("statements of two rules: %v", err)
+	}
 	later := a // a later watermark is no conflict
 	later.Watermark = 10
-	if _, err := NewTimedEquivocation(a, later); !errors.Is(err, ErrNoEvidence) {
+	if _, err := NewEquivocation(a, later); !errors.Is(err, ErrNoEvidence) {
 		t.Errorf("a later watermark: %v", err)
 	}
 }
 
 func FuzzParseTimedEquivocation(f *testing.F) {
 	_, a, b := pair(f)
-	e, err := NewTimedEquivocation(a, b)
+	e, err := NewEquivocation(a, b)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -101,7 +109,7 @@ func FuzzParseTimedEquivocation(f *testing.F) {
 	f.Add(wire[:len(wire)-1])
 	f.Add([]byte{1, 1, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := ParseTimedEquivocation(b)
+		e, err := ReceiveTime.ParseEquivocation(b)
 		if err != nil {
 			return
 		}

@@ -1,15 +1,20 @@
 package fair
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/scrimlabs/scrim/threshold"
 )
 
 // ErrStale: a statement is of a height that may not be in this block.
 var ErrStale = errors.New("fair: statement of another height")
+
+// errNoNews is of a section that nothing follows from.
+var errNoNews = fmt.Errorf("%w: the section says nothing new", ErrInvalid)
 
 // Section is the part of a block that carries the members' head statements. On the wire each id stands once, in a
 // dictionary, and heads are left out: who knows the committed heads computes them.
@@ -18,36 +23,31 @@ type Section struct {
 	Entries []Announcement
 }
 
-// NewSection takes the announcements that a proposer holds and that fit s: of each member the one of the longest
-// log. The others are left out. It is empty if there are not n-f. Signatures must have been verified.
-func NewSection(s State, held []Announcement) Section {
-	best := make([]*Announcement, s.params.Members)
-	for i := range held {
-		a := &held[i]
-		if s.params.fresh(s.height+1, a.Statement.Height) != nil || s.Check(a.Chunk()) != nil {
+// NewSection takes the announcements that a proposer holds and that fit s: of each member the one of the longest log, of
+// equal ones that of the latest watermark, then the newest. The others are left out. It is empty if there are not n-f.
+// Signatures must have been verified.
+func NewSection(s Logs, held []*Announcement) Section { return s.shared().newSection(held) }
+
+func (s logs) newSection(held []*Announcement) Section {
+	held = slices.Clone(held)
+	slices.SortStableFunc(held, func(a, b *Announcement) int { // the best first, for a check hashes all ids
+		x, y := &a.Statement, &b.Statement
+		return cmp.Or(cmp.Compare(x.Member, y.Member), cmp.Compare(y.Sequence, x.Sequence), cmp.Compare(y.Watermark, x.Watermark), cmp.Compare(y.Height, x.Height))
+	})
+	out := Section{Height: s.height + 1}
+	var taken uint32
+	for _, a := range held {
+		st := &a.Statement
+		if st.Member == taken || st.Rule != s.rule || s.params.fresh(out.Height, st.Height) != nil || s.Check(a.Chunk()) != nil {
 			continue
 		}
-		if m := a.Statement.Member - 1; best[m] == nil || better(a, best[m]) {
-			best[m] = a
-		}
-	}
-	out := Section{Height: s.height + 1}
-	for _, a := range best {
-		if a != nil {
-			out.Entries = append(out.Entries, *a)
-		}
+		taken = st.Member
+		out.Entries = append(out.Entries, *a)
 	}
 	if len(out.Entries) < s.params.Quorum() {
 		out.Entries = nil
 	}
 	return out
-}
-
-func better(a, b *Announcement) bool {
-	if a.Statement.Sequence != b.Statement.Sequence {
-		return a.Statement.Sequence > b.Statement.Sequence
-	}
-	return a.Statement.Height > b.Statement.Height
 }
 
 // fresh checks a statement's height against the block's: that of the block before, or up to D earlier.
@@ -58,27 +58,70 @@ func (p Params) fresh(block, height uint64) error {
 	return nil
 }
 
+// Section encodes [NewSection]; nil if it would say nothing new.
+func (s logs) Section(held []*Announcement) (wire []byte, chunks []Chunk, err error) {
+	c := s.newSection(held)
+	if !c.news(s) {
+		return nil, nil, nil
+	}
+	if wire, err = c.MarshalBinary(); err != nil {
+		return nil, nil, err
+	}
+	return wire, c.chunks(), nil
+}
+
+// Read is [ParseSection] and [Section.Verify]. A section that says nothing new is ErrInvalid.
+func (s logs) Read(chainID string, section []byte, identities []ed25519.PublicKey) ([]Chunk, error) {
+	c, err := s.parseSection(chainID, section)
+	if err != nil {
+		return nil, err
+	}
+	if !c.news(s) {
+		return nil, errNoNews
+	}
+	return c.verify(s, chainID, identities, s.fits) // the heads were just computed from the ids
+}
+
+// news reports whether something may follow from the section: an id is new, or a watermark that ids in the logs may wait
+// for. An idle chain takes no watermarks, or it would never rest.
+func (c *Section) news(s logs) bool {
+	return slices.ContainsFunc(c.Entries, func(a Announcement) bool {
+		base, _, err := s.Base(a.Statement.Member)
+		return len(a.IDs) > 0 || err == nil && a.Statement.Watermark > base.Watermark && s.Busy()
+	})
+}
+
+func (c *Section) chunks() []Chunk {
+	chunks := make([]Chunk, len(c.Entries))
+	for i := range c.Entries {
+		chunks[i] = c.Entries[i].Chunk()
+	}
+	return chunks
+}
+
 // Verify checks the section of the block after s: heights, members, that there are n-f of them or none, that every
 // chunk continues its member's committed log, and the signatures under identities, where member i's key is at i-1.
-// It gives what [Step] takes.
-func (c *Section) Verify(s State, chainID string, identities []ed25519.PublicKey) ([]Chunk, error) {
+// It gives what [Step] and [TimedStep] take.
+func (c *Section) Verify(s Logs, chainID string, identities []ed25519.PublicKey) ([]Chunk, error) {
+	l := s.shared()
+	return c.verify(l, chainID, identities, l.Check)
+}
+
+func (c *Section) verify(s logs, chainID string, identities []ed25519.PublicKey, check func(Chunk) error) ([]Chunk, error) {
 	if len(identities) != s.params.Members {
 		return nil, fmt.Errorf("%w: %d identities, %d members", ErrInvalid, len(identities), s.params.Members)
 	}
 	if c.Height != s.height+1 {
 		return nil, fmt.Errorf("%w: %d after %d", ErrHeight, c.Height, s.height)
 	}
-	chunks := make([]Chunk, len(c.Entries))
-	for i := range c.Entries {
-		chunks[i] = c.Entries[i].Chunk()
-	}
-	if err := s.checkAll(chunks); err != nil {
+	chunks := c.chunks()
+	if err := s.checkAll(chunks, check); err != nil {
 		return nil, err
 	}
 	for i := range c.Entries {
 		st := &c.Entries[i].Statement
-		if st.ChainID != chainID {
-			return nil, fmt.Errorf("%w: statement for chain %q", ErrInvalid, st.ChainID)
+		if st.ChainID != chainID || st.Rule != s.rule {
+			return nil, fmt.Errorf("%w: statement for chain %q and %v", ErrInvalid, st.ChainID, st.Rule)
 		}
 		if err := s.params.fresh(c.Height, st.Height); err != nil {
 			return nil, err
@@ -90,13 +133,14 @@ func (c *Section) Verify(s State, chainID string, identities []ed25519.PublicKey
 	return chunks, nil
 }
 
-// sectionEntrySize is an entry without its indexes.
-const sectionEntrySize = 2 + 1 + 8 + ed25519.SignatureSize + 2
+// entrySize is an entry without its ids, indexSize each of those.
+func (r Rule) entrySize() int { return 2 + 1 + 8 + r.timeSize() + ed25519.SignatureSize + 2 }
+func (r Rule) indexSize() int { return 2 + r.timeSize() }
 
-// MarshalBinary encodes the section:
+// MarshalBinary encodes the section; what is in brackets is there in the second rule:
 //
-//	version (1) | ids (2) | ids (32 each), in the order of their first use |
-//	entries (2) | per entry, by member: member (2) | age (1) | sequence (8) | signature (64) | count (2) | indexes (2 each)
+//	version (1) | ids (2) | ids (32 each), in the order of their first use | entries (2) | per entry, by member:
+//	member (2) | age (1) | sequence (8) | [watermark (6)] | signature (64) | count (2) | per id: index (2) | [time (6)]
 //
 // Age is how many heights the statement is older than the block before. Heads are not in it.
 func (c *Section) MarshalBinary() ([]byte, error) {
@@ -106,22 +150,14 @@ func (c *Section) MarshalBinary() ([]byte, error) {
 	for i := range c.Entries {
 		a := &c.Entries[i]
 		st := &a.Statement
-		if err := st.validate(); err != nil {
+		if err := cmp.Or(st.validate(), a.validate()); err != nil {
 			return nil, fmt.Errorf("marshal section: %w", err)
 		}
-		if err := a.validate(); err != nil {
-			return nil, fmt.Errorf("marshal section: %w", err)
-		}
-		if st.Height >= c.Height || c.Height-1-st.Height > maxStale || st.Member <= before {
-			return nil, fmt.Errorf("marshal section: %w: height %d, member %d after %d", ErrInvalid, st.Height, st.Member, before)
+		if st.Height >= c.Height || c.Height-1-st.Height > maxStale || st.Member <= before || st.Rule != c.Entries[0].Statement.Rule {
+			return nil, fmt.Errorf("marshal section: %w: height %d, member %d after %d, %v", ErrInvalid, st.Height, st.Member, before, st.Rule)
 		}
 		before = st.Member
-		entries = append(appendUint16(entries, int(st.Member)), byte(c.Height-1-st.Height))
-		entries = append(appendUint64(entries, st.Sequence), st.Signature[:]...)
-		entries = appendUint16(entries, len(a.IDs))
-		for _, id := range a.IDs {
-			entries = appendUint16(entries, ids.index(id))
-		}
+		entries = a.appendEntry(entries, byte(c.Height-1-st.Height), &ids)
 	}
 	b, err := ids.appendTo([]byte{version})
 	if err != nil {
@@ -130,66 +166,84 @@ func (c *Section) MarshalBinary() ([]byte, error) {
 	return append(appendUint16(b, len(c.Entries)), entries...), nil
 }
 
+func (a *Announcement) appendEntry(b []byte, age byte, ids *dictionary) []byte {
+	st := &a.Statement
+	timed := st.Rule == ReceiveTime
+	b = appendUint64(append(appendUint16(b, int(st.Member)), age), st.Sequence)
+	if timed {
+		b = appendTime(b, st.Watermark)
+	}
+	b = appendUint16(append(b, st.Signature[:]...), len(a.IDs))
+	for i, id := range a.IDs {
+		b = appendUint16(b, ids.index(id))
+		if timed {
+			b = appendTime(b, a.Times[i])
+		}
+	}
+	return b
+}
+
 // ParseSection is the inverse of [Section.MarshalBinary] for the block after s: it fills in heights, chain and heads.
 // An entry that does not continue its member's committed log is an error, because its head cannot be known.
 // Signatures are not checked.
-func ParseSection(s State, chainID string, b []byte) (*Section, error) {
+func ParseSection(s Logs, chainID string, b []byte) (*Section, error) {
+	return s.shared().parseSection(chainID, b)
+}
+
+func (s logs) parseSection(chainID string, b []byte) (*Section, error) {
 	if err := threshold.ValidChainID(chainID); err != nil {
 		return nil, fmt.Errorf("parse section: %w: %w", ErrInvalid, err)
 	}
-	d := &decoder{b: b}
-	d.version()
+	d := newDecoder(b)
+	d.Version(version)
 	ids := d.dictionary(s.params)
-	n := d.count(2, s.params.Members, sectionEntrySize)
+	n := d.Count(2, s.params.Members, s.rule.entrySize())
 	c := &Section{Height: s.height + 1, Entries: make([]Announcement, 0, n)}
-	var before uint64
+	var before uint32
 	for range n {
-		a := d.entry(s, chainID, ids, &before)
-		if d.err != nil {
+		a := d.entry(s, chainID, ids, before)
+		if !d.OK() {
 			break
 		}
+		before = a.Statement.Member
 		c.Entries = append(c.Entries, *a)
 	}
 	ids.end(d)
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse section: %w", err)
 	}
 	return c, nil
 }
 
-func (d *decoder) entry(s State, chainID string, ids *dictionaryReader, before *uint64) *Announcement {
-	member, age, sequence := d.uint(2), d.uint(1), d.uint(8)
-	a := &Announcement{}
-	d.into(a.Statement.Signature[:])
-	n := d.count(2, s.params.MaxChunk, 2)
-	a.IDs = make([]threshold.ID, n)
-	for i := range a.IDs {
-		a.IDs[i] = ids.next(d)
+// entry fails if the member is out of order or unknown, the statement too old, or its ids do not lead to its number.
+func (d *decoder) entry(s logs, chainID string, ids *dictionaryReader, before uint32) *Announcement {
+	a := &Announcement{Statement: Statement{Rule: s.rule, ChainID: chainID, Member: uint32(d.Uint(2))}}
+	st := &a.Statement
+	age := d.Uint(1)
+	if st.Sequence = d.Uint(8); s.rule == ReceiveTime {
+		st.Watermark = d.Uint(timeSize)
 	}
-	committed, head, _, err := s.Log(uint32(member))
-	if !d.entryFollows(member, *before, age, sequence, committed, n, s.height, s.params, err) {
+	d.Fill(st.Signature[:])
+	a.entries(d.Count(2, s.params.MaxChunk, s.rule.indexSize()), d, func() threshold.ID { return ids.next(d) })
+	base, _, err := s.Base(st.Member)
+	switch n := uint64(len(a.IDs)); {
+	case !d.OK():
+	case err != nil || st.Member <= before:
+		d.Fail("member %d after %d", st.Member, before)
+	case age > s.params.Stale || age > s.height:
+		d.Fail("a statement of %d heights before %d", age, s.height)
+	case st.Sequence < base.Sequence || st.Sequence-base.Sequence != n:
+		d.Fail("member %d: %d ids lead from %d to %d", st.Member, n, base.Sequence, st.Sequence)
+	}
+	if !d.OK() {
 		return nil
 	}
-	*before = member
-	st := &a.Statement
-	st.ChainID, st.Height, st.Member, st.Sequence = chainID, s.height-age, uint32(member), sequence
-	st.Head = extendHead(head, a.IDs)
-	return a
-}
-
-// entryFollows fails if an entry of n ids has a member that is out of order or unknown, a statement that is too
-// old, or a sequence number that its ids do not lead to.
-func (d *decoder) entryFollows(member, before, age, sequence, committed uint64, n int, height uint64, p Params, unknown error) bool {
-	switch {
-	case d.err != nil:
-	case unknown != nil || member <= before:
-		d.fail("member %d after %d", member, before)
-	case age > p.Stale || age > height:
-		d.fail("a statement of %d heights before %d", age, height)
-	case sequence < committed || sequence-committed != uint64(n):
-		d.fail("member %d: %d ids lead from %d to %d", member, n, committed, sequence)
+	st.Height = s.height - age
+	st.Head, st.Times = extendHead(base.Head, a.IDs), extendTimes(base.Times, a.Times)
+	if err := a.validate(); err != nil {
+		d.Fail("%v", err)
 	}
-	return d.err == nil
+	return a
 }
 
 // dictionary collects the ids of a section, each once, in the order of their first use.
@@ -225,12 +279,12 @@ type dictionaryReader struct {
 }
 
 func (d *decoder) dictionary(p Params) *dictionaryReader {
-	c := &dictionaryReader{ids: make([]threshold.ID, d.count(2, p.Members*p.MaxChunk, len(threshold.ID{})))}
+	c := &dictionaryReader{ids: make([]threshold.ID, d.Count(2, p.Members*p.MaxChunk, len(threshold.ID{})))}
 	known := make(map[threshold.ID]bool, len(c.ids)) // never iterated
 	for i := range c.ids {
 		c.ids[i] = d.id()
 		if known[c.ids[i]] {
-			d.fail("id %d is twice in the dictionary", i)
+			d.Fail("id %d is twice in the dictionary", i)
 		}
 		known[c.ids[i]] = true
 	}
@@ -239,11 +293,11 @@ func (d *decoder) dictionary(p Params) *dictionaryReader {
 
 // next reads an index and gives its id.
 func (c *dictionaryReader) next(d *decoder) (id threshold.ID) {
-	x := d.uint(2)
-	if d.err == nil && (x > uint64(c.used) || x >= uint64(len(c.ids))) {
-		d.fail("index %d of %d, %d used before", x, len(c.ids), c.used)
+	x := d.Uint(2)
+	if d.OK() && (x > uint64(c.used) || x >= uint64(len(c.ids))) {
+		d.Fail("index %d of %d, %d used before", x, len(c.ids), c.used)
 	}
-	if d.err != nil {
+	if !d.OK() {
 		return id
 	}
 	if x == uint64(c.used) {
@@ -254,6 +308,6 @@ func (c *dictionaryReader) next(d *decoder) (id threshold.ID) {
 
 func (c *dictionaryReader) end(d *decoder) {
 	if c.used < len(c.ids) {
-		d.fail("id %d of the dictionary is not used", c.used)
+		d.Fail("id %d of the dictionary is not used", c.used)
 	}
 }

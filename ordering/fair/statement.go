@@ -2,6 +2,7 @@ package fair
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -10,7 +11,10 @@ import (
 	"github.com/scrimlabs/scrim/threshold"
 )
 
-const domainStatement = "scrim/head-statement/v1"
+const (
+	domainStatement      = "scrim/head-statement/v1"
+	domainTimedStatement = "scrim/timed-statement/v1"
+)
 
 // ErrSignature: a member's Ed25519 signature does not verify.
 var ErrSignature = errors.New("fair: signature does not verify")
@@ -19,13 +23,16 @@ var ErrSignature = errors.New("fair: signature does not verify")
 var ErrNoEvidence = errors.New("fair: the evidence proves nothing")
 
 // Statement is a member's signed word on how long its receive log is and what is in it. One signature covers all
-// ids of the log, because the head is their hash chain.
+// ids of the log, because the head is their hash chain. In the second rule it is a promise about the times to come too.
 type Statement struct {
+	Rule      Rule // of the chain; not on the wire, but each rule signs under its own domain
 	ChainID   string
 	Height    uint64            // that the member had committed when it signed
 	Member    uint32            // 1..n
 	Sequence  uint64            // number of ids in the log, the position of the last one
 	Head      commitreveal.Hash // commitreveal.NextHead over them, zero for the empty log
+	Times     commitreveal.Hash // second rule: NextTimes over their times, zero for the empty log
+	Watermark uint64            // second rule: no later entry has an earlier time, in milliseconds since 1970
 	Signature [ed25519.SignatureSize]byte
 }
 
@@ -33,11 +40,16 @@ func (st *Statement) validate() error {
 	if err := threshold.ValidChainID(st.ChainID); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	switch {
+	zero := commitreveal.Hash{}
+	switch timed := st.Rule == ReceiveTime; {
+	case !st.Rule.Valid():
+		return fmt.Errorf("%w: statement of %v", ErrInvalid, st.Rule)
 	case st.Member < 1 || st.Member > threshold.MaxMembers:
 		return fmt.Errorf("%w: statement of member %d", ErrInvalid, st.Member)
-	case (st.Sequence == 0) != (st.Head == commitreveal.Hash{}):
+	case (st.Sequence == 0) != (st.Head == zero):
 		return fmt.Errorf("%w: head %v of a log of %d ids", ErrInvalid, st.Head, st.Sequence)
+	case (st.Sequence > 0 && timed) == (st.Times == zero), st.Watermark > MaxTime, !timed && st.Watermark > 0:
+		return fmt.Errorf("%w: %v: times %v of a log of %d ids, watermark %d", ErrInvalid, st.Rule, st.Times, st.Sequence, st.Watermark)
 	}
 	return nil
 }
@@ -46,10 +58,19 @@ func (st *Statement) validate() error {
 func (st *Statement) body() []byte {
 	b := append([]byte{version, byte(len(st.ChainID))}, st.ChainID...)
 	b = appendUint32(appendUint64(b, st.Height), int(st.Member))
-	return append(appendUint64(b, st.Sequence), st.Head[:]...)
+	b = append(appendUint64(b, st.Sequence), st.Head[:]...)
+	if st.Rule == ReceiveTime {
+		b = appendUint64(append(b, st.Times[:]...), st.Watermark)
+	}
+	return b
 }
 
-func (st *Statement) message() []byte { return append([]byte(domainStatement), st.body()...) }
+func (st *Statement) message() []byte {
+	if st.Rule == ReceiveTime {
+		return append([]byte(domainTimedStatement), st.body()...)
+	}
+	return append([]byte(domainStatement), st.body()...)
+}
 
 // SignStatement sets the signature, made with the member's identity key.
 func SignStatement(key ed25519.PrivateKey, st *Statement) error {
@@ -80,47 +101,105 @@ func (st *Statement) MarshalBinary() ([]byte, error) {
 }
 
 // ParseStatement is the inverse of [Statement.MarshalBinary]. The signature is not checked.
-func ParseStatement(b []byte) (*Statement, error) {
-	d := &decoder{b: b}
-	st := d.statement()
-	if err := d.end(); err != nil {
+func (r Rule) ParseStatement(b []byte) (*Statement, error) {
+	d := newDecoder(b)
+	st := d.statement(r)
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse head statement: %w", err)
 	}
-	return st, nil
+	return &st, nil
 }
 
-func (d *decoder) statement() *Statement {
-	d.version()
-	st := &Statement{ChainID: d.chainID(), Height: d.uint(8), Member: uint32(d.uint(4)), Sequence: d.uint(8), Head: d.hash()}
-	d.into(st.Signature[:])
-	if d.err == nil {
+func (d *decoder) statement(r Rule) Statement {
+	d.Version(version)
+	st := Statement{Rule: r, ChainID: d.chainID(), Height: d.Uint(8), Member: uint32(d.Uint(4)), Sequence: d.Uint(8), Head: d.hash()}
+	if r == ReceiveTime {
+		st.Times, st.Watermark = d.hash(), d.Uint(8)
+	}
+	d.Fill(st.Signature[:])
+	if d.OK() {
 		if err := st.validate(); err != nil {
-			d.fail("%v", err)
+			d.Fail("%v", err)
 		}
 	}
 	return st
 }
 
-// Announcement is what a member sends to the others once a height: its statement and the ids since its last
-// committed head.
+// BrokenBy reports whether the receipt and the statement, both of one member, belong to two logs: the receipt has
+// another head for the statement's last position. The two signed documents together are the evidence; signatures
+// are not checked here.
+func (st *Statement) BrokenBy(r *commitreveal.Receipt) bool {
+	return st.ChainID == r.ChainID && st.Member == r.Member && st.Sequence == r.Position && st.Head != r.Head
+}
+
+// Announcement is what a member sends to the others once a height: its statement and what is new in its log since its
+// last committed head.
 type Announcement struct {
 	Statement Statement
 	IDs       []threshold.ID // the last ones of the log
+	Times     []uint64       // second rule: of IDs
 }
 
-// Chunk is the announcement as [State.Check] and [Step] take it.
+// Say signs an announcement of a chunk at a height with the member's identity key. The first rule takes of the chunk what
+// it knows.
+func (r Rule) Say(key ed25519.PrivateKey, chainID string, height uint64, c Chunk) (*Announcement, error) {
+	a := &Announcement{IDs: c.IDs, Statement: Statement{
+		Rule: r, ChainID: chainID, Height: height, Member: c.Member, Sequence: c.Sequence, Head: c.Head,
+	}}
+	if r == ReceiveTime {
+		a.Times, a.Statement.Times, a.Statement.Watermark = c.Times, c.TimesHead, c.Watermark
+	}
+	return a, SignStatement(key, &a.Statement)
+}
+
+// Chunk is the announcement as [Logs] take it.
 func (a *Announcement) Chunk() Chunk {
-	return Chunk{a.Statement.Member, a.Statement.Sequence, a.Statement.Head, a.IDs}
+	st := &a.Statement
+	return Chunk{st.Member, st.Sequence, st.Head, a.IDs, a.Times, st.Times, st.Watermark}
+}
+
+// Verify checks the statement's signature: ErrSignature. That the ids lead to its head is for [Logs] to check.
+func (a *Announcement) Verify(key ed25519.PublicKey) error { return a.Statement.Verify(key) }
+
+// After is the announcement without what is up to a sequence number; nil if it does not begin there or before, or ends before.
+func (a *Announcement) After(sequence uint64) *Announcement {
+	first := a.Statement.Sequence - uint64(len(a.IDs))
+	if first > sequence || sequence > a.Statement.Sequence {
+		return nil
+	}
+	out := &Announcement{Statement: a.Statement, IDs: a.IDs[sequence-first:]}
+	if a.Statement.Rule == ReceiveTime {
+		out.Times = a.Times[sequence-first:]
+	}
+	return out
+}
+
+// Fork is the evidence, if both are of one place of one log and differ; nil otherwise. Signatures are not checked.
+func (a *Announcement) Fork(other *Announcement) *Equivocation {
+	e, err := NewEquivocation(a.Statement, other.Statement)
+	if err != nil {
+		return nil
+	}
+	return e
 }
 
 func (a *Announcement) validate() error {
-	if len(a.IDs) > maxMaxChunk || uint64(len(a.IDs)) > a.Statement.Sequence {
-		return fmt.Errorf("%w: %d ids of a log of %d", ErrInvalid, len(a.IDs), a.Statement.Sequence)
+	times := 0
+	if a.Statement.Rule == ReceiveTime {
+		times = len(a.IDs)
+	}
+	if len(a.IDs) > maxMaxChunk || uint64(len(a.IDs)) > a.Statement.Sequence || len(a.Times) != times {
+		return fmt.Errorf("%w: %d ids, %d times of a log of %d", ErrInvalid, len(a.IDs), len(a.Times), a.Statement.Sequence)
+	}
+	if !rise(0, a.Times, a.Statement.Watermark) {
+		return fmt.Errorf("%w: times fall, or end above the watermark %d", ErrInvalid, a.Statement.Watermark)
 	}
 	return nil
 }
 
-// MarshalBinary encodes the announcement.
+// MarshalBinary encodes the announcement:
+//
+//	statement | count (2) | per id: id (32) | in the second rule, time (6)
 func (a *Announcement) MarshalBinary() ([]byte, error) {
 	if err := a.validate(); err != nil {
 		return nil, fmt.Errorf("marshal announcement: %w", err)
@@ -130,21 +209,21 @@ func (a *Announcement) MarshalBinary() ([]byte, error) {
 		return nil, err
 	}
 	b = appendUint16(b, len(a.IDs))
-	for _, id := range a.IDs {
+	for i, id := range a.IDs {
 		b = append(b, id[:]...)
+		if a.Statement.Rule == ReceiveTime {
+			b = appendTime(b, a.Times[i])
+		}
 	}
 	return b, nil
 }
 
 // ParseAnnouncement is the inverse of [Announcement.MarshalBinary]. Neither the signature nor the head is checked.
-func ParseAnnouncement(b []byte) (*Announcement, error) {
-	d := &decoder{b: b}
-	a := &Announcement{Statement: *d.statement()}
-	a.IDs = make([]threshold.ID, d.count(2, maxMaxChunk, len(threshold.ID{})))
-	for i := range a.IDs {
-		a.IDs[i] = d.id()
-	}
-	if err := d.end(); err != nil {
+func (r Rule) ParseAnnouncement(b []byte) (*Announcement, error) {
+	d := newDecoder(b)
+	a := &Announcement{Statement: d.statement(r)}
+	a.entries(d.Count(2, maxMaxChunk, len(threshold.ID{})+r.timeSize()), d, d.id)
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse announcement: %w", err)
 	}
 	if err := a.validate(); err != nil {
@@ -153,40 +232,67 @@ func ParseAnnouncement(b []byte) (*Announcement, error) {
 	return a, nil
 }
 
-// MaxAnnouncementSize is the size in bytes of the largest announcement of a chain.
-func MaxAnnouncementSize(p Params) int {
-	return 1 + 1 + threshold.MaxChainID + 8 + 4 + 8 + 32 + ed25519.SignatureSize + 2 + p.MaxChunk*len(threshold.ID{})
+// entries reads n ids, each by next, and their times.
+func (a *Announcement) entries(n int, d *decoder, next func() threshold.ID) {
+	a.IDs = make([]threshold.ID, n)
+	if a.Statement.Rule == ReceiveTime {
+		a.Times = make([]uint64, n)
+	}
+	for i := range a.IDs {
+		a.IDs[i] = next()
+		if a.Times != nil {
+			a.Times[i] = d.Uint(timeSize)
+		}
+	}
 }
 
-// Equivocation is evidence that a member has two logs: two heads that it signed for one sequence number. Heights do
-// not matter, for an honest log never changes what it has.
+// MaxAnnouncementSize is the size in bytes of the largest announcement of a chain.
+func (r Rule) MaxAnnouncementSize(p Params) int {
+	statement := 1 + 1 + threshold.MaxChainID + 8 + 4 + 8 + 32 + ed25519.SignatureSize
+	if r == ReceiveTime {
+		statement += 32 + 8
+	}
+	return statement + 2 + p.MaxChunk*(len(threshold.ID{})+r.timeSize())
+}
+
+// Equivocation is evidence that a member has two logs: two heads that it signed for one sequence number, or two hashes of
+// the times. Heights and watermarks do not matter, for an honest log never changes what it has.
 type Equivocation struct {
-	A, B Statement // A's head is the lower one
+	A, B Statement // A is the one with the lower head, or, if that is one, with the lower hash of the times
 }
 
 // NewEquivocation makes the evidence from two statements in either order; ErrNoEvidence if they do not conflict.
 // Signatures are not checked.
 func NewEquivocation(a, b Statement) (*Equivocation, error) {
-	if bytes.Compare(a.Head[:], b.Head[:]) > 0 {
+	if compareHeads(&a, &b) > 0 {
 		a, b = b, a
 	}
 	e := &Equivocation{a, b}
 	return e, e.validate()
 }
 
+func compareHeads(a, b *Statement) int {
+	return cmp.Or(bytes.Compare(a.Head[:], b.Head[:]), bytes.Compare(a.Times[:], b.Times[:]))
+}
+
 func (e *Equivocation) validate() error {
 	a, b := &e.A, &e.B
 	switch {
-	case a.ChainID != b.ChainID || a.Member != b.Member || a.Sequence != b.Sequence:
+	case a.Rule != b.Rule || a.ChainID != b.ChainID || a.Member != b.Member || a.Sequence != b.Sequence:
 		return fmt.Errorf("%w: the statements are not of one place of one log", ErrNoEvidence)
-	case bytes.Compare(a.Head[:], b.Head[:]) >= 0:
-		return fmt.Errorf("%w: there must be two heads, the lower one first", ErrNoEvidence)
+	case compareHeads(a, b) >= 0:
+		return fmt.Errorf("%w: the statements must differ in what the log has, the lower one first", ErrNoEvidence)
 	}
 	return nil
 }
 
 // Kind names the sort of evidence.
-func (*Equivocation) Kind() string { return "receive_log_fork" }
+func (e *Equivocation) Kind() string {
+	if e.A.Rule == ReceiveTime {
+		return "receive_times_fork"
+	}
+	return "receive_log_fork"
+}
 
 // Member is the accused.
 func (e *Equivocation) Member() uint32 { return e.A.Member }
@@ -207,7 +313,7 @@ func (e *Equivocation) Verify(chainID string, identity ed25519.PublicKey) error 
 	return nil
 }
 
-// MarshalBinary encodes the evidence.
+// MarshalBinary encodes the evidence: version (1), the two statements with their signatures.
 func (e *Equivocation) MarshalBinary() ([]byte, error) {
 	if err := e.validate(); err != nil {
 		return nil, fmt.Errorf("marshal equivocation: %w", err)
@@ -224,22 +330,15 @@ func (e *Equivocation) MarshalBinary() ([]byte, error) {
 }
 
 // ParseEquivocation is the inverse of [Equivocation.MarshalBinary]. Signatures are not checked.
-func ParseEquivocation(b []byte) (*Equivocation, error) {
-	d := &decoder{b: b}
-	d.version()
-	e := &Equivocation{*d.statement(), *d.statement()}
-	if err := d.end(); err != nil {
+func (r Rule) ParseEquivocation(b []byte) (*Equivocation, error) {
+	d := newDecoder(b)
+	d.Version(version)
+	e := &Equivocation{d.statement(r), d.statement(r)}
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("parse equivocation: %w", err)
 	}
 	if err := e.validate(); err != nil {
 		return nil, fmt.Errorf("parse equivocation: %w: %w", ErrEncoding, err)
 	}
 	return e, nil
-}
-
-// BrokenBy reports whether the receipt and the statement, both of one member, belong to two logs: the receipt has
-// another head for the statement's last position. The two signed documents together are the evidence; signatures
-// are not checked here.
-func (st *Statement) BrokenBy(r *commitreveal.Receipt) bool {
-	return st.ChainID == r.ChainID && st.Member == r.Member && st.Sequence == r.Position && st.Head != r.Head
 }

@@ -26,39 +26,23 @@ func (f *Frame) Split(p Params, n int) (first, rest *Frame) {
 	}
 }
 
-// HasSolid reports whether an id is solid and not done: further heights order it, even without further statements.
-func (s State) HasSolid() bool {
-	for i := range s.ids {
-		if s.ids[i].solid != 0 {
-			return true
-		}
-	}
-	return false
-}
+// Content are the ids.
+func (f *Frame) Content() []threshold.ID { return f.IDs }
 
-// Holders are the members whose committed logs hold an id that is not done, ascending.
-func (s State) Holders(id threshold.ID) []uint32 {
-	x, known := findID(s.ids, id)
-	if !known {
-		return nil
-	}
-	var out []uint32
-	for i := range s.members {
-		for _, y := range s.members[i].live {
-			if int(y) == x {
-				out = append(out, uint32(i+1))
-				break
-			}
-		}
-	}
-	return out
-}
+// IsForced is Forced.
+func (f *Frame) IsForced() bool { return f.Forced }
 
-// Skip is the state at a later height if nothing is stated until then. It goes as far as nothing can happen: not at all
-// while an id is not done.
-func (s State) Skip(height uint64) State {
-	if len(s.ids) == 0 && height > s.height {
-		s.height = height
-	}
-	return s
+// LogCount is the number of logs.
+func (f *Frame) LogCount() int { return len(f.Logs) }
+
+// Rule is ReceiveOrder.
+func (f *Frame) Rule() Rule { return ReceiveOrder }
+
+// Final is Order.
+func (f *Frame) Final(p Params, beacon [32]byte) []Component { return f.Order(p, beacon) }
+
+// Part is Split.
+func (f *Frame) Part(p Params, n int) (first, rest Set) {
+	a, b := f.Split(p, n)
+	return set(a), set(b)
 }

@@ -41,28 +41,29 @@ type part struct {
 	watermark uint64
 }
 
-func (c *timedChain) announce(member int, p part) TimedAnnouncement {
+func (c *timedChain) announce(member int, p part) Announcement {
 	c.t.Helper()
-	sequence, head, times, watermark, err := c.s.Log(uint32(member + 1))
+	base, _, err := c.s.Base(uint32(member + 1))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	a := TimedAnnouncement{IDs: []threshold.ID{}, Times: []uint64{}}
+	times, watermark := base.Times, base.Watermark
+	a := Announcement{IDs: []threshold.ID{}, Times: []uint64{}}
 	for _, e := range p.entries {
 		a.IDs, a.Times = append(a.IDs, intID(e.x)), append(a.Times, e.at)
 		times = NextTimes(times, e.at)
 		watermark = max(watermark, e.at)
 	}
-	a.Statement = TimedStatement{
-		ChainID: testChain, Height: c.s.Height(), Member: uint32(member + 1), Sequence: sequence + uint64(len(a.IDs)),
-		Head: extendHead(head, a.IDs), Times: times, Watermark: max(watermark, p.watermark),
+	a.Statement = Statement{
+		Rule: ReceiveTime, ChainID: testChain, Height: c.s.Height(), Member: uint32(member + 1), Sequence: base.Sequence + uint64(len(a.IDs)),
+		Head: extendHead(base.Head, a.IDs), Times: times, Watermark: max(watermark, p.watermark),
 	}
 	return a
 }
 
 func (c *timedChain) step(parts map[int]part) TimedDecision {
 	c.t.Helper()
-	var chunks []TimedChunk
+	var chunks []Chunk
 	for m := range c.s.params.Members {
 		if p, ok := parts[m]; ok {
 			a := c.announce(m, p)
@@ -72,7 +73,7 @@ func (c *timedChain) step(parts map[int]part) TimedDecision {
 	return c.take(chunks)
 }
 
-func (c *timedChain) take(chunks []TimedChunk) TimedDecision {
+func (c *timedChain) take(chunks []Chunk) TimedDecision {
 	c.t.Helper()
 	before := encodeTimed(c.t, c.s)
 	next, d, err := TimedStep(c.s, c.s.Height()+1, chunks, func(id threshold.ID) bool { return c.done[id] })
@@ -374,10 +375,10 @@ func TestTimedPromises(t *testing.T) {
 				}
 			}
 			for _, l := range c.s.ids {
-				if l.frozen != 0 {
-					frozen[idInt(l.id)] = l.frozen
-					if c.s.Height() >= l.frozen+s.p.Wait {
-						t.Fatalf("seed %d: %d is frozen since %d and not ordered at %d", seed, idInt(l.id), l.frozen, c.s.Height())
+				if l.solid != 0 {
+					frozen[idInt(l.id)] = l.solid
+					if c.s.Height() >= l.solid+s.p.Wait {
+						t.Fatalf("seed %d: %d is frozen since %d and not ordered at %d", seed, idInt(l.id), l.solid, c.s.Height())
 					}
 				}
 			}
@@ -572,28 +573,28 @@ func TestTimedStepRefuses(t *testing.T) {
 	c := newTimedChain(t, p)
 	start := part{[]received{{1, 10}}, 15}
 	c.step(map[int]part{0: start, 1: start, 2: {}})
-	chunk := func(m int, p part) TimedChunk { a := c.announce(m, p); return a.Chunk() }
-	others := []TimedChunk{chunk(1, part{}), chunk(2, part{})}
+	chunk := func(m int, p part) Chunk { a := c.announce(m, p); return a.Chunk() }
+	others := []Chunk{chunk(1, part{}), chunk(2, part{})}
 	good := part{[]received{{2, 20}, {3, 30}}, 40}
 	for name, tc := range map[string]struct {
 		want   error
-		change func(ch *TimedChunk)
+		change func(ch *Chunk)
 	}{
-		"fine":                     {nil, func(*TimedChunk) {}},
-		"below the watermark":      {ErrChain, func(ch *TimedChunk) { *ch = chunk(0, part{[]received{{2, 14}}, 40}) }},
-		"a watermark below":        {ErrChain, func(ch *TimedChunk) { ch.Watermark = 29 }},
-		"a watermark that falls":   {ErrChain, func(ch *TimedChunk) { *ch = chunk(0, part{}); ch.Watermark = 14 }},
-		"times that fall":          {ErrChain, func(ch *TimedChunk) { *ch = chunk(0, part{[]received{{2, 30}, {3, 20}}, 40}) }},
-		"a time too far":           {ErrChain, func(ch *TimedChunk) { *ch = chunk(0, part{[]received{{2, MaxTime + 1}}, 0}) }},
-		"a watermark too far":      {ErrChain, func(ch *TimedChunk) { ch.Watermark = MaxTime + 1 }},
-		"a time more than ids":     {ErrChain, func(ch *TimedChunk) { ch.Times = append(ch.Times, 30) }},
-		"other times":              {ErrChain, func(ch *TimedChunk) { ch.Times = []uint64{21, 30} }},
-		"another head":             {ErrChain, func(ch *TimedChunk) { ch.Head[0] ^= 1 }},
-		"skips":                    {ErrChain, func(ch *TimedChunk) { ch.IDs, ch.Times = ch.IDs[1:], ch.Times[1:] }},
-		"a count that wraps round": {ErrChain, func(ch *TimedChunk) { ch.Sequence = 1<<64 - 1 }},
-		"too many":                 {ErrLimit, func(ch *TimedChunk) { *ch = chunk(0, part{[]received{{2, 20}, {3, 20}, {4, 20}, {5, 20}}, 0}) }},
-		"a member twice":           {ErrMember, func(ch *TimedChunk) { *ch = chunk(1, part{}) }},
-		"not a member":             {ErrMember, func(ch *TimedChunk) { ch.Member = 5 }},
+		"fine":                     {nil, func(*Chunk) {}},
+		"below the watermark":      {ErrChain, func(ch *Chunk) { *ch = chunk(0, part{[]received{{2, 14}}, 40}) }},
+		"a watermark below":        {ErrChain, func(ch *Chunk) { ch.Watermark = 29 }},
+		"a watermark that falls":   {ErrChain, func(ch *Chunk) { *ch = chunk(0, part{}); ch.Watermark = 14 }},
+		"times that fall":          {ErrChain, func(ch *Chunk) { *ch = chunk(0, part{[]received{{2, 30}, {3, 20}}, 40}) }},
+		"a time too far":           {ErrChain, func(ch *Chunk) { *ch = chunk(0, part{[]received{{2, MaxTime + 1}}, 0}) }},
+		"a watermark too far":      {ErrChain, func(ch *Chunk) { ch.Watermark = MaxTime + 1 }},
+		"a time more than ids":     {ErrChain, func(ch *Chunk) { ch.Times = append(ch.Times, 30) }},
+		"other times":              {ErrChain, func(ch *Chunk) { ch.Times = []uint64{21, 30} }},
+		"another head":             {ErrChain, func(ch *Chunk) { ch.Head[0] ^= 1 }},
+		"skips":                    {ErrChain, func(ch *Chunk) { ch.IDs, ch.Times = ch.IDs[1:], ch.Times[1:] }},
+		"a count that wraps round": {ErrChain, func(ch *Chunk) { ch.Sequence = 1<<64 - 1 }},
+		"too many":                 {ErrLimit, func(ch *Chunk) { *ch = chunk(0, part{[]received{{2, 20}, {3, 20}, {4, 20}, {5, 20}}, 0}) }},
+		"a member twice":           {ErrMember, func(ch *Chunk) { *ch = chunk(1, part{}) }},
+		"not a member":             {ErrMember, func(ch *Chunk) { ch.Member = 5 }},
 	} {
 		ch := chunk(0, good)
 		tc.change(&ch)
@@ -627,7 +628,7 @@ func TestTimedLogsHaveNoRank(t *testing.T) {
 		renamed := s.rng.Perm(s.p.Members)
 		for range 25 {
 			parts := s.next()
-			var chunks []TimedChunk
+			var chunks []Chunk
 			for m, p := range parts {
 				x := b.announce(renamed[m], p)
 				chunks = append(chunks, x.Chunk())
@@ -668,8 +669,8 @@ func TestTimedCut(t *testing.T) {
 func TestReformTimed(t *testing.T) {
 	c := timedGrown(t)
 	p := DefaultParams(5)
-	base := make([]TimedBase, 5)
-	base[2] = TimedBase{Sequence: 7, Head: commitreveal.Hash{9}, Times: commitreveal.Hash{8}, Watermark: 50}
+	base := make([]Base, 5)
+	base[2] = Base{Sequence: 7, Head: commitreveal.Hash{9}, Times: commitreveal.Hash{8}, Watermark: 50}
 	next, err := ReformTimed(c.s, p, 2, []uint32{2, 1, 0, 4, 0}, base)
 	if err != nil {
 		t.Fatal(err)
@@ -679,27 +680,27 @@ func TestReformTimed(t *testing.T) {
 		t.Fatalf("%v, %v", again, err)
 	}
 	for member, want := range map[uint32]uint32{1: 2, 2: 1, 4: 4} {
-		a, b, x, u, _ := next.Log(member)
-		d, e, y, v, _ := c.s.Log(want)
-		if a != d || b != e || x != y || u != v {
+		a, _, _ := next.Base(member)
+		b, _, _ := c.s.Base(want)
+		if a != b {
 			t.Errorf("member %d does not go on with the log of %d", member, want)
 		}
 	}
-	if sequence, _, _, mark, _ := next.Log(3); sequence != 7 || mark != 50 {
-		t.Errorf("member 3 begins at %d, %d", sequence, mark)
+	if b, _, _ := next.Base(3); b != base[2] {
+		t.Errorf("member 3 begins at %+v", b)
 	}
 	for _, gone := range []int{5, 6} { // only the old member 3 had them
 		if _, has := next.find(intID(gone)); has {
 			t.Errorf("%d is still there", gone)
 		}
 	}
-	if x, has := next.find(intID(2)); !has || next.ids[x].first != 2 || next.ids[x].frozen != 0 {
+	if x, has := next.find(intID(2)); !has || next.ids[x].first != 2 || next.ids[x].solid != 0 {
 		t.Errorf("2, in two logs of five: %+v", next.ids)
 	}
 	// With the same members, what was frozen is frozen again.
 	if same, err := ReformTimed(c.s, c.s.params, 2, []uint32{1, 2, 3, 4}, base[:4]); err != nil || same.Live() != c.s.Live() {
 		t.Errorf("%v, %v", same, err)
-	} else if x, _ := same.find(intID(1)); same.ids[x].frozen != 2 || same.ids[x].key != c.s.ids[x].key {
+	} else if x, _ := same.find(intID(1)); same.ids[x].solid != 2 || same.ids[x].key != c.s.ids[x].key {
 		t.Errorf("1 is %+v, was %+v", same.ids[x], c.s.ids[x])
 	}
 	for name, bad := range map[string]func() error{
@@ -723,12 +724,12 @@ func timedGrown(t testing.TB) *timedChain {
 	return c
 }
 
-func timedSection(c *timedChain) *TimedSection {
-	s := &TimedSection{Height: c.s.Height() + 1}
+func timedSection(c *timedChain) *Section {
+	s := &Section{Height: c.s.Height() + 1}
 	for m, p := range []part{{[]received{{7, 20}, {8, 21}}, 30}, {[]received{{8, 20}}, 25}, {}, {[]received{{9, 1}, {7, 1}}, 40}} {
 		a := c.announce(m, p)
 		a.Statement.Height -= uint64(m % 3)
-		if err := SignTimedStatement(identity(m+1), &a.Statement); err != nil {
+		if err := SignStatement(identity(m+1), &a.Statement); err != nil {
 			c.t.Fatal(err)
 		}
 		s.Entries = append(s.Entries, a)
@@ -743,14 +744,14 @@ func TestTimedSectionGoesThroughTheWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := ParseTimedSection(c.s, testChain, b)
+	got, err := ParseSection(c.s, testChain, b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if fmt.Sprint(want) != fmt.Sprint(got) {
 		t.Errorf("want %+v, got %+v", want, got)
 	}
-	if size := 1 + 2 + 3*32 + 2 + 4*timedEntrySize + 5*8; len(b) != size {
+	if size := 1 + 2 + 3*32 + 2 + 4*ReceiveTime.entrySize() + 5*8; len(b) != size {
 		t.Errorf("%d bytes, want %d", len(b), size)
 	}
 	chunks, err := got.Verify(c.s, testChain, identities(4))
@@ -760,29 +761,29 @@ func TestTimedSectionGoesThroughTheWire(t *testing.T) {
 	if _, _, err := TimedStep(c.s, got.Height, chunks, nil); err != nil {
 		t.Error(err)
 	}
-	if s := NewTimedSection(c.s, append(want.Entries, want.Entries[1], TimedAnnouncement{})); fmt.Sprint(s) != fmt.Sprint(*want) {
+	if s := NewSection(c.s, refs(append(want.Entries, want.Entries[1], Announcement{}))); fmt.Sprint(s) != fmt.Sprint(*want) {
 		t.Errorf("a proposer makes %+v", s)
 	}
-	if s := NewTimedSection(c.s, want.Entries[:2]); s.Entries != nil {
+	if s := NewSection(c.s, refs(want.Entries[:2])); s.Entries != nil {
 		t.Errorf("of two members: %+v", s)
 	}
-	resign := func(a *TimedAnnouncement) {
-		if err := SignTimedStatement(identity(int(a.Statement.Member)), &a.Statement); err != nil {
+	resign := func(a *Announcement) {
+		if err := SignStatement(identity(int(a.Statement.Member)), &a.Statement); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, tc := range map[string]struct {
 		want   error
-		change func(s *TimedSection)
+		change func(s *Section)
 	}{
-		"too few":          {ErrQuorum, func(s *TimedSection) { s.Entries = s.Entries[:2] }},
-		"twice":            {ErrMember, func(s *TimedSection) { s.Entries[1] = s.Entries[0] }},
-		"stale":            {ErrStale, func(s *TimedSection) { s.Entries[0].Statement.Height++; resign(&s.Entries[0]) }},
-		"of another chain": {ErrInvalid, func(s *TimedSection) { s.Entries[0].Statement.ChainID = "other"; resign(&s.Entries[0]) }},
-		"another block":    {ErrHeight, func(s *TimedSection) { s.Height++ }},
-		"a later time":     {ErrChain, func(s *TimedSection) { s.Entries[0].Times[1]++ }},
-		"a later mark":     {ErrSignature, func(s *TimedSection) { s.Entries[0].Statement.Watermark++ }},
-		"another's":        {ErrSignature, func(s *TimedSection) { s.Entries[0].Statement.Signature = s.Entries[1].Statement.Signature }},
+		"too few":          {ErrQuorum, func(s *Section) { s.Entries = s.Entries[:2] }},
+		"twice":            {ErrMember, func(s *Section) { s.Entries[1] = s.Entries[0] }},
+		"stale":            {ErrStale, func(s *Section) { s.Entries[0].Statement.Height++; resign(&s.Entries[0]) }},
+		"of another chain": {ErrInvalid, func(s *Section) { s.Entries[0].Statement.ChainID = "other"; resign(&s.Entries[0]) }},
+		"another block":    {ErrHeight, func(s *Section) { s.Height++ }},
+		"a later time":     {ErrChain, func(s *Section) { s.Entries[0].Times[1]++ }},
+		"a later mark":     {ErrSignature, func(s *Section) { s.Entries[0].Statement.Watermark++ }},
+		"another's":        {ErrSignature, func(s *Section) { s.Entries[0].Statement.Signature = s.Entries[1].Statement.Signature }},
 	} {
 		s := timedSection(c)
 		tc.change(s)
@@ -801,23 +802,23 @@ func TestTimedStatements(t *testing.T) {
 	if err := st.Verify(identities(4)[0]); err != nil {
 		t.Fatal(err)
 	}
-	for name, change := range map[string]func(st *TimedStatement){
-		"chain":     func(st *TimedStatement) { st.ChainID += "x" },
-		"height":    func(st *TimedStatement) { st.Height++ },
-		"member":    func(st *TimedStatement) { st.Member++ },
-		"sequence":  func(st *TimedStatement) { st.Sequence++ },
-		"head":      func(st *TimedStatement) { st.Head[0] ^= 1 },
-		"times":     func(st *TimedStatement) { st.Times[0] ^= 1 },
-		"watermark": func(st *TimedStatement) { st.Watermark++ },
-		"signature": func(st *TimedStatement) { st.Signature[0] ^= 1 },
+	for name, change := range map[string]func(st *Statement){
+		"chain":     func(st *Statement) { st.ChainID += "x" },
+		"height":    func(st *Statement) { st.Height++ },
+		"member":    func(st *Statement) { st.Member++ },
+		"sequence":  func(st *Statement) { st.Sequence++ },
+		"head":      func(st *Statement) { st.Head[0] ^= 1 },
+		"times":     func(st *Statement) { st.Times[0] ^= 1 },
+		"watermark": func(st *Statement) { st.Watermark++ },
+		"signature": func(st *Statement) { st.Signature[0] ^= 1 },
 	} {
 		other := st
 		change(&other)
 		if err := other.Verify(identities(4)[0]); !errors.Is(err, ErrSignature) {
 			t.Errorf("another %s: %v", name, err)
 		}
-		if conflict := name == "head" || name == "times"; st.Conflicts(&other) != conflict {
-			t.Errorf("another %s: conflict is %v", name, !conflict)
+		if _, err := NewEquivocation(st, other); (err == nil) != (name == "head" || name == "times") {
+			t.Errorf("another %s, as evidence: %v", name, err)
 		}
 	}
 	// The two kinds of statement are not one another's.
@@ -832,19 +833,23 @@ func TestTimedStatements(t *testing.T) {
 	if r.Head[0] ^= 1; !st.BrokenBy(&r) {
 		t.Error("not broken by another head")
 	}
-	for name, bad := range map[string]TimedStatement{
-		"member 0":         {ChainID: testChain},
-		"times of no ids":  {ChainID: testChain, Member: 1, Times: commitreveal.Hash{1}},
-		"a mark too large": {ChainID: testChain, Member: 1, Watermark: MaxTime + 1},
+	for name, bad := range map[string]Statement{
+		"member 0":         {Rule: ReceiveTime, ChainID: testChain},
+		"times of no ids":  {Rule: ReceiveTime, ChainID: testChain, Member: 1, Times: commitreveal.Hash{1}},
+		"no times of ids":  {Rule: ReceiveTime, ChainID: testChain, Member: 1, Sequence: 1, Head: commitreveal.Hash{1}},
+		"a mark too large": {Rule: ReceiveTime, ChainID: testChain, Member: 1, Watermark: MaxTime + 1},
+		"no such rule":     {Rule: ReceiveTime + 1, ChainID: testChain, Member: 1},
+		"times, rule 1":    {ChainID: testChain, Member: 1, Sequence: 1, Head: commitreveal.Hash{1}, Times: commitreveal.Hash{1}},
+		"a mark, rule 1":   {ChainID: testChain, Member: 1, Watermark: 1},
 	} {
-		if err := SignTimedStatement(identity(1), &bad); !errors.Is(err, ErrInvalid) {
+		if err := SignStatement(identity(1), &bad); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err := bad.Verify(identity(1).Public().(ed25519.PublicKey)); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if size := MaxTimedAnnouncementSize(c.s.params); size < 128*38 || size > 6000 {
+	if size := ReceiveTime.MaxAnnouncementSize(c.s.params); size < 128*38 || size > 6000 {
 		t.Errorf("an announcement of at most %d bytes", size)
 	}
 }
@@ -854,7 +859,7 @@ func TestParseTimedStateRefuses(t *testing.T) {
 	good := encodeTimed(t, c.s)
 	n := c.s.Live()
 	ids := 1 + 8 + 4
-	logs := ids + n*timedIDSize + 2
+	logs := ids + n*liveIDSize + 2
 	entries := logs + 32 + 32 + 8 + 8 + 4 // of member 1
 	for name, change := range map[string]func(b []byte) []byte{
 		"another version":   func(b []byte) []byte { b[0] = 2; return b },
@@ -862,14 +867,14 @@ func TestParseTimedStateRefuses(t *testing.T) {
 		"cut":               func(b []byte) []byte { return b[:len(b)-1] },
 		"a count too large": func(b []byte) []byte { b[9] = 0xff; return b },
 		"an earlier height": func(b []byte) []byte { b[8] = 1; return b },
-		"ids out of order":  func(b []byte) []byte { copy(b[ids:ids+32], b[ids+timedIDSize:][:32]); return b },
+		"ids out of order":  func(b []byte) []byte { copy(b[ids:ids+32], b[ids+liveIDSize:][:32]); return b },
 		"not seen":          func(b []byte) []byte { clear(b[ids+32 : ids+40]); return b },
 		"frozen in no time": func(b []byte) []byte { b[ids+47] ^= 1; return b },
 		"an impossible key": func(b []byte) []byte { b[ids+55] ^= 0x40; return b },
 		"other members":     func(b []byte) []byte { b[logs-1]++; return b },
 		"a head of nothing": func(b []byte) []byte { clear(b[logs : logs+32]); return b },
 		"no times":          func(b []byte) []byte { clear(b[logs+32 : logs+64]); return b },
-		"an index twice":    func(b []byte) []byte { copy(b[entries:entries+4], b[entries+stampSize:][:4]); return b },
+		"an index twice":    func(b []byte) []byte { copy(b[entries:entries+4], b[entries+12:][:4]); return b },
 		"index too large":   func(b []byte) []byte { b[entries] = 1; return b },
 		"times that fall":   func(b []byte) []byte { b[entries+11] = 0xff; return b },
 		"a low watermark":   func(b []byte) []byte { clear(b[logs+72 : logs+80]); return b },
@@ -878,11 +883,11 @@ func TestParseTimedStateRefuses(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}
-	frozen := slices.IndexFunc(c.s.ids, func(l timedID) bool { return l.frozen != 0 })
+	frozen := slices.IndexFunc(c.s.ids, func(l liveID) bool { return l.solid != 0 })
 	if frozen < 0 {
 		t.Fatal("no frozen id in the state")
 	}
-	at := ids + frozen*timedIDSize + 40
+	at := ids + frozen*liveIDSize + 40
 	thawed := bytes.Clone(good)
 	clear(thawed[at : at+16])
 	if s, err := ParseTimedState(c.s.params, thawed); !errors.Is(err, ErrEncoding) {
@@ -929,14 +934,14 @@ func FuzzParseTimedFrame(f *testing.F) {
 
 func FuzzParseTimedAnnouncement(f *testing.F) {
 	s := timedSection(timedGrown(f))
-	roundTrip(f, mustMarshal(f, &s.Entries[0], &s.Entries[2]), func(b []byte) (marshaler, error) { return ParseTimedAnnouncement(b) })
+	roundTrip(f, mustMarshal(f, &s.Entries[0], &s.Entries[2]), func(b []byte) (marshaler, error) { return ReceiveTime.ParseAnnouncement(b) })
 }
 
 func FuzzParseTimedSection(f *testing.F) {
 	c := timedGrown(f)
 	keys := identities(4)
-	roundTrip(f, mustMarshal(f, timedSection(c), &TimedSection{Height: c.s.Height() + 1}), func(b []byte) (marshaler, error) {
-		s, err := ParseTimedSection(c.s, testChain, b)
+	roundTrip(f, mustMarshal(f, timedSection(c), &Section{Height: c.s.Height() + 1}), func(b []byte) (marshaler, error) {
+		s, err := ParseSection(c.s, testChain, b)
 		if err == nil {
 			if chunks, err := s.Verify(c.s, testChain, keys); err == nil {
 				if _, _, err := TimedStep(c.s, s.Height, chunks, nil); err != nil {

@@ -42,6 +42,14 @@ func (c *chain) announceAt(height uint64, member int, xs ...int) Announcement {
 	return a
 }
 
+// refs are the announcements as a proposer holds them.
+func refs(as []Announcement) (out []*Announcement) {
+	for i := range as {
+		out = append(out, &as[i])
+	}
+	return out
+}
+
 // grown is a chain of four members, two heights old, with something in every log.
 func grown(t testing.TB) *chain {
 	c := newChain(t, DefaultParams(4))
@@ -78,7 +86,7 @@ func TestSectionGoesThroughTheWire(t *testing.T) {
 		t.Error(err)
 	}
 	// Each of the four ids stands there once, and each of the eight uses takes two bytes.
-	if size := 1 + 2 + 4*32 + 2 + 4*sectionEntrySize + 8*2; len(b) != size {
+	if size := 1 + 2 + 4*32 + 2 + 4*ReceiveOrder.entrySize() + 8*2; len(b) != size {
 		t.Errorf("%d bytes, want %d", len(b), size)
 	}
 	empty := &Section{Height: c.s.Height() + 1}
@@ -142,14 +150,14 @@ func TestNewSection(t *testing.T) {
 	unchained := c.announce(1, 7)
 	unchained.IDs = nil
 	held := []Announcement{c.announce(0, 7), stale, c.announce(0, 7, 8), c.announceAt(1, 0, 7, 8), unchained, c.announce(2), c.announce(3, 7)}
-	s := NewSection(c.s, held)
+	s := NewSection(c.s, refs(held))
 	if len(s.Entries) != 3 || len(s.Entries[0].IDs) != 2 || s.Entries[0].Statement.Height != c.s.Height() || s.Entries[1].Statement.Member != 3 {
 		t.Errorf("entries %+v", s.Entries)
 	}
 	if _, err := s.Verify(c.s, testChain, identities(4)); err != nil {
 		t.Error(err)
 	}
-	if s := NewSection(c.s, held[:5]); len(s.Entries) != 0 || s.Height != c.s.Height()+1 {
+	if s := NewSection(c.s, refs(held[:5])); len(s.Entries) != 0 || s.Height != c.s.Height()+1 {
 		t.Errorf("of one member: %+v", s)
 	}
 }
@@ -161,7 +169,7 @@ func TestNewSectionLeavesOutFullLogs(t *testing.T) {
 	c := newChain(t, p)
 	c.step(map[int][]int{0: {}, 1: {}, 3: {101, 102, 103}})
 	held := []Announcement{c.announce(0, 1), c.announce(1, 1), c.announce(2, 1), c.announce(3, 104, 105)}
-	s := NewSection(c.s, held)
+	s := NewSection(c.s, refs(held))
 	if len(s.Entries) != 3 {
 		t.Fatalf("%d entries", len(s.Entries))
 	}
@@ -188,7 +196,7 @@ func TestParseSectionRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := 1 + 2 + 4*32 + 2 // offset of the first entry
-	indexes := first + sectionEntrySize
+	indexes := first + ReceiveOrder.entrySize()
 	for name, change := range map[string]func(b []byte) []byte{
 		"empty":                    func(b []byte) []byte { return nil },
 		"another version":          func(b []byte) []byte { b[0] = 2; return b },
@@ -212,7 +220,7 @@ func TestParseSectionRefuses(t *testing.T) {
 	}
 	two := &Section{Height: c.s.Height() + 1, Entries: []Announcement{c.announce(0), c.announce(2)}}
 	b := two.mustMarshal()
-	head, one, three := b[:4:4], b[5:5+sectionEntrySize], b[5+sectionEntrySize:]
+	head, one, three := b[:4:4], b[5:5+ReceiveOrder.entrySize()], b[5+ReceiveOrder.entrySize():]
 	for name, b := range map[string][]byte{
 		"a member twice":    slices.Concat(head, []byte{3}, one, one, three),
 		"a member too late": slices.Concat(head, []byte{2}, three, one),
@@ -382,6 +390,13 @@ func TestParseStateRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	extra := bytes.Clone(good[:ids+n*liveIDSize]) // one more id, which no log holds
+	extra[ids-1]++
+	extra = append(extra, bytes.Repeat([]byte{0xff}, 32)...)
+	extra = append(append(extra, make([]byte, 24)...), good[ids+n*liveIDSize:]...)
+	if _, err := ParseState(c.s.params, extra); !errors.Is(err, ErrEncoding) {
+		t.Errorf("an id in no log: %v", err)
+	}
 	if _, err := ParseState(Params{}, good); !errors.Is(err, ErrParams) {
 		t.Errorf("no parameters: %v", err)
 	}
@@ -489,13 +504,13 @@ func mustMarshal(f *testing.F, vs ...marshaler) (out [][]byte) {
 
 func FuzzParseStatement(f *testing.F) {
 	st := grown(f).announce(0, 7).Statement
-	roundTrip(f, mustMarshal(f, &st, &Statement{ChainID: "x", Member: 256}), func(b []byte) (marshaler, error) { return ParseStatement(b) })
+	roundTrip(f, mustMarshal(f, &st, &Statement{ChainID: "x", Member: 256}), func(b []byte) (marshaler, error) { return ReceiveOrder.ParseStatement(b) })
 }
 
 func FuzzParseAnnouncement(f *testing.F) {
 	c := grown(f)
 	a, b := c.announce(0, 7, 8), c.announce(3)
-	roundTrip(f, mustMarshal(f, &a, &b), func(b []byte) (marshaler, error) { return ParseAnnouncement(b) })
+	roundTrip(f, mustMarshal(f, &a, &b), func(b []byte) (marshaler, error) { return ReceiveOrder.ParseAnnouncement(b) })
 }
 
 func FuzzParseEquivocation(f *testing.F) {
@@ -504,7 +519,7 @@ func FuzzParseEquivocation(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	roundTrip(f, mustMarshal(f, e), func(b []byte) (marshaler, error) { return ParseEquivocation(b) })
+	roundTrip(f, mustMarshal(f, e), func(b []byte) (marshaler, error) { return ReceiveOrder.ParseEquivocation(b) })
 }
 
 // A section's decoder is handed what a proposer made up; then everything that follows must stand it too.
@@ -603,6 +618,95 @@ func TestSectionHasTheDesignsSize(t *testing.T) {
 			design := fresh*32 + n*(8+2*fresh+ed25519.SignatureSize)
 			if size := len(s.mustMarshal()); 10*size > 11*design || size < design {
 				t.Errorf("n = %d, %d new ids: %d bytes, the design says %d", n, fresh, size, design)
+			}
+		}
+	}
+}
+
+// Nothing of one rule is taken where the other one rules.
+func TestRulesDoNotMix(t *testing.T) {
+	c, timed := grown(t), timedGrown(t)
+	mixed := section(c)
+	mixed.Entries[1] = timedSection(timed).Entries[1]
+	if _, err := mixed.MarshalBinary(); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a section of both: %v", err)
+	}
+	other := section(c)
+	for i := range other.Entries { // of this state in everything but the rule
+		a := &other.Entries[i]
+		a.Statement.Rule, a.Statement.Times, a.Times = ReceiveTime, commitreveal.Hash{1}, make([]uint64, len(a.IDs))
+		if err := SignStatement(identity(i+1), &a.Statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := other.Verify(c.s, testChain, identities(4)); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a section of the other rule: %v", err)
+	}
+	if s := NewSection(c.s, refs(other.Entries)); s.Entries != nil {
+		t.Errorf("a proposer takes %+v", s)
+	}
+	a := c.announce(0, 7)
+	a.Times = []uint64{1}
+	if _, err := a.MarshalBinary(); !errors.Is(err, ErrInvalid) {
+		t.Errorf("an announcement of the first rule with times: %v", err)
+	}
+	b := other.Entries[0]
+	b.Times = nil
+	if _, err := b.MarshalBinary(); !errors.Is(err, ErrInvalid) {
+		t.Errorf("an announcement of the second rule without times: %v", err)
+	}
+}
+
+// Read does not hash what it has just hashed, and takes and refuses what ParseSection and Verify do.
+func TestReadIsParseAndVerify(t *testing.T) {
+	c, timed := grown(t), timedGrown(t)
+	for _, tc := range []struct {
+		logs Logs
+		good *Section
+	}{{c.s, section(c)}, {timed.s, timedSection(timed)}} {
+		wire := tc.good.mustMarshal()
+		taken := 0
+		for i := -1; i < len(wire); i++ { // as it is, and with a bit of each byte turned
+			b := bytes.Clone(wire)
+			if i >= 0 {
+				b[i] ^= 1 << (i % 8)
+			}
+			chunks, err := tc.logs.Read(testChain, b, identities(4))
+			var want []Chunk
+			s, wantErr := ParseSection(tc.logs, testChain, b)
+			if wantErr == nil {
+				want, wantErr = s.Verify(tc.logs, testChain, identities(4))
+			}
+			if (err == nil) != (wantErr == nil) || err == nil && gocmp.Diff(want, chunks) != "" {
+				t.Fatalf("byte %d: %v, want %v", i, err, wantErr)
+			}
+			if err == nil {
+				taken++
+			}
+		}
+		if taken != 1 {
+			t.Errorf("%d of the sections are taken", taken)
+		}
+	}
+}
+
+// Whatever is left out at the front leads to the same head.
+func TestAnnouncementsAfter(t *testing.T) {
+	c, timed := grown(t), timedGrown(t)
+	plain := c.announce(0, 7, 8, 9)
+	for _, a := range []*Announcement{&plain, &timedSection(timed).Entries[0]} {
+		last := a.Statement.Sequence
+		first := last - uint64(len(a.IDs))
+		for at := first - 1; at <= last+1; at++ {
+			rest := a.After(at)
+			if (rest != nil) != (first <= at && at <= last) {
+				t.Errorf("after %d of %d to %d: %+v", at, first, last, rest)
+			}
+			if rest == nil {
+				continue
+			}
+			if _, err := rest.MarshalBinary(); err != nil || !slices.Equal(rest.IDs, a.IDs[at-first:]) || rest.Statement != a.Statement {
+				t.Errorf("after %d: %+v, %v", at, rest, err)
 			}
 		}
 	}
