@@ -51,6 +51,7 @@ type app struct {
 	reactor  *reactor
 	peers    map[p2p.ID]bool         // of the configuration
 	tamper   func([][]byte) [][]byte // Config.Tamper
+	docket   docket
 
 	// Of the consensus connection only.
 	judged  folded // the last accepted proposal
@@ -116,8 +117,12 @@ func (a *app) CheckTx(_ context.Context, req *abcitypes.RequestCheckTx) (*abcity
 	if req.Type == abcitypes.CheckTxType_Recheck {
 		check = ordering.RecheckTx
 	}
-	err := check(a.state.Load(), a.verifier, req.Tx)
+	err := a.docket.first(req.Tx)
 	if err == nil {
+		err = check(a.state.Load(), a.verifier, req.Tx)
+	}
+	if err == nil {
+		a.docket.enter(req.Tx)
 		if ct := ordering.CiphertextOf(req.Tx); ct != nil {
 			a.engine.Arrived(ct)
 		}
@@ -206,6 +211,7 @@ func (a *app) Commit(context.Context, *abcitypes.RequestCommit) (*abcitypes.Resp
 		return nil, fmt.Errorf("persist block %d: %w", d.result.Height, err)
 	}
 	a.state.Store(d.next)
+	a.docket.clear()
 	for _, m := range d.misbehaviour {
 		a.engine.Misbehaved(misbehaviour(d.next, m))
 	}

@@ -144,7 +144,7 @@ func (c *Config) comet() (*cmtcfg.Config, error) {
 	cfg.TxIndex.Indexer = "null"
 	cfg.Storage.DiscardABCIResponses = true
 	m := cfg.Mempool
-	m.Size, m.CacheSize, m.MaxTxBytes = c.MempoolSize, 2*c.MempoolSize, ordering.MaxTxSize
+	m.Size, m.CacheSize, m.MaxTxBytes = c.MempoolSize, 2*c.MempoolSize, ordering.MaxMempoolTx
 	m.MaxTxsBytes = int64(c.MempoolSize) * 16 << 10
 	m.Recheck = true // cheap here, and the only way out of the mempool for what has expired
 	t := cfg.Consensus
