@@ -74,7 +74,7 @@ func TestMissingEvidence(t *testing.T) {
 	n.reveal(0)
 	checks := testChecks()
 	checks.Fork = nil
-	r, err := Run(strings.NewReader(string(n.bundle())), checks, Options{})
+	r, err := Run(strings.NewReader(n.bundle()), checks, Options{})
 	if err != nil || r.Verdict != CannotTell {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -76,7 +76,6 @@ func TestNodesOfferEvidence(t *testing.T) {
 	right := keep(c.BadSignature(2, "right"))
 	keep(ordering.Evidence{Kind: ordering.EvidenceCeremony, Epoch: 1, Body: []byte("nonsense")})
 	future := c.TwoShares(2, "")
-	future.Epoch = 2
 	c.Must(store.AddEvidence(t.Context(), pg.Evidence{Kind: future.Kind.String(), Epoch: 2, Member: 2, Body: future.Body}))
 	c.Must(store.AddEvidence(t.Context(), pg.Evidence{Kind: "split_view", Epoch: 1, Member: 2, Body: []byte("notes")}))
 
