@@ -13,7 +13,7 @@ import (
 
 const (
 	// BundleFormat names the format of an audit bundle.
-	BundleFormat = "scrim-audit-bundle/v2"
+	BundleFormat = "scrim-audit-bundle/v3"
 	// MaxLimitsSize bounds the chain's limits in a bundle's header, in bytes.
 	MaxLimitsSize = 4 << 10
 	// MaxTermsSize bounds the terms in a bundle's header, in bytes.
@@ -40,7 +40,7 @@ func (e *BundleError) Error() string { return fmt.Sprintf("bundle line %d: %v", 
 func (e *BundleError) Unwrap() []error { return []error{ErrBundle, e.Err} }
 
 // BundleLine is a line of a bundle: a [BundleHeader], a [BundleEntry], a
-// [BundleCertificate], a [BundleTransaction], a [BundleRound] or a [BundleEnd].
+// [BundleCertificate], a [BundleEvidence], a [BundleTransaction], a [BundleRound] or a [BundleEnd].
 type BundleLine interface {
 	validate() error
 	json() any
@@ -55,7 +55,8 @@ type BundleHeader struct {
 
 // BundleEntry is an entry of the commit-reveal log. All of them are in the
 // bundle, from index 0 on. A [CommitteeEntry] is followed by its certificate, a
-// [CommitEntry] by its batch's transactions, in order and all of them.
+// [CommitEntry] by its batch's transactions, in order and all of them, a
+// [MisbehaviourEntry] by the evidence, unless whoever made the bundle does not have it.
 type BundleEntry struct {
 	Index uint64
 	Entry []byte // as MarshalEntry gives it
@@ -65,6 +66,12 @@ type BundleEntry struct {
 // before it names. Whether its hash is the right one, the reader does not check.
 type BundleCertificate struct {
 	Certificate []byte // 1 to MaxCertificateSize bytes
+}
+
+// BundleEvidence is the evidence that the misbehaviour entry before it names. Neither
+// its hash nor what it proves is checked by the reader.
+type BundleEvidence struct {
+	Body []byte // 1 to MaxEvidenceSize bytes
 }
 
 // BundleTransaction is one ciphertext of a batch, and what it opened to.
@@ -110,6 +117,10 @@ type (
 		Type        string `json:"type"`
 		Certificate string `json:"certificate"`
 	}
+	evidenceJSON struct {
+		Type string `json:"type"`
+		Body string `json:"body"`
+	}
 	transactionJSON struct {
 		Type       string  `json:"type"`
 		Height     uint64  `json:"height"`
@@ -136,6 +147,7 @@ const (
 	typeHeader      = "header"
 	typeEntry       = "entry"
 	typeCertificate = "certificate"
+	typeEvidence    = "evidence"
 	typeTransaction = "transaction"
 	typeRound       = "round"
 	typeEnd         = "end"
@@ -164,6 +176,13 @@ func (e *BundleEntry) validate() error {
 func (c *BundleCertificate) validate() error {
 	if n := len(c.Certificate); n == 0 || n > MaxCertificateSize {
 		return fmt.Errorf("%w: certificate of %d bytes, 1 to %d allowed", ErrInvalid, n, MaxCertificateSize)
+	}
+	return nil
+}
+
+func (e *BundleEvidence) validate() error {
+	if n := len(e.Body); n == 0 || n > MaxEvidenceSize {
+		return fmt.Errorf("%w: evidence of %d bytes, 1 to %d allowed", ErrInvalid, n, MaxEvidenceSize)
 	}
 	return nil
 }
@@ -204,6 +223,8 @@ func (e *BundleEntry) json() any { return entryJSON{typeEntry, e.Index, hexText(
 func (c *BundleCertificate) json() any {
 	return certificateJSON{typeCertificate, hexText(c.Certificate)}
 }
+
+func (e *BundleEvidence) json() any { return evidenceJSON{typeEvidence, hexText(e.Body)} }
 
 func (t *BundleTransaction) json() any {
 	j := transactionJSON{
@@ -276,6 +297,8 @@ func decodeLine(b []byte) (BundleLine, error) {
 		l, err = decodeEntry(b)
 	case typeCertificate:
 		l, err = decodeCertificate(b)
+	case typeEvidence:
+		l, err = decodeEvidence(b)
 	case typeTransaction:
 		l, err = decodeTransaction(b)
 	case typeRound:
@@ -365,6 +388,18 @@ func decodeCertificate(b []byte) (BundleLine, error) {
 	return &BundleCertificate{certificate}, nil
 }
 
+func decodeEvidence(b []byte) (BundleLine, error) {
+	var j evidenceJSON
+	if err := decodeStrict(b, &j); err != nil {
+		return nil, err
+	}
+	body, err := parseHex(j.Body)
+	if err != nil {
+		return nil, fmt.Errorf("evidence: %w", err)
+	}
+	return &BundleEvidence{body}, nil
+}
+
 func decodeTransaction(b []byte) (BundleLine, error) {
 	var j transactionJSON
 	if err := decodeStrict(b, &j); err != nil {
@@ -390,8 +425,8 @@ func decodeTransaction(b []byte) (BundleLine, error) {
 }
 
 // bundleOrder is the order of lines that writer and reader hold to: the header,
-// entries by index, rounds by height between them, after a committee entry its certificate, after a commit entry
-// its transactions by position, the end.
+// entries by index, rounds by height between them, after a committee entry its certificate, after a misbehaviour entry
+// its evidence or nothing, after a commit entry its transactions by position, the end.
 type bundleOrder struct {
 	started, ended bool
 	entries        uint64
@@ -400,6 +435,7 @@ type bundleOrder struct {
 	commit         *CommitEntry // if the last entry was one
 	position       uint32       // of its next transaction
 	certificate    bool         // the certificate of the last entry is due
+	evidence       bool         // the evidence of the last entry may come
 }
 
 var errAfterEnd = fmt.Errorf("%w: lines after the end", ErrEncoding)
@@ -414,6 +450,10 @@ func (o *bundleOrder) accept(l BundleLine) error {
 	if _, certificate := l.(*BundleCertificate); certificate != o.certificate {
 		return fmt.Errorf("%w: a certificate must follow its committee entry, and only that", ErrEncoding)
 	}
+	if _, evidence := l.(*BundleEvidence); evidence && !o.evidence {
+		return fmt.Errorf("%w: evidence must follow its misbehaviour entry", ErrEncoding)
+	}
+	o.evidence = false
 	switch l := l.(type) {
 	case *BundleHeader:
 		o.started = true
@@ -448,6 +488,7 @@ func (o *bundleOrder) entry(l *BundleEntry) error {
 	}
 	o.commit, o.position = commit, 0
 	o.certificate = kindOf(l.Entry) == kindCommittee
+	o.evidence = kindOf(l.Entry) == kindMisbehaviour
 	o.entries++
 	return nil
 }
@@ -516,6 +557,9 @@ func (w *BundleWriter) Entry(index uint64, entry []byte) error {
 func (w *BundleWriter) Certificate(certificate []byte) error {
 	return w.write(&BundleCertificate{certificate})
 }
+
+// Evidence writes the evidence of the misbehaviour entry that was written last.
+func (w *BundleWriter) Evidence(body []byte) error { return w.write(&BundleEvidence{body}) }
 
 // Round writes what a block said for the order.
 func (w *BundleWriter) Round(r BundleRound) error {

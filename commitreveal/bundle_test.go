@@ -98,7 +98,7 @@ func TestBundleRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-written +read:\n%s", diff)
 	}
-	if first := `{"type":"header","format":"scrim-audit-bundle/v2","chain_id":"scrim-test","terms":"0x7465726d73","limits":"0x6c696d697473"}`; !strings.HasPrefix(string(b), first+"\n") {
+	if first := `{"type":"header","format":"scrim-audit-bundle/v3","chain_id":"scrim-test","terms":"0x7465726d73","limits":"0x6c696d697473"}`; !strings.HasPrefix(string(b), first+"\n") {
 		t.Errorf("it starts %.120s", b)
 	}
 }
@@ -129,7 +129,7 @@ func TestBundleReaderIsStrict(t *testing.T) {
 		"an empty line":            "\n" + string(good),
 		"no header":                without(0),
 		"two headers":              lines[0] + string(good),
-		"other format":             replace("bundle/v2", "bundle/v1"),
+		"other format":             replace("bundle/v3", "bundle/v1"),
 		"no terms":                 replace(`"terms":"0x7465726d73"`, `"terms":"0x"`),
 		"bad chain id":             replace(`"scrim-test"`, `"scrim test"`),
 		"an entry left out":        without(7),
@@ -264,4 +264,48 @@ func FuzzBundleLine(f *testing.F) {
 			t.Errorf("%s reads, and is written %s, %v", b, again, err)
 		}
 	})
+}
+
+// Evidence follows its misbehaviour entry, once, or is left out.
+func TestBundleEvidence(t *testing.T) {
+	entry := must(t)(MarshalEntry(MisbehaviourEntry{Height: 9, Epoch: 1, Member: 3, Kind: "bad_point", Evidence: EvidenceHash([]byte("evidence"))}))
+	header, first, body, end := &BundleHeader{chainID, []byte("terms"), []byte("limits")}, &BundleEntry{0, entry}, &BundleEvidence{[]byte("evidence")}, &BundleEnd{1, 0}
+	text := func(lines ...BundleLine) []byte {
+		var out bytes.Buffer
+		for _, l := range lines {
+			out.Write(append(must(t)(encodeLine(l)), '\n'))
+		}
+		return out.Bytes()
+	}
+	for name, lines := range map[string][]BundleLine{"with evidence": {header, first, body, end}, "without": {header, first, end}} {
+		got, err := readBundle(text(lines...))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(lines, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+	}
+	committee := must(t)(MarshalEntry(CommitteeEntry{Height: 3}))
+	for name, b := range map[string][]byte{
+		"twice":                text(header, first, body, body, end),
+		"before its entry":     text(header, body, first, end),
+		"after a round":        text(header, first, &BundleRound{Height: 5, Section: []byte("said")}, body, end),
+		"of a committee entry": text(header, &BundleEntry{0, committee}, body, end),
+		"empty":                bytes.Replace(text(header, first, body, end), []byte("0x65766964656e6365\"}\n"), []byte("0x\"}\n"), 1),
+		"not hex":              bytes.Replace(text(header, first, body, end), []byte("0x65766964656e6365\"}\n"), []byte("0xz\"}\n"), 1),
+	} {
+		if _, err := readBundle(b); !errors.Is(err, ErrBundle) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for n, fits := range map[int]bool{0: false, 1: true, MaxEvidenceSize: true, MaxEvidenceSize + 1: false} {
+		w, err := NewBundleWriter(io.Discard, *header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(w.Entry(0, entry), w.Evidence(make([]byte, n)), w.Close()); (err == nil) != fits {
+			t.Errorf("evidence of %d bytes: %v", n, err)
+		}
+	}
 }

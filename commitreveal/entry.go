@@ -20,6 +20,9 @@ const (
 	MaxCertificateSize = 960 << 10
 	// MaxMisbehaviourKind bounds the name of a kind of evidence in bytes.
 	MaxMisbehaviourKind = 64
+	// MaxEvidenceSize bounds the evidence that a misbehaviour entry names, which is beside the log: the largest is a [BadPoint]
+	// with a share of 1,024 points and a ciphertext of the largest size class (docs/spec/ordering.md).
+	MaxEvidenceSize = 192 << 10
 )
 
 // Entry is a record of the commit-reveal log: a [CommitteeEntry], [CommitEntry], [RevealEntry], [VoidEntry], [ExpiredEntry]
@@ -116,8 +119,8 @@ func (r ExpiryReason) String() string {
 // MisbehaviourEntry says that a member did what it should not have, by the hash of the evidence, which is beside the log.
 type MisbehaviourEntry struct {
 	Height   uint64 // of the block that recorded it
-	Epoch    uint64 // of the committee whose member it was
-	Member   uint32 // 1..n in that committee's terms
+	Epoch    uint64 // of the committee whose member it was, or of the ceremony that made it
+	Member   uint32 // 1..n in that committee's terms; of a ceremony, the number as a speaker: up to 2 MaxMembers
 	Kind     string // of the evidence, in snake_case; 1 to MaxMisbehaviourKind bytes
 	Evidence Hash   // EvidenceHash of it
 }
@@ -326,7 +329,7 @@ func parseExpiredEntry(d *decoder) (Entry, error) {
 }
 
 func (e MisbehaviourEntry) validate() error {
-	if e.Height == 0 || !validMember(e.Member) {
+	if e.Height == 0 || e.Member < 1 || e.Member > 2*threshold.MaxMembers {
 		return fmt.Errorf("%w: misbehaviour of member %d at height %d", ErrInvalid, e.Member, e.Height)
 	}
 	if n := len(e.Kind); n == 0 || n > MaxMisbehaviourKind {

@@ -22,6 +22,9 @@ type Evidence interface {
 	// Member is the accused, Height that of the batch in question.
 	Member() uint32
 	Height() uint64
+	// ChainID and Epoch are those of the shares.
+	ChainID() string
+	Epoch() uint64
 	// Verify is nil if the evidence holds, and ErrNoEvidence if not.
 	Verify(c *threshold.Committee, identity ed25519.PublicKey) error
 
@@ -114,6 +117,24 @@ func (e *BadSignature) Height() uint64 { return e.Message.Height }
 
 // Height implements [Evidence].
 func (e *ConflictingShares) Height() uint64 { return e.A.Height }
+
+// ChainID implements [Evidence].
+func (e *BadPoint) ChainID() string { return e.Message.ChainID }
+
+// ChainID implements [Evidence].
+func (e *BadSignature) ChainID() string { return e.Message.ChainID }
+
+// ChainID implements [Evidence].
+func (e *ConflictingShares) ChainID() string { return e.A.ChainID }
+
+// Epoch implements [Evidence].
+func (e *BadPoint) Epoch() uint64 { return e.Message.Epoch }
+
+// Epoch implements [Evidence].
+func (e *BadSignature) Epoch() uint64 { return e.Message.Epoch }
+
+// Epoch implements [Evidence].
+func (e *ConflictingShares) Epoch() uint64 { return e.A.Epoch }
 
 func noEvidence(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrNoEvidence}, args...)...)

@@ -293,6 +293,7 @@ func TestMarshalRefuses(t *testing.T) {
 		"expired, unknown reason": entry(ExpiredEntry{Height: 7, ValidUntil: 6, Reason: ReasonInvalid + 1}),
 		"misbehaviour, height 0":  entry(MisbehaviourEntry{Member: 1, Kind: "x"}),
 		"misbehaviour, member":    entry(MisbehaviourEntry{Height: 1, Kind: "x"}),
+		"misbehaviour, speaker":   entry(MisbehaviourEntry{Height: 1, Member: 2*threshold.MaxMembers + 1, Kind: "x"}),
 		"misbehaviour, no kind":   entry(MisbehaviourEntry{Height: 1, Member: 1}),
 		"misbehaviour, kind":      entry(MisbehaviourEntry{Height: 1, Member: 1, Kind: "Bad"}),
 		"misbehaviour, long kind": entry(MisbehaviourEntry{Height: 1, Member: 1, Kind: strings.Repeat("x", MaxMisbehaviourKind+1)}),

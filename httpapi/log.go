@@ -30,6 +30,8 @@ type LogBackend interface {
 	LogLimits() ([]byte, error)
 	// LogCertificate gives the ceremony certificate of a hash; code not_found if the log names none such.
 	LogCertificate(ctx context.Context, hash commitreveal.Hash) ([]byte, error)
+	// LogEvidence gives the evidence of a hash; code not_found if no misbehaviour entry of the log names it.
+	LogEvidence(ctx context.Context, hash commitreveal.Hash) ([]byte, error)
 	// LogProof gives the .tlog-proof of a transaction; code not_found if it is not in the log.
 	LogProof(ctx context.Context, id threshold.ID) ([]byte, error)
 	// LogNamespace gives the completeness proof of a namespace in a batch; codes not_found and invalid_namespace.
@@ -57,6 +59,7 @@ func (a *api) logRoutes(r chi.Router) {
 	r.Get("/v1/log/rounds/{from}/{height}", a.raw(a.logRounds))
 	r.Get("/v1/log/limits", a.raw(a.logLimits))
 	r.Get("/v1/log/certificate/{hash}", a.raw(a.logCertificate))
+	r.Get("/v1/log/evidence/{hash}", a.raw(a.logEvidence))
 	r.Get("/v1/log/proof/{id}", a.raw(a.logProof))
 	r.Get("/v1/log/namespace/{height}/{namespace}", a.get(a.logNamespace))
 	r.Get("/v1/evidence", a.getQuery(a.evidenceList))
@@ -150,11 +153,20 @@ func (a *api) logLimits(*http.Request) (rawAnswer, error) {
 }
 
 func (a *api) logCertificate(r *http.Request) (rawAnswer, error) {
+	return besideLog(r, a.backend.LogCertificate)
+}
+
+func (a *api) logEvidence(r *http.Request) (rawAnswer, error) {
+	return besideLog(r, a.backend.LogEvidence)
+}
+
+// besideLog serves a body that a log entry names by its hash.
+func besideLog(r *http.Request, read func(context.Context, commitreveal.Hash) ([]byte, error)) (rawAnswer, error) {
 	b, err := v1.ParseHex(chi.URLParam(r, "hash"))
 	if err != nil || len(b) != commitreveal.HashSize {
 		return rawAnswer{}, &Error{Code: v1.CodeInvalidID}
 	}
-	body, err := a.backend.LogCertificate(r.Context(), commitreveal.Hash(b))
+	body, err := read(r.Context(), commitreveal.Hash(b))
 	return rawAnswer{contentType: typeBytes, cache: cacheForever, body: body}, err
 }
 

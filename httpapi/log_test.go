@@ -60,6 +60,13 @@ func (f *fake) LogCertificate(_ context.Context, hash commitreveal.Hash) ([]byte
 	return []byte("certificate"), f.err
 }
 
+func (f *fake) LogEvidence(_ context.Context, hash commitreveal.Hash) ([]byte, error) {
+	if hash != commitreveal.Hash(repeat(8, 32)) {
+		return nil, Errorf(v1.CodeNotFound, "no evidence")
+	}
+	return []byte("recorded"), f.err
+}
+
 func (f *fake) LogProof(_ context.Context, id threshold.ID) ([]byte, error) {
 	if id != threshold.ID(repeat(8, 32)) {
 		return nil, Errorf(v1.CodeNotFound, "no transaction")
@@ -133,6 +140,9 @@ func TestLogAnswers(t *testing.T) {
 		{"/v1/log/certificate/{hash}", "/v1/log/certificate/" + id, 200, forever, "application/octet-stream", "certificate"},
 		{"/v1/log/certificate/{hash}", "/v1/log/certificate/" + repeat(9, 32).String(), 404, never, "", ""},
 		{"/v1/log/certificate/{hash}", "/v1/log/certificate/0x08", 400, never, "", ""},
+		{"/v1/log/evidence/{hash}", "/v1/log/evidence/" + id, 200, forever, "application/octet-stream", "recorded"},
+		{"/v1/log/evidence/{hash}", "/v1/log/evidence/" + repeat(9, 32).String(), 404, never, "", ""},
+		{"/v1/log/evidence/{hash}", "/v1/log/evidence/" + id + "00", 400, never, "", ""},
 		{"/v1/log/proof/{id}", "/v1/log/proof/" + id, 200, ask, "text/plain; charset=utf-8", "c2sp.org/tlog-proof@v1\n"},
 		{"/v1/log/proof/{id}", "/v1/log/proof/" + repeat(9, 32).String(), 404, never, "", ""},
 		{"/v1/log/proof/{id}", "/v1/log/proof/" + id + "00", 400, never, "", ""},

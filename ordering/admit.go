@@ -17,25 +17,29 @@ type Rejection struct {
 
 func (r *Rejection) Error() string { return r.Code + ": " + r.Detail }
 
-// Codes of rejected ciphertexts.
+// Codes of rejected transactions.
 const (
-	CodeMalformed       = "malformed_ciphertext"
-	CodeNoCommittee     = "no_committee"
-	CodeWrongChain      = "wrong_chain"
-	CodeWrongKey        = "wrong_key"
-	CodeKeyRetired      = "key_retired"  // a rotation replaced the key, and the overlap is over
-	CodeKeyRetiring     = "key_retiring" // it will be over before the ciphertext expires
-	CodeOversize        = "oversize"
-	CodeExpired         = "expired"
-	CodeTooFar          = "valid_until_too_far"
-	CodeAlreadyOrdered  = "already_ordered"
-	CodeInvalidPoint    = "invalid_point"
-	CodeInvalidProof    = "invalid_proof"
-	CodeBadNamespace    = "invalid_namespace"
-	codeCeremonyMessage = "ceremony_message"
-	codeOpenings        = "openings"
-	codeProposal        = "proposal"
-	codeSection         = "section"
+	CodeMalformed      = "malformed_ciphertext"
+	CodeNoCommittee    = "no_committee"
+	CodeWrongChain     = "wrong_chain"
+	CodeWrongKey       = "wrong_key"
+	CodeKeyRetired     = "key_retired"  // a rotation replaced the key, and the overlap is over
+	CodeKeyRetiring    = "key_retiring" // it will be over before the ciphertext expires
+	CodeOversize       = "oversize"
+	CodeExpired        = "expired"
+	CodeTooFar         = "valid_until_too_far"
+	CodeAlreadyOrdered = "already_ordered"
+	CodeInvalidPoint   = "invalid_point"
+	CodeInvalidProof   = "invalid_proof"
+	CodeBadNamespace   = "invalid_namespace"
+	// Of evidence: it does not hold or cannot be read, its committee is not in the state, the charge is in the log.
+	CodeEvidence         = "evidence"
+	CodeEvidenceEpoch    = "evidence_epoch"
+	CodeEvidenceRecorded = "evidence_recorded"
+	codeCeremonyMessage  = "ceremony_message"
+	codeOpenings         = "openings"
+	codeProposal         = "proposal"
+	codeSection          = "section"
 )
 
 func reject(code, format string, args ...any) *Rejection {
@@ -159,6 +163,9 @@ func CheckTx(s *State, v *Verifier, tx []byte) error {
 	return checkTx(s, tx, func(body []byte) error {
 		_, _, err := admit(s, v, body)
 		return err
+	}, func(body []byte) error {
+		_, err := s.accuse(v, body)
+		return err
 	})
 }
 
@@ -172,6 +179,9 @@ func RecheckTx(s *State, _ *Verifier, tx []byte) error {
 		}
 		_, err = screen(s, ct)
 		return err
+	}, func(body []byte) error {
+		_, _, err := s.screenEvidence(body)
+		return err
 	})
 }
 
@@ -181,7 +191,7 @@ func AdmitMessage(s *State, m *keygen.Message) error {
 	return s.ceremonies.admit(s.height+1, m)
 }
 
-func checkTx(s *State, tx []byte, ciphertext func([]byte) error) error {
+func checkTx(s *State, tx []byte, ciphertext, evidence func([]byte) error) error {
 	kind, body, err := splitTx(tx)
 	if err != nil {
 		return reject(codeProposal, "%v", err)
@@ -189,6 +199,8 @@ func checkTx(s *State, tx []byte, ciphertext func([]byte) error) error {
 	switch kind {
 	case kindCiphertext:
 		return ciphertext(body)
+	case kindEvidence:
+		return evidence(body)
 	case kindCeremony:
 		m, err := keygen.ParseMessage(body)
 		if err == nil {

@@ -97,14 +97,15 @@ func codeOf(err error) string {
 	return codeProposal
 }
 
-// tx applies one transaction. The kinds come in the order openings, section, ceremony
-// messages, ciphertexts.
+// tx applies one transaction. The kinds come in the order openings, section, evidence,
+// ceremony messages, ciphertexts.
 func (f *folding) tx(i int, tx []byte) error {
 	kind, body, err := splitTx(tx)
 	if err != nil {
 		return reject(codeProposal, "%v", err)
 	}
-	if f.last == kindCiphertext && kind != kindCiphertext || kind == kindOpenings && i != 0 || kind == kindSection && (i > 1 || i == 1 && f.last != kindOpenings) {
+	if f.last == kindCiphertext && kind != kindCiphertext || kind == kindOpenings && i != 0 || kind == kindSection && (i > 1 || i == 1 && f.last != kindOpenings) ||
+		kind == kindEvidence && f.last == kindCeremony {
 		return reject(codeProposal, "a transaction of kind %d is out of place", kind)
 	}
 	f.last = kind
@@ -113,6 +114,8 @@ func (f *folding) tx(i int, tx []byte) error {
 		return f.openings(body)
 	case kindSection:
 		return f.section(body)
+	case kindEvidence:
+		return f.evidence(body)
 	case kindCeremony:
 		return f.ceremony(body)
 	case kindCiphertext:
@@ -390,6 +393,7 @@ func (f *folding) endCeremonyHeight() error {
 func (f *folding) finish() error {
 	f.next.seen.forget(f.next.height)
 	f.next.ceremonies = f.next.ceremonies.drop(f.next.height, f.next.pending)
+	f.next.forgetCharges()
 	var err error
 	if f.next.appHash, err = f.next.computeAppHash(); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 // Proposal is what a proposer has at hand for the next block.
 type Proposal struct {
 	MaxBytes      int64                // of all transactions together, in the block's encoding
-	Txs           [][]byte             // from the mempool, in any order; ceremony messages are taken from them
+	Txs           [][]byte             // from the mempool, in any order; evidence and ceremony messages are taken from them
 	Openings      []BatchOpenings      // of pending batches, as far as they can be opened; they hold
 	Announcements []*fair.Announcement // of members' receive logs; their signatures hold
 	Bodies        Bodies               // among them those that are Wanted, as far as they can be had
@@ -94,10 +94,12 @@ func Propose(s *State, v *Verifier, p Proposal) [][]byte {
 		section, bodies = nil, nil
 	}
 	b := builder{left: p.MaxBytes - cost(section) - cost(bodies)}
+	evidence := s.accusations(v, p.Txs, b.left) // rare, bounded, and not to be crowded out
+	b.left -= cost(evidence)
 	if tx := fitOpenings(s, p.Openings, b.left); tx != nil {
 		b.add(tx)
 	}
-	b.txs = append(b.txs, section...)
+	b.txs = slices.Concat(b.txs, section, evidence)
 	running := s.ceremonies
 	for _, tx := range p.Txs {
 		if kind, body, err := splitTx(tx); err == nil && kind == kindCeremony {

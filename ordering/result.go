@@ -40,6 +40,8 @@ type Result struct {
 	Grace uint64
 	// Forgotten are ids that have left the receive logs because too few members ever held them.
 	Forgotten []threshold.ID
+	// Misbehaviour is what the block recorded of members, with the evidence.
+	Misbehaviour []Misbehaviour
 	// Records are the entries the block appended to the commit-reveal log.
 	Records []Record
 	// Certificates are the ceremony certificates that committee entries among Records name by their hash.

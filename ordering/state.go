@@ -21,6 +21,7 @@ type State struct {
 	pending    []*OrderedBatch // ordered and not opened yet, oldest first
 	seen       *seenSet
 	agenda     agenda
+	charges    []Charge // recorded, against committees in ceremonies.tenures; ascending
 }
 
 // New is the state before the first block.
@@ -93,7 +94,7 @@ func (s *State) Busy() bool {
 	return len(s.pending) > 0 || !s.ceremonies.current.Done() || s.agenda.busy()
 }
 
-const domainAppHash = "scrim/app-hash/v4"
+const domainAppHash = "scrim/app-hash/v5"
 
 // computeAppHash binds everything that decides about the future. CometBFT makes one
 // more block whenever the hash changed, and otherwise rests until there is a
@@ -136,19 +137,20 @@ func (s *State) computeAppHash() ([32]byte, error) {
 		}
 		h.Write(frames)
 	}
+	h.Write(appendCharges(nil, s.charges))
 	if s.Busy() {
 		u64(s.height)
 	}
 	return [32]byte(h.Sum(nil)), nil
 }
 
-const snapshotVersion = 4
+const snapshotVersion = 5
 
 // Snapshot encodes the part of the state that Restore does not get from rows; a block's
 // is in its Result.
 //
 //	version (1) | height (8) | app hash (32) | log (4 + n) | agenda |
-//	count of pending batches (2) | per pending batch: height (8) | checkpoint (4 + n) | frames
+//	count of pending batches (2) | per pending batch: height (8) | checkpoint (4 + n) | frames | charges
 func (s *State) Snapshot() ([]byte, error) {
 	b := []byte{snapshotVersion}
 	b = binary.BigEndian.AppendUint64(b, s.height)
@@ -171,7 +173,7 @@ func (s *State) Snapshot() ([]byte, error) {
 			return nil, err
 		}
 	}
-	return b, nil
+	return appendCharges(b, s.charges), nil
 }
 
 func appendBytes(b, field []byte) []byte {
@@ -227,6 +229,9 @@ func Restore(g *Genesis, snapshot []byte, rows Rows) (*State, error) {
 			return nil, fmt.Errorf("%w: batch of height %d: no committee of epoch %d", ErrSnapshot, height, b.Batch.Epoch)
 		}
 		s.pending = append(s.pending, b)
+	}
+	if s.charges, err = r.charges(s); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
 	if r.bad || len(r.b) != 0 {
 		return nil, fmt.Errorf("%w: length", ErrSnapshot)

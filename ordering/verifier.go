@@ -2,6 +2,7 @@ package ordering
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"sync"
 
 	"golang.org/x/sync/singleflight"
@@ -10,7 +11,7 @@ import (
 	"github.com/scrimlabs/scrim/threshold"
 )
 
-// Verifier checks ciphertexts and openings, and remembers what held, so that the
+// Verifier checks ciphertexts, openings and evidence, and remembers what held, so that the
 // same ciphertext is not proven again at the door, in the mempool, in a proposal
 // and in the decided block. Only successes are remembered, under the hash of all
 // their bytes; what falls out of memory is proven again. Safe for concurrent use.
@@ -19,13 +20,14 @@ type Verifier struct {
 	checking singleflight.Group
 	signed   memo[[32]byte, struct{}]
 	opened   memo[[32]byte, []threshold.VerifiedOpening]
+	proven   memo[[32]byte, struct{}]
 }
 
 // NewVerifier remembers ciphertexts of up to the given number of bytes together, and
 // openings of as many.
 func NewVerifier(bytes int) *Verifier {
 	v := &Verifier{}
-	v.checked.limit, v.opened.limit, v.signed.limit = bytes, bytes, bytes
+	v.checked.limit, v.opened.limit, v.signed.limit, v.proven.limit = bytes, bytes, bytes, bytes
 	return v
 }
 
@@ -101,6 +103,27 @@ func (v *Verifier) signature(key *threshold.PublicKey, message []byte, sig thres
 		return err
 	}
 	v.signed.put(k, struct{}{}, signedSize)
+	return nil
+}
+
+const domainProvenMemo = "scrim/verifier/evidence/v1"
+
+// evidence checks what somebody is accused with, against a member of the tenure.
+func (v *Verifier) evidence(t *Tenure, a *accusation) error {
+	terms := t.Terms()
+	h := sha256.New()
+	h.Write([]byte(domainProvenMemo))
+	h.Write(t.hash[:])
+	h.Write(append(binary.BigEndian.AppendUint64(nil, a.Epoch), byte(a.Kind)))
+	h.Write(a.Body)
+	k := [32]byte(h.Sum(nil))
+	if _, ok := v.proven.get(k); ok {
+		return nil
+	}
+	if err := a.verify(t.Committee(), terms); err != nil {
+		return err
+	}
+	v.proven.put(k, struct{}{}, signedSize)
 	return nil
 }
 

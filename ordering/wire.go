@@ -16,6 +16,7 @@ const (
 	kindCeremony   txKind = 2 // body: a ceremony message, keygen's wire form
 	kindOpenings   txKind = 3 // body: openings; only the proposer may put it in, as the block's first
 	kindSection    txKind = 4 // body: fair.Section; only the proposer may put it in, first or after the openings
+	kindEvidence   txKind = 5 // body: Evidence, see EvidenceTx
 )
 
 var errNoKind = errors.New("ordering: an empty transaction has no kind")
@@ -58,7 +59,7 @@ func splitTx(tx []byte) (txKind, []byte, error) {
 const frameSize = 1 + 1 + threshold.MaxChainID + 1 + threshold.MaxNamespace + len(threshold.KeyID{}) +
 	8 + 1 + 2*threshold.PointSize + 16 + threshold.ScalarSize + 16
 
-// MaxTxSize is the largest transaction that users or members can send: a
+// MaxTxSize is the largest transaction with a ciphertext or a ceremony message: a
 // ciphertext of the largest size class, in bytes.
 const MaxTxSize = 1 + frameSize + (256 << threshold.MaxSizeClass)
 

@@ -59,6 +59,8 @@ type Checks struct {
 	// Statement checks what a member, by its identity key, signed of its receive log after a head and a hash of times. Of the
 	// part it gives at least Member, After, IDs and Times.
 	Statement func(chainID string, identity ed25519.PublicKey, statement []byte, head, times commitreveal.Hash) (LogPart, error)
+	// Fork checks evidence that a member of the committee has two receive logs, and gives its kind ([KindLogFork] or [KindTimesFork]).
+	Fork func(c CommitteeInfo, evidence []byte) (kind string, member uint32, err error)
 }
 
 // CeremonyFinding is what evidence about a ceremony proves.
@@ -67,6 +69,7 @@ type CeremonyFinding struct {
 	Epoch     uint64
 	TermsHash [32]byte
 	Who       string // the member
+	Member    uint32 // its number as a speaker of the ceremony
 	What      string // it did
 	Conflict  bool   // the proof is two messages that contradict each other
 }
@@ -183,6 +186,7 @@ func (f *Follower) Findings() int { return len(f.a.findings) + f.a.waiting }
 
 // Report ends the replay and says what came of it.
 func (f *Follower) Report() *Report {
+	f.a.closeMisbehaviour()
 	f.a.closeBatch()
 	return f.a.finish()
 }
@@ -219,6 +223,8 @@ type auditor struct {
 	expiries      []expiredAt                  // whose blocks are not replayed yet
 	kept          int                          // bytes of ids that wait to become evidence
 	bodiesMissing bool                         // some batch is not in the bundle as it was committed
+	accused       *accused                     // whose evidence may be the next line
+	charges       map[charge]bool              // in the log so far
 	receipts      *receipts
 	stopped       bool
 }
@@ -233,9 +239,9 @@ func newAuditor(checks Checks, opts Options) *auditor {
 			Findings: []Finding{}, Missing: []string{}, Receipts: []ReceiptResult{}, Epochs: []uint64{}, Committees: []Tenure{},
 			Misbehaviour: []Misbehaviour{}, Checkpoints: []CheckpointResult{}, Evidence: []EvidenceResult{},
 		},
-		committees: make(map[uint64]*tenure),
-		seen:       newSeenIDs(),
-		receipts:   newReceipts(opts.Receipts),
+		committees: make(map[uint64]*tenure), charges: make(map[charge]bool),
+		seen:     newSeenIDs(),
+		receipts: newReceipts(opts.Receipts),
 	}
 }
 
@@ -256,10 +262,15 @@ func (a *auditor) read(lines Lines) {
 }
 
 func (a *auditor) line(line commitreveal.BundleLine) {
-	if t, ok := line.(*commitreveal.BundleTransaction); ok {
-		a.transaction(t)
+	switch l := line.(type) {
+	case *commitreveal.BundleTransaction:
+		a.transaction(l)
+		return
+	case *commitreveal.BundleEvidence:
+		a.settleMisbehaviour(l.Body)
 		return
 	}
+	a.closeMisbehaviour()
 	a.closeBatch()
 	switch l := line.(type) {
 	case *commitreveal.BundleHeader:

@@ -101,9 +101,11 @@ func TestHonestShapes(t *testing.T) {
 		"some expired, and a member caught": func(n *network) {
 			lost := n.seal("lost", validUntil(4))
 			n.block(3, n.seal("a"), n.void("v"))
+			n.caught(4, "bad_point", n.badPoint(false))
 			n.aside(5, lost)
+			n.caught(5, "ceremony", []byte("bad deal"))
+			n.caught(5, "receive_log_fork", []byte("fork of logs"))
 			n.append(asideEntry(5, lost))
-			n.append(commitreveal.MisbehaviourEntry{Height: 5, Epoch: 1, Member: 2, Kind: "bad_point", Evidence: commitreveal.Hash{1}})
 			n.block(6, n.seal("b"))
 			n.reveal(0)
 		},
@@ -326,8 +328,47 @@ func dishonest() map[string]planted {
 			n.append(asideEntry(6, x))
 			n.block(7, n.seal("y"))
 		}, []string{"false_expiry 6 " + committeeOf, "missing_expiry 5 " + committeeOf}, nil},
+		"misbehaviour that nobody did": {func(n *network) { n.caught(5, "bad_point", n.badPoint(true)) }, []string{"misbehaviour 5 " + committeeOf}, nil},
+		"misbehaviour with evidence of something else": {func(n *network) {
+			n.caught(5, "bad_signature", n.badPoint(false))
+		}, []string{"misbehaviour 5 " + committeeOf}, nil},
+		"misbehaviour of somebody else": {func(n *network) {
+			body := n.badPoint(false)
+			n.accuse(5, 1, 3, "bad_point", commitreveal.EvidenceHash(body), body)
+		}, []string{"misbehaviour 5 " + committeeOf}, nil},
+		"somebody else's deal": {func(n *network) {
+			body := []byte("conflict")
+			n.accuse(5, 1, 1, "ceremony", commitreveal.EvidenceHash(body), body)
+		}, []string{"misbehaviour 5 " + committeeOf}, nil},
+		"somebody else's fork": {func(n *network) {
+			body := []byte("fork of times")
+			n.accuse(5, 1, 1, KindTimesFork, commitreveal.EvidenceHash(body), body)
+		}, []string{"misbehaviour 5 " + committeeOf}, nil},
+		"misbehaviour in an epoch without a committee": {func(n *network) {
+			body := n.badPoint(false)
+			n.accuse(5, 2, 2, "bad_point", commitreveal.EvidenceHash(body), body)
+		}, []string{"misbehaviour 5 " + committeeOf}, nil},
+		"misbehaviour with bytes that are nothing": {func(n *network) { n.caught(5, "bad_point", []byte("nothing")) }, []string{"misbehaviour 5 " + committeeOf}, nil},
+		"misbehaviour recorded twice": {func(n *network) {
+			n.caught(5, "bad_point", n.badPoint(false))
+			n.caught(6, "bad_point", n.badPoint(false))
+		}, []string{"misbehaviour 6 " + committeeOf}, nil},
+		"misbehaviour after the batch": {func(n *network) {
+			n.block(5, n.seal("x"))
+			n.caught(5, "bad_point", n.badPoint(false))
+		}, []string{"misbehaviour 5 " + committeeOf}, nil},
+		"misbehaviour after what was set aside": {func(n *network) {
+			x := n.seal("x", validUntil(4))
+			n.aside(5, x)
+			n.append(asideEntry(5, x))
+			n.caught(5, "bad_point", n.badPoint(false))
+			n.block(5, n.seal("y"))
+		}, []string{"misbehaviour 5 " + committeeOf}, nil},
+		"evidence that the log does not name": {func(n *network) {
+			n.accuse(5, 1, 2, "bad_point", commitreveal.Hash{1}, n.badPoint(false))
+		}, []string{"misbehaviour 5 bundle"}, nil},
 		"misbehaviour recorded in the past": {func(n *network) {
-			n.append(commitreveal.MisbehaviourEntry{Height: 2, Epoch: 1, Member: 1, Kind: "bad_point"})
+			n.caught(2, "bad_point", n.badPoint(false))
 		}, []string{"height 2 " + committeeOf}, nil},
 		"epoch again": {func(n *network) { n.activate(5, nil) }, []string{"epoch 5 " + committeeOf}, nil},
 		"committee at an earlier height": {func(n *network) {

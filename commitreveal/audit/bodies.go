@@ -10,7 +10,7 @@ import (
 )
 
 // EvidenceBody is a piece of evidence as somebody keeps it: an evidence file, or
-// what nodes serve: evidence of package commitreveal or keygen, or the two notes of a
+// what nodes serve: evidence of package commitreveal, keygen or fair, or the two notes of a
 // split view, each after its length in four bytes.
 type EvidenceBody struct {
 	Name string
@@ -72,7 +72,7 @@ func (a *auditor) ours(f *EvidenceFile) bool {
 }
 
 // evidenceFile reads an evidence file, or makes one of what nodes keep: evidence of
-// package commitreveal or keygen, or two notes.
+// package commitreveal, keygen or fair, or two notes.
 func (a *auditor) evidenceFile(b []byte) (*EvidenceFile, error) {
 	if bytes.HasPrefix(b, []byte("{")) {
 		return ParseEvidence(b)
@@ -84,12 +84,8 @@ func (a *auditor) evidenceFile(b []byte) (*EvidenceFile, error) {
 		return a.splitFile(x, y)
 	}
 	for _, epoch := range a.report.Epochs {
-		info := a.office(epoch)
-		if a.checks.Ceremony == nil || len(info.Terms) == 0 {
-			continue
-		}
-		if f, err := a.checks.Ceremony(info.Terms, b); err == nil {
-			return &EvidenceFile{ChainID: f.ChainID, Terms: info.Terms, Proof: NewCeremonyFault(b, f.Conflict)}, nil
+		if f, err := a.fileOf(a.office(epoch), b); err == nil {
+			return f, nil
 		}
 	}
 	return nil, fmt.Errorf("%w, nor evidence of a kind that is known, against members of a committee of this log", ErrEvidence)
@@ -100,8 +96,8 @@ func (a *auditor) shareFile(e commitreveal.Evidence) (*EvidenceFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &EvidenceFile{ChainID: shareChain(e), Proof: proof}
-	if info := a.office(shareEpoch(e)); info != nil {
+	f := &EvidenceFile{ChainID: e.ChainID(), Proof: proof}
+	if info := a.office(e.Epoch()); info != nil {
 		f.Certificates = [][]byte{info.certificate}
 	}
 	return f, nil
@@ -136,16 +132,4 @@ func (a *auditor) splitFile(x, y []byte) (*EvidenceFile, error) {
 		f.Certificates = append(f.Certificates, a.office(epoch).certificate)
 	}
 	return f, nil
-}
-
-func shareEpoch(e commitreveal.Evidence) uint64 {
-	switch e := e.(type) {
-	case *commitreveal.BadPoint:
-		return e.Message.Epoch
-	case *commitreveal.BadSignature:
-		return e.Message.Epoch
-	case *commitreveal.ConflictingShares:
-		return e.A.Epoch
-	}
-	return 0
 }

@@ -140,13 +140,6 @@ func (a *auditor) settleLast() {
 	}
 }
 
-func (a *auditor) misbehaviour(index uint64, e commitreveal.MisbehaviourEntry) {
-	if len(a.report.Misbehaviour) < maxFindings {
-		a.report.Misbehaviour = append(a.report.Misbehaviour, Misbehaviour{e.Height, e.Epoch, e.Member, e.Kind, e.Evidence})
-	}
-	a.at(index, e.Height)
-}
-
 // at checks that the height of an entry is not below those before.
 func (a *auditor) at(index, height uint64) {
 	if height < a.height {

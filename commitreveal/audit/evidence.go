@@ -32,6 +32,8 @@ const (
 	KindConflictShare    = "conflicting_shares" // shares of two batches of one height
 	KindCeremonyConflict = "conflicting_ceremony_message"
 	KindBadDeal          = "bad_deal"            // a deal, answer or message of a ceremony that is wrong in itself
+	KindLogFork          = "receive_log_fork"    // two heads for one place of a member's receive log
+	KindTimesFork        = "receive_times_fork"  // two heads or times for one place of it, with times
 	KindOmitted          = "omitted_transaction" // a namespace root that leaves out a transaction of its batch
 )
 
@@ -76,7 +78,7 @@ type EvidenceFile struct {
 
 // Proof is what an evidence file shows: [*SplitView], [*BrokenReceipt],
 // [*WrongOrder], [*ConflictingCommit], [*EarlyShare], [*BadShare],
-// [*CeremonyFault] or [*OmittedTransaction].
+// [*CeremonyFault], [*LogFork] or [*OmittedTransaction].
 type Proof interface {
 	// Kind is one of the Kind constants.
 	Kind() string
@@ -99,6 +101,10 @@ type Established struct {
 	// names. The evidence is against the members of these terms: whether they are
 	// the chain's, the file cannot say.
 	TermsHashes []commitreveal.Hash `json:"terms_hashes"`
+
+	// Of the kinds that the log records: whom and how a misbehaviour entry names it.
+	member    uint32
+	entryKind string
 }
 
 // String gives it as a sentence.
@@ -129,6 +135,8 @@ func newProof(kind string) Proof {
 		return &BadShare{kind: kind}
 	case KindCeremonyConflict, KindBadDeal:
 		return &CeremonyFault{kind: kind}
+	case KindLogFork, KindTimesFork:
+		return &LogFork{kind: kind}
 	case KindOmitted:
 		return new(OmittedTransaction)
 	}

@@ -265,6 +265,9 @@ func accusations(t testing.TB) map[string]accusation {
 		return &EvidenceFile{ChainID: chainID, Terms: []byte(testTerms), Proof: NewCeremonyFault([]byte(evidence), isConflict)}
 	}
 	out["conflicting ceremony message"] = accusation{ceremony("conflict", true), ceremony("bad deal", true), "bob in the ceremony of epoch 1", 0, ""}
+	fork := func(kind, evidence string) *EvidenceFile { return n.file(NewLogFork(kind, []byte(evidence))) }
+	out["receive log fork"] = accusation{fork(KindLogFork, "fork of logs"), fork(KindLogFork, "nothing"), bobOf1, 0, "which of the committees"}
+	out["receive times fork"] = accusation{fork(KindTimesFork, "fork of times"), fork(KindTimesFork, "fork of logs"), bobOf1, 0, "which of the committees"}
 	out["bad deal"] = accusation{ceremony("bad deal", false), ceremony("nothing", false), "bob in the ceremony of epoch 1", 0, ""}
 	return out
 }

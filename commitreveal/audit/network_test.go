@@ -39,7 +39,7 @@ func identity(member uint32) ed25519.PrivateKey {
 // certificate is a hash over terms and committee, the order is by a hash.
 func testChecks() Checks {
 	return Checks{
-		Certificate: checkCertificate, Succession: checkSuccession, Rule: newTestRule, Ceremony: checkCeremony,
+		Certificate: checkCertificate, Succession: checkSuccession, Rule: newTestRule, Ceremony: checkCeremony, Fork: checkFork,
 		Committee: func(cert []byte) (CommitteeInfo, error) { return checkCertificate([]byte(testTerms), cert) },
 		Statement: checkStatement,
 	}
@@ -48,7 +48,7 @@ func testChecks() Checks {
 // checkCeremony stands for keygen's evidence: "conflict" and "bad deal" prove
 // something against bob under the test's terms.
 func checkCeremony(terms, evidence []byte) (CeremonyFinding, error) {
-	f := CeremonyFinding{ChainID: chainID, Epoch: 1, TermsHash: sha256.Sum256(terms), Who: "bob", What: "erred"}
+	f := CeremonyFinding{ChainID: chainID, Epoch: 1, TermsHash: sha256.Sum256(terms), Who: "bob", Member: 2, What: "erred"}
 	switch string(evidence) {
 	case "conflict":
 		f.Conflict = true
@@ -76,6 +76,55 @@ func checkStatement(chain string, key ed25519.PublicKey, statement []byte, head,
 		return LogPart{}, errors.New("bob did not sign this")
 	}
 	return LogPart{Member: 2, After: 6, IDs: []threshold.ID{{1}, threshold.ID([]byte(id))}, Times: []uint64{1699999999999, 1700000000000}, TimesHead: times, Statement: statement}, nil
+}
+
+// checkFork stands for fair's evidence: "fork of logs" and "fork of times" prove something against bob.
+func checkFork(c CommitteeInfo, evidence []byte) (kind string, member uint32, err error) {
+	if c.ChainID != chainID || c.Committee.Epoch != 1 {
+		return "", 0, errors.New("another committee")
+	}
+	switch string(evidence) {
+	case "fork of logs":
+		return KindLogFork, 2, nil
+	case "fork of times":
+		return KindTimesFork, 2, nil
+	}
+	return "", 0, errors.New("no such evidence")
+}
+
+// accuse is an entry about a member, with the evidence; no evidence if the body is nil.
+func (n *network) accuse(height, epoch uint64, member uint32, kind string, hash commitreveal.Hash, body []byte) {
+	n.t.Helper()
+	n.append(commitreveal.MisbehaviourEntry{Height: height, Epoch: epoch, Member: member, Kind: kind, Evidence: hash})
+	if body != nil {
+		n.lines = append(n.lines, &commitreveal.BundleEvidence{Body: body})
+	}
+}
+
+// caught is an honest entry about bob.
+func (n *network) caught(height uint64, kind string, body []byte) {
+	n.t.Helper()
+	n.accuse(height, 1, 2, kind, commitreveal.EvidenceHash(body), body)
+}
+
+// badPoint is evidence against bob, or none if he was honest.
+func (n *network) badPoint(honest bool) []byte {
+	n.t.Helper()
+	ct, err := n.seal("shared").Check()
+	n.must(err)
+	m := n.shareOf(2, 5, commitreveal.BatchRoot([]threshold.ID{ct.ID()}), 1)
+	if honest {
+		_, secrets := committeeOf4()
+		share, err := secrets[1].ShareBatch([]*threshold.Checked{ct})
+		n.must(err)
+		m.Share.Points = share.Points
+		n.must(m.Sign(identity(2)))
+	}
+	e, err := commitreveal.NewBadPoint(*m, []*threshold.Checked{ct}, 0)
+	n.must(err)
+	b, err := commitreveal.MarshalEvidence(e)
+	n.must(err)
+	return b
 }
 
 // testRule is a stand-in for the chain's rule: each batch must be ascending, and what the rounds so far were, hashed, stands in the
@@ -468,6 +517,8 @@ func (n *network) bundle() string {
 			n.must(w.Transaction(*l))
 		case *commitreveal.BundleCertificate:
 			n.must(w.Certificate(l.Certificate))
+		case *commitreveal.BundleEvidence:
+			n.must(w.Evidence(l.Body))
 		}
 	}
 	n.must(w.Close())

@@ -267,24 +267,12 @@ func (p *BadShare) check(j *judge) (*Established, error) {
 			last = notProved("%w", err)
 			continue
 		}
-		if chain := shareChain(e); chain != j.chainID {
+		if chain := e.ChainID(); chain != j.chainID {
 			return nil, notProved("the share is of chain %q", chain)
 		}
-		return &Established{Who: memberOf(info, e.Member()), Height: e.Height(), What: shareFault(e)}, nil
+		return &Established{Who: memberOf(info, e.Member()), Height: e.Height(), What: shareFault(e), member: e.Member(), entryKind: e.Kind()}, nil
 	}
 	return nil, last
-}
-
-func shareChain(e commitreveal.Evidence) string {
-	switch e := e.(type) {
-	case *commitreveal.BadPoint:
-		return e.Message.ChainID
-	case *commitreveal.BadSignature:
-		return e.Message.ChainID
-	case *commitreveal.ConflictingShares:
-		return e.A.ChainID
-	}
-	return ""
 }
 
 func shareFault(e commitreveal.Evidence) string {
@@ -332,7 +320,7 @@ func (p *CeremonyFault) validate() error {
 
 func (p *CeremonyFault) check(j *judge) (*Established, error) {
 	if j.checks.Ceremony == nil {
-		return nil, errors.New("audit: the check of ceremonies is needed")
+		return nil, fmt.Errorf("%w: of ceremonies", errNoCheck)
 	}
 	f, err := j.checks.Ceremony(j.terms, p.Evidence)
 	if err != nil {
@@ -347,8 +335,62 @@ func (p *CeremonyFault) check(j *judge) (*Established, error) {
 	return &Established{
 		Who: fmt.Sprintf("%s in the ceremony of epoch %d", f.Who, f.Epoch), What: f.What,
 		TermsHashes: []commitreveal.Hash{f.TermsHash},
+		member:      f.Member, entryKind: entryCeremony,
 	}, nil
 }
+
+// entryCeremony is how misbehaviour entries name evidence of a ceremony, whatever the fault.
+const entryCeremony = "ceremony"
+
+// LogFork is two statements of a member about one place of its receive log that exclude
+// each other, as package fair proves it.
+type LogFork struct {
+	Evidence Bytes `json:"evidence"` // as fair.Equivocation's or fair.TimedEquivocation's MarshalBinary
+	kind     string
+}
+
+// NewLogFork wraps a piece of evidence of package fair, of [KindLogFork] or [KindTimesFork].
+func NewLogFork(kind string, evidence []byte) *LogFork {
+	return &LogFork{Evidence: evidence, kind: kind}
+}
+
+// maxFork bounds two statements in bytes.
+const maxFork = 4 << 10
+
+// Kind implements [Proof].
+func (p *LogFork) Kind() string { return p.kind }
+
+func (p *LogFork) validate() error {
+	if n := len(p.Evidence); n == 0 || n > maxFork {
+		return fmt.Errorf("%w: statements of %d bytes", ErrEvidence, n)
+	}
+	return nil
+}
+
+func (p *LogFork) check(j *judge) (*Established, error) {
+	if j.checks.Fork == nil {
+		return nil, fmt.Errorf("%w: of receive logs", errNoCheck)
+	}
+	last := notProved("no certificate is in the file")
+	for _, info := range j.committees {
+		kind, member, err := j.checks.Fork(*info, p.Evidence)
+		switch {
+		case err != nil:
+			last = notProved("%w", err)
+		case kind != p.kind:
+			return nil, notProved("it is a %s", kind)
+		default:
+			return &Established{
+				Who: memberOf(info, member), What: "signed two receive logs that differ at one place", member: member, entryKind: kind,
+				Remains: "in which of the committees with the same member of the same number it signed them: statements name no epoch",
+			}, nil
+		}
+	}
+	return nil, last
+}
+
+// errNoCheck: the caller did not give a check that is needed.
+var errNoCheck = errors.New("audit: a check is needed")
 
 // BrokenReceipt is a receipt that its member did not keep, and one of: another
 // receipt of it that contradicts, the ciphertext whose header promises another

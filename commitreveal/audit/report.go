@@ -48,6 +48,7 @@ const (
 	CodeVoid          = "void"             // claimed void but decrypts, or the reverse
 	CodeNamespaces    = "namespaces"       // the namespaces' root is not that of the batch
 	CodeExpiry        = "false_expiry"     // said to be set aside, which its block did not do
+	CodeMisbehaviour  = "misbehaviour"     // an entry about a member that its evidence does not prove, or that is out of place
 	CodeMissingExpiry = "missing_expiry"   // set aside by its block, and the log does not say so
 	CodeOutcomes      = "outcomes"         // the log's outcomes are not those of the openings
 	CodeReveal        = "reveal"           // out of order, of no batch, or of another root
@@ -111,22 +112,29 @@ type Report struct {
 	Plaintexts  uint64 `json:"plaintexts"` // that are what their opening gives
 	Voids       uint64 `json:"voids"`      // that their opening proves void
 	Expired     uint64 `json:"expired"`    // entries for ciphertexts that can no longer be ordered
-	// Misbehaviour is what the log records of members, oldest first, at most 100. It
-	// changes no verdict: the log is honest about it.
-	Misbehaviour []Misbehaviour `json:"misbehaviour"`
+	// Misbehaviour is what the log records of members, oldest first, at most 100. That a
+	// member was caught changes no verdict: the log is honest about it. An entry that its evidence
+	// does not prove is a finding.
+	Misbehaviour     []Misbehaviour `json:"misbehaviour"`
+	MoreMisbehaviour int            `json:"more_misbehaviour"` // entries that are not listed
 	// Checkpoints are the signed ones of Options, by size.
 	Checkpoints []CheckpointResult `json:"checkpoints"`
 	// Evidence is what came of the evidence of Options.
 	Evidence []EvidenceResult `json:"evidence"`
 }
 
-// Misbehaviour is a log entry about a member. The evidence is beside the log.
+// Misbehaviour is a log entry about a member, and what came of its evidence, which is beside the log.
 type Misbehaviour struct {
 	Height   uint64            `json:"height"`
 	Epoch    uint64            `json:"epoch"`
 	Member   uint32            `json:"member"`
 	Kind     string            `json:"kind"`
 	Evidence commitreveal.Hash `json:"evidence"` // commitreveal.EvidenceHash of it
+	Who      string            `json:"who"`      // "member 2 (alice) of epoch 1"
+	Proved   bool              `json:"proved"`   // by the evidence
+	What     string            `json:"what"`     // the member did, if proved
+	// File is the evidence with the certificate that it needs, if proved.
+	File *EvidenceFile `json:"-"`
 }
 
 // Conclude sets the verdict that follows from what was found and what is missing.

@@ -32,7 +32,7 @@ type evidencePage struct {
 	Next *uint64 `json:"next"`
 }
 
-// evidence fetches what the node holds against members, as far as it is not here.
+// evidence fetches what the node holds against members, as far as it is not here, nor recorded in the log.
 // A node that serves none of it does not spoil the mirror.
 func (u *update) evidence() error {
 	after, items := uint64(0), 0
@@ -96,7 +96,7 @@ func (m *Mirror) evidenceLeft() (int64, error) {
 // oneEvidence fetches a piece that is not here, and gives its size.
 func (u *update) oneEvidence(number uint64, hash commitreveal.Hash) (int64, error) {
 	name := nodeEvidenceName(hash)
-	if u.m.store.has(name) {
+	if u.m.store.has(name) || u.m.store.has(recordedName(hash)) {
 		return 0, nil
 	}
 	b, err := u.c.get(u.ctx, "/v1/evidence/"+strconv.FormatUint(number, 10), maxNodeEvidence)

@@ -48,6 +48,10 @@ func (n *node) LogCertificate(_ context.Context, hash commitreveal.Hash) ([]byte
 	return found(n.s.Certificate(hash), nil)
 }
 
+func (n *node) LogEvidence(_ context.Context, hash commitreveal.Hash) ([]byte, error) {
+	return found(n.s.Recorded(hash), nil)
+}
+
 func (n *node) EvidenceList(_ context.Context, after uint64, _ int) (v1.EvidenceList, error) {
 	hash := commitreveal.EvidenceHash(n.evidence)
 	next := uint64(1)

@@ -149,6 +149,14 @@ func (l *Lines) next() (commitreveal.BundleLine, error) {
 		b, err := l.store.read(certificateName(e.Certificate), commitreveal.MaxCertificateSize)
 		return &commitreveal.BundleCertificate{Certificate: b}, err
 	}
+	if e, ok := l.after.(commitreveal.MisbehaviourEntry); ok {
+		l.after = nil
+		b, err := l.store.read(recordedName(e.Evidence), commitreveal.MaxEvidenceSize)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return &commitreveal.BundleEvidence{Body: b}, err
+		}
+		// The audit says what that means.
+	}
 	if e, ok := l.after.(commitreveal.CommitEntry); ok {
 		l.after = nil
 		return l.openBatch(e)

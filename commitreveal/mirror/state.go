@@ -31,6 +31,7 @@ func noteName(size uint64) string                 { return "checkpoints/" + strc
 func batchName(height uint64) string              { return "batch/" + strconv.FormatUint(height, 10) }
 func roundsName(height uint64) string             { return "rounds/" + strconv.FormatUint(height, 10) }
 func certificateName(h commitreveal.Hash) string  { return "certificate/" + h.String() }
+func recordedName(h commitreveal.Hash) string     { return "recorded/" + h.String() }
 func nodeEvidenceName(h commitreveal.Hash) string { return "evidence/" + h.String() }
 func splitViewName(a, b uint64, root string) string {
 	return fmt.Sprintf("evidence/split-view-%d-%d-%s.json", a, b, root)

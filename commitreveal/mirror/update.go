@@ -355,6 +355,8 @@ func (u *update) body(e commitreveal.Entry) error {
 		m.waiting[e.Height] = &e
 	case commitreveal.ExpiredEntry:
 		u.rounds(e.Height)
+	case commitreveal.MisbehaviourEntry:
+		return u.recorded(e)
 	case commitreveal.RevealEntry:
 		if c := m.waiting[e.Height]; c != nil {
 			u.jobs = append(u.jobs, job{commit: c, reveal: &e})
@@ -370,6 +372,22 @@ func (u *update) rounds(height uint64) {
 		u.jobs = append(u.jobs, job{after: s.Rounds, height: height})
 		s.Rounds = height
 	}
+}
+
+// recorded fetches the evidence that an entry names.
+func (u *update) recorded(e commitreveal.MisbehaviourEntry) error {
+	name := recordedName(e.Evidence)
+	if u.m.store.has(name) {
+		return nil
+	}
+	b, err := u.c.get(u.ctx, logPrefix+"evidence/"+e.Evidence.String(), commitreveal.MaxEvidenceSize)
+	if err != nil {
+		return err
+	}
+	if commitreveal.EvidenceHash(b) != e.Evidence {
+		return fmt.Errorf("%w: the evidence against member %d of epoch %d does not have the hash that the log names", ErrServer, e.Member, e.Epoch)
+	}
+	return u.m.store.write(name, b)
 }
 
 func (u *update) committee(e commitreveal.CommitteeEntry) error {

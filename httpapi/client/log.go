@@ -50,6 +50,11 @@ func (c *Client) LogCertificate(ctx context.Context, hash v1.Hex) ([]byte, error
 	return bytesOf(ctx, c, "/v1/log/certificate/"+hash.String())
 }
 
+// LogEvidence gives the evidence that a misbehaviour entry names by its hash.
+func (c *Client) LogEvidence(ctx context.Context, hash v1.Hex) ([]byte, error) {
+	return bytesOf(ctx, c, "/v1/log/evidence/"+hash.String())
+}
+
 // LogProof gives the .tlog-proof of a transaction; Problem not_found if it is not in the log.
 func (c *Client) LogProof(ctx context.Context, id v1.Hex) ([]byte, error) {
 	return bytesOf(ctx, c, "/v1/log/proof/"+id.String())

@@ -39,6 +39,7 @@ func TestLogMethods(t *testing.T) {
 		"/v1/log/batch/7":            func(ctx context.Context) ([]byte, error) { return c.LogBatch(ctx, 7) },
 		"/v1/log/rounds/3/7":         func(ctx context.Context) ([]byte, error) { return c.LogRounds(ctx, 3, 7) },
 		"/v1/log/limits":             c.LogLimits,
+		"/v1/log/evidence/0x0102":    func(ctx context.Context) ([]byte, error) { return c.LogEvidence(ctx, id) },
 		"/v1/log/certificate/0x0102": func(ctx context.Context) ([]byte, error) { return c.LogCertificate(ctx, id) },
 		"/v1/log/proof/0x0102":       func(ctx context.Context) ([]byte, error) { return c.LogProof(ctx, id) },
 		"/v1/evidence/3":             func(ctx context.Context) ([]byte, error) { return c.Evidence(ctx, 3) },

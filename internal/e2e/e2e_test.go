@@ -19,6 +19,7 @@ import (
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/commitreveal/audit"
+	"github.com/scrimlabs/scrim/commitreveal/mirror"
 	"github.com/scrimlabs/scrim/httpapi/client"
 	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 	"github.com/scrimlabs/scrim/internal/devnet"
@@ -409,7 +410,7 @@ func TestOneMemberKilled(t *testing.T) {
 	n.audited(rng.IntN(4))
 }
 
-// A member with wrong shares delays nothing, and its shares are kept as evidence.
+// A member with wrong shares delays nothing, and everybody's log says what it did.
 func TestMemberSendsBadShares(t *testing.T) {
 	n := start(t, func(i int) []string {
 		if i == 3 {
@@ -438,6 +439,95 @@ func TestMemberSendsBadShares(t *testing.T) {
 	}
 	if !blamed {
 		t.Error("nobody blames member 4")
+	}
+	var bodies [][]byte
+	for i := range n.Nodes {
+		bodies = append(bodies, n.caught(i))
+	}
+	for i, body := range bodies {
+		if !bytes.Equal(body, bodies[0]) {
+			t.Errorf("%s serves other evidence than %s", n.Nodes[i].Name, n.Nodes[0].Name)
+		}
+	}
+
+	// A mirror has the evidence too; the file that comes of it convinces somebody who has nothing else.
+	dir := filepath.Join(t.TempDir(), "mirror")
+	m, err := mirror.Open(dir, mirror.Options{Checks: wallet.Checks(), TermsHash: &n.wallet.TermsHash})
+	n.must(err)
+	c, err := mirror.NewClient(n.Nodes[3].URL, nil) // the one that was caught serves it as well
+	n.must(err)
+	_, err = m.Update(n.ctx, c)
+	n.must(err)
+	source, err := wallet.NewLogSource(dir)
+	n.must(err)
+	report, err := source.Verify(wallet.VerifyOptions{TermsHash: &n.wallet.TermsHash})
+	n.must(err)
+	if report.Verdict != audit.Verified || len(report.Misbehaviour) != 1 || !report.Misbehaviour[0].Proved {
+		t.Fatalf("audit of the mirror: %s: %v %v %+v", report.Verdict, report.Findings, report.Missing, report.Misbehaviour)
+	}
+	files, err := source.WriteEvidence(report, filepath.Join(dir, "found"))
+	n.must(err)
+	proved := false
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		n.must(err)
+		f, err := audit.ParseEvidence(text)
+		n.must(err)
+		e, err := f.Verify(wallet.Checks())
+		n.must(err)
+		proved = proved || e.Kind == audit.KindBadShare && strings.HasPrefix(e.Who, "member 4 ")
+	}
+	if !proved {
+		t.Errorf("no file proves it: %v", files)
+	}
+
+	// After a restart nobody says it again, and the chain rests.
+	for _, member := range n.Nodes {
+		member.Kill()
+	}
+	n.must(n.Net.Start())
+	n.must(n.WaitReady(n.ctx))
+	n.send(n.seal(payload(200)))
+	n.allOpened()
+	time.Sleep(7 * time.Second) // longer than evidence waits to be offered again
+	if report := n.audited(1); len(report.Misbehaviour) != 1 {
+		t.Errorf("the log has %d entries about members after a restart", len(report.Misbehaviour))
+	}
+	n.resting()
+}
+
+// caught waits until node i's log says that member 4 sent bad points, and gives the evidence as the node serves it.
+func (n *network) caught(i int) []byte {
+	n.t.Helper()
+	for {
+		report := n.audited(i)
+		if n.t.Failed() || n.ctx.Err() != nil {
+			n.t.Fatalf("the log of %s does not say what member 4 did: %+v", n.Nodes[i].Name, report.Misbehaviour)
+		}
+		if len(report.Misbehaviour) == 0 {
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		m := report.Misbehaviour[0]
+		if len(report.Misbehaviour) != 1 || m.Member != 4 || m.Epoch != 1 || m.Kind != "bad_point" || !m.Proved {
+			n.t.Fatalf("the log of %s says %+v", n.Nodes[i].Name, report.Misbehaviour)
+		}
+		body, err := n.Nodes[i].Client.LogEvidence(n.ctx, v1.HexOf(m.Evidence[:]))
+		n.must(err)
+		if commitreveal.EvidenceHash(body) != m.Evidence {
+			n.t.Errorf("%s serves evidence that the log does not name", n.Nodes[i].Name)
+		}
+		return body
+	}
+}
+
+// resting requires that the chain makes no blocks.
+func (n *network) resting() {
+	n.t.Helper()
+	before := n.height(0)
+	time.Sleep(time.Second)
+	if after := n.height(0); after != before {
+		n.t.Errorf("an idle chain made %d blocks in a second", after-before)
 	}
 }
 

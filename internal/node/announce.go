@@ -48,7 +48,6 @@ type logStore interface {
 	// ReserveTime makes durable up to which time watermarks may be signed, ReservedTime gives it.
 	ReserveTime(ctx context.Context, until uint64) error
 	ReservedTime(ctx context.Context) (until uint64, err error)
-	AddEvidence(ctx context.Context, e pg.Evidence) error
 }
 
 // announcer tells the other members what this one has received, and keeps what they tell. It signs nothing that is not
@@ -57,6 +56,7 @@ type announcer struct {
 	chainID string
 	key     ed25519.PrivateKey
 	store   logStore
+	blame   evidenceKeeper
 	net     network
 	log     *slog.Logger
 	clock   *ingressClock
@@ -91,7 +91,7 @@ type logEntry struct {
 // forkProof is evidence, and of which statement.
 type forkProof struct {
 	*fair.Equivocation
-	height, position uint64
+	epoch, height, position uint64
 }
 
 // heard is what a member of the committee in office has announced, newest last; signatures hold.
@@ -617,7 +617,7 @@ func (a *announcer) keepLocked(an *fair.Announcement) {
 	}
 	for _, k := range h.announcements {
 		if e := k.Fork(an); e != nil {
-			a.proven = append(a.proven, forkProof{e, st.Height, st.Sequence})
+			a.proven = append(a.proven, forkProof{e, epoch, st.Height, st.Sequence})
 			a.poke()
 		}
 	}
@@ -632,16 +632,12 @@ func (a *announcer) keepProven(ctx context.Context) {
 	a.mu.Lock()
 	proven := a.proven
 	a.proven = nil
-	var epoch uint64
-	if t := a.state.Office(); t != nil {
-		epoch = t.Epoch()
-	}
 	a.mu.Unlock()
 	for _, e := range proven {
 		a.log.Warn("a member has signed two receive logs", "member", e.Member(), "position", e.position)
 		wire, err := e.MarshalBinary()
 		if err == nil {
-			err = a.store.AddEvidence(ctx, pg.Evidence{Kind: e.Kind(), Epoch: epoch, Member: e.Member(), Height: e.height, Body: wire})
+			err = a.blame.AddEvidence(ctx, pg.Evidence{Kind: e.Kind(), Epoch: e.epoch, Member: e.Member(), Height: e.height, Body: wire})
 		}
 		if err != nil {
 			a.log.Error("evidence not stored", "kind", e.Kind(), "member", e.Member(), "err", err)

@@ -119,7 +119,7 @@ func announcers(t *testing.T, c *sim.Chain) (all []*announcer, disks []*disk) {
 	t.Helper()
 	for i := range c.Secrets {
 		a, d := newAnnouncer(), &disk{}
-		a.chainID, a.key, a.store, a.log = sim.ChainID, c.Secrets[i].Identity(), d, slog.New(slog.DiscardHandler)
+		a.chainID, a.key, a.store, a.blame, a.log = sim.ChainID, c.Secrets[i].Identity(), d, d, slog.New(slog.DiscardHandler)
 		a.net = &wire{member: uint32(i + 1), identity: c.Identities()[i], all: &all}
 		c.Must(a.load(t.Context(), c.State))
 		all, disks = append(all, a), append(disks, d)

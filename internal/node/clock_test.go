@@ -64,7 +64,7 @@ func timedMember(t *testing.T) (*sim.Chain, *announcer, *disk, *hands) {
 func restarted(t *testing.T, c *sim.Chain, d *disk, h *hands) *announcer {
 	t.Helper()
 	a := newAnnouncer()
-	a.chainID, a.key, a.store, a.log = sim.ChainID, c.Secrets[0].Identity(), d, slog.New(slog.DiscardHandler)
+	a.chainID, a.key, a.store, a.blame, a.log = sim.ChainID, c.Secrets[0].Identity(), d, d, slog.New(slog.DiscardHandler)
 	a.net = &wire{member: 1, identity: c.Identities()[0], all: &[]*announcer{}}
 	a.clock = &ingressClock{now: h.now}
 	c.Must(a.load(t.Context(), c.State))

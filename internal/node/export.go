@@ -103,6 +103,12 @@ func (x *exporter) entry(ctx context.Context, height uint64, e pg.LogEntry) erro
 			return err
 		}
 		return x.bundle.Certificate(certificate)
+	case commitreveal.MisbehaviourEntry:
+		body, err := x.store.RecordedEvidence(ctx, entry.Evidence)
+		if err != nil {
+			return err
+		}
+		return x.bundle.Evidence(body)
 	case commitreveal.CommitEntry:
 		return x.batch(ctx, height, entry.Height)
 	}

@@ -73,6 +73,7 @@ type running struct {
 	publish  *publisher
 	metrics  *metrics
 
+	accuser   *accuser
 	announcer *announcer
 	bodies    *bodies
 	archive   archive
@@ -144,6 +145,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	}
 	registry := prometheus.NewRegistry()
 	n := &running{cfg: cfg, log: log, self: self, card: cardName(cfg), store: store, verifier: ordering.NewVerifier(verifierMemory), metrics: newMetrics(registry)}
+	n.accuser = newAccuser(store, n.verifier, log)
 	n.opener = n.newOpener(g, secret)
 	n.opener.committed(state)
 	n.publish = n.newPublisher(g, secret)
@@ -156,7 +158,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 		return err
 	}
 	cer := newCeremony(keeper)
-	cer.attempts, cer.keep = uint32(n.cfg.Ceremony.Attempts), n.store.AddEvidence
+	cer.attempts, cer.keep = uint32(n.cfg.Ceremony.Attempts), n.accuser.AddEvidence
 	n.metrics.ceremony(state)
 	n.metrics.place(state, n.place(state))
 	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
@@ -167,6 +169,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	if err := n.newAnnouncer(ctx, eng, secret, state); err != nil {
 		return err
 	}
+	n.announcer.blame = n.accuser
 	n.intake = n.newIntake(g, secret)
 	eng.arrived, eng.tamper, n.intake.tamper = n.intake.arrived, tamper.propose, tamper.log
 	c := n.cometConfig(genesis, secret, state, eng)
@@ -179,6 +182,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	n.opener.net, n.announcer.net, n.bodies.net, n.publish.net = n.comet, n.comet, n.comet, n.comet
 	shareHeld(registry, n.holdsShare)
 	cer.submit = func(tx []byte) error { return n.comet.Submit(tx, nil) }
+	n.accuser.submit = cer.submit
 	return n.run(ctx, cer, registry, stopWriting)
 }
 
@@ -221,7 +225,7 @@ func openStore(ctx context.Context, cfg *Config) (*pg.Store, error) {
 func (n *running) newOpener(g *ordering.Genesis, secret *keygen.MemberSecret) *opener {
 	o := newOpener()
 	o.chainID, o.identity, o.maxBatch = g.ChainID, secret.Identity(), int(g.Params.MaxBatch)
-	o.guard, o.verifier, o.metrics, o.log = n.store, n.verifier, n.metrics, n.log
+	o.guard, o.evidence, o.verifier, o.metrics, o.log = n.store, n.accuser, n.verifier, n.metrics, n.log
 	return o
 }
 
@@ -324,6 +328,7 @@ func (n *running) run(ctx context.Context, cer *ceremony, registry *prometheus.R
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { n.opener.run(ctx); return nil })
 	group.Go(func() error { n.intake.run(ctx); return nil })
+	group.Go(func() error { n.accuser.run(ctx, n.state, n.comet.CatchingUp); return nil })
 	group.Go(func() error { n.publish.run(ctx); return nil })
 	for _, w := range n.witnesses() {
 		group.Go(func() error { w.run(ctx); return nil })

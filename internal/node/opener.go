@@ -37,6 +37,10 @@ var (
 // guard records durably which batch root a share was made for, before it leaves.
 type guard interface {
 	RecordShare(ctx context.Context, epoch, height uint64, root commitreveal.Hash) error
+}
+
+// evidenceKeeper stores what proves that a member did wrong.
+type evidenceKeeper interface {
 	AddEvidence(ctx context.Context, e pg.Evidence) error
 }
 
@@ -57,6 +61,7 @@ type opener struct {
 	identity ed25519.PrivateKey
 	maxBatch int
 	guard    guard
+	evidence evidenceKeeper
 	net      network
 	verifier *ordering.Verifier
 	metrics  *metrics
@@ -561,7 +566,7 @@ func (o *opener) keep(ctx context.Context, e proof) {
 	}
 	wire, err := commitreveal.MarshalEvidence(e.Evidence)
 	if err == nil {
-		err = o.guard.AddEvidence(ctx, pg.Evidence{Kind: e.Kind(), Epoch: e.epoch, Member: e.Member(), Height: e.Height(), Body: wire})
+		err = o.evidence.AddEvidence(ctx, pg.Evidence{Kind: e.Kind(), Epoch: e.epoch, Member: e.Member(), Height: e.Height(), Body: wire})
 	}
 	if err != nil {
 		o.log.Error("evidence not stored", "kind", e.Kind(), "height", e.Height(), "epoch", e.epoch, "member", e.Member(), "err", err)

@@ -122,7 +122,7 @@ func (c *committee) join(secret *keygen.MemberSecret) *opener {
 	o := newOpener()
 	o.chainID, o.identity, o.maxBatch = sim.ChainID, secret.Identity(), 256
 	member := uint32(len(c.openers) + 1)
-	o.guard, o.net, o.verifier = store, port{c.bus, member}, ordering.NewVerifier(1<<20)
+	o.guard, o.evidence, o.net, o.verifier = store, store, port{c.bus, member}, ordering.NewVerifier(1<<20)
 	o.metrics, o.log = newMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler)
 	o.setActive(true)
 	o.committed(c.State)

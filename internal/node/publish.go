@@ -562,6 +562,15 @@ func (b backend) LogCertificate(ctx context.Context, hash commitreveal.Hash) ([]
 	return body, err
 }
 
+// LogEvidence is part of httpapi.LogBackend.
+func (b backend) LogEvidence(ctx context.Context, hash commitreveal.Hash) ([]byte, error) {
+	body, err := b.n.store.RecordedEvidence(ctx, hash)
+	if errors.Is(err, pg.ErrNotFound) {
+		return nil, httpapi.Errorf(v1.CodeNotFound, "no misbehaviour entry of the log names the evidence %s", hash)
+	}
+	return body, err
+}
+
 // LogProof is part of httpapi.LogBackend.
 func (b backend) LogProof(ctx context.Context, id threshold.ID) ([]byte, error) {
 	t, err := b.n.store.Transaction(ctx, id)

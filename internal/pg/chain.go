@@ -112,7 +112,7 @@ func newBlock(r *ordering.Result) (*block, error) {
 	if r.Height == 0 || r.Height > maxHeight {
 		return nil, fmt.Errorf("%w: commit block %d: there is no such height", ErrInvalid, r.Height)
 	}
-	for _, step := range []func() error{b.addBatch, b.addReveals, b.addRecords, b.addCommittee, b.addCeremonies} {
+	for _, step := range []func() error{b.addBatch, b.addReveals, b.addRecords, b.checkMisbehaviour, b.addCommittee, b.addCeremonies} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("%w: commit block %d: %w", ErrInvalid, r.Height, err)
 		}
@@ -207,6 +207,15 @@ func (b *block) addRecords() error {
 		b.entries = append(b.entries, []any{r.Index, r.Entry})
 		for j, h := range r.Hashes {
 			b.hashes = append(b.hashes, []any{first + uint64(j), h[:]})
+		}
+	}
+	return nil
+}
+
+func (b *block) checkMisbehaviour() error {
+	for _, m := range b.Misbehaviour {
+		if m.Entry.Evidence != commitreveal.EvidenceHash(m.Body) {
+			return fmt.Errorf("its evidence against member %d is not the one that its entry names", m.Entry.Member)
 		}
 	}
 	return nil
@@ -308,6 +317,9 @@ func (b *block) writeRest(ctx context.Context, tx pgx.Tx, checkpoint *LogCheckpo
 	for _, c := range b.Certificates {
 		hash := commitreveal.CertificateHash(c)
 		q.Queue(`INSERT INTO certificates (hash, body) VALUES ($1, $2) ON CONFLICT DO NOTHING`, hash[:], notNil(c))
+	}
+	for _, m := range b.Misbehaviour {
+		q.Queue(`INSERT INTO recorded_evidence (hash, body) VALUES ($1, $2) ON CONFLICT DO NOTHING`, m.Entry.Evidence[:], notNil(m.Body))
 	}
 	if c := checkpoint; c != nil {
 		q.Queue(`INSERT INTO log_checkpoints (size, root, height) VALUES ($1, $2, $3)`, c.Size, c.Root[:], c.Height)

@@ -50,6 +50,49 @@ func (s *Store) AddEvidence(ctx context.Context, e Evidence) error {
 	return nil
 }
 
+// Accusation is what evidence is about, without the evidence.
+type Accusation struct {
+	Kind   string
+	Epoch  uint64
+	Member uint32
+}
+
+// Accusations gives what the evidence with a number above after is about, each once, of epochs from the given one on; upTo is the
+// highest number that there was.
+func (s *Store) Accusations(ctx context.Context, after, epoch uint64) (all []Accusation, upTo uint64, err error) {
+	rows, err := s.read.Query(ctx, `SELECT kind, epoch, member, max(number) FROM evidence
+		WHERE number > $1 AND epoch >= $2 GROUP BY epoch, member, kind ORDER BY epoch, member, kind`, after, epoch)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read accusations: %w", err)
+	}
+	upTo = after
+	var a Accusation
+	var number uint64
+	_, err = pgx.ForEachRow(rows, []any{&a.Kind, &a.Epoch, &a.Member, &number}, func() error {
+		all, upTo = append(all, a), max(upTo, number)
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read accusations: %w", err)
+	}
+	return all, upTo, nil
+}
+
+// NextEvidence gives the oldest evidence about something with a number above after; ErrNotFound if there is none.
+func (s *Store) NextEvidence(ctx context.Context, a Accusation, after uint64) (*Evidence, error) {
+	e := &Evidence{Kind: a.Kind, Epoch: a.Epoch, Member: a.Member}
+	err := s.read.QueryRow(ctx, `SELECT number, height, body FROM evidence
+		WHERE epoch = $1 AND member = $2 AND kind = $3 AND number > $4 ORDER BY number LIMIT 1`, a.Epoch, a.Member, a.Kind, after).
+		Scan(&e.Number, &e.Height, &e.Body)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("evidence of %s: %w", a.Kind, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read evidence: %w", err)
+	}
+	return e, nil
+}
+
 // Evidence gives the evidence whose number is above after, oldest first. limit: see [MaxPage].
 func (s *Store) Evidence(ctx context.Context, after uint64, limit int) ([]Evidence, error) {
 	rows, err := s.read.Query(ctx, `

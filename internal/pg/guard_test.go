@@ -8,6 +8,7 @@ import (
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/internal/pg"
+	"github.com/scrimlabs/scrim/ordering"
 )
 
 func TestRecordShare(t *testing.T) {
@@ -127,4 +128,92 @@ func TestEvidence(t *testing.T) {
 		{Kind: "bad share", Epoch: epoch, Member: 1<<32 - 1, Height: 6, Body: []byte("two")},
 		{Kind: "other kind", Epoch: epoch, Member: 2, Height: 5, Body: []byte("one")},
 	})
+}
+
+// What a block recorded is there with its hash, the same for two entries, and never changes.
+func TestRecordedEvidence(t *testing.T) {
+	s, _ := newStore(t)
+	ctx := t.Context()
+	c := &chain{t: t}
+	accuse := func(r *ordering.Result, member uint32, body string) commitreveal.Hash {
+		e := commitreveal.MisbehaviourEntry{Height: r.Height, Epoch: epoch, Member: member, Kind: "bad_point", Evidence: commitreveal.EvidenceHash([]byte(body))}
+		wire, err := commitreveal.MarshalEntry(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.record(r, wire)
+		r.Misbehaviour = append(r.Misbehaviour, ordering.Misbehaviour{Entry: e, Body: []byte(body)})
+		return e.Evidence
+	}
+	first := c.empty()
+	one, two := accuse(first, 1, "one"), accuse(first, 2, "two")
+	commit(t, s, first)
+	again := c.empty()
+	accuse(again, 3, "one")
+	commit(t, s, again)
+	for hash, want := range map[commitreveal.Hash]string{one: "one", two: "two"} {
+		if got, err := s.RecordedEvidence(ctx, hash); err != nil || string(got) != want {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if _, err := s.RecordedEvidence(ctx, commitreveal.Hash{1}); !errors.Is(err, pg.ErrNotFound) {
+		t.Errorf("no such evidence: %v", err)
+	}
+	wrong := c.empty()
+	accuse(wrong, 1, "three")
+	wrong.Misbehaviour[0].Body = []byte("four")
+	if err := s.CommitBlock(ctx, wrong); !errors.Is(err, pg.ErrInvalid) {
+		t.Errorf("a body that is not the entry's: %v", err)
+	}
+	if _, err := s.RecordedEvidence(ctx, commitreveal.EvidenceHash([]byte("four"))); !errors.Is(err, pg.ErrNotFound) {
+		t.Errorf("it is there: %v", err)
+	}
+}
+
+// A node finds out what it holds, without the bodies, and takes one after the other.
+func TestAccusations(t *testing.T) {
+	s, _ := newStore(t)
+	ctx := t.Context()
+	var numbers []uint64
+	add := func(kind string, epoch uint64, member uint32, body string) {
+		t.Helper()
+		if err := s.AddEvidence(ctx, pg.Evidence{Kind: kind, Epoch: epoch, Member: member, Height: 5, Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+		all, err := s.Evidence(ctx, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		numbers = append(numbers, all[len(all)-1].Number)
+	}
+	add("a", 1, 2, "old")
+	add("a", 2, 2, "one")
+	add("a", 2, 2, "two")
+	add("b", 2, 1, "three")
+	all, upTo, err := s.Accusations(ctx, 0, 2)
+	if err != nil || upTo != numbers[3] {
+		t.Fatal(upTo, err)
+	}
+	a := pg.Accusation{Kind: "a", Epoch: 2, Member: 2}
+	equal(t, "accusations", all, []pg.Accusation{{Kind: "b", Epoch: 2, Member: 1}, a})
+	add("c", 3, 1, "four")
+	all, upTo, err = s.Accusations(ctx, upTo, 0)
+	if err != nil || upTo != numbers[4] {
+		t.Fatal(upTo, err)
+	}
+	equal(t, "accusations", all, []pg.Accusation{{Kind: "c", Epoch: 3, Member: 1}})
+	if none, same, err := s.Accusations(ctx, upTo, 0); err != nil || len(none) != 0 || same != upTo {
+		t.Errorf("%v %d, %v", none, same, err)
+	}
+	after := uint64(0)
+	for _, want := range []string{"one", "two"} {
+		e, err := s.NextEvidence(ctx, a, after)
+		if err != nil || string(e.Body) != want {
+			t.Fatalf("%+v, %v, want %s", e, err, want)
+		}
+		after = e.Number
+	}
+	if _, err := s.NextEvidence(ctx, a, after); !errors.Is(err, pg.ErrNotFound) {
+		t.Errorf("more evidence: %v", err)
+	}
 }

@@ -206,13 +206,23 @@ func (s *Store) entryTile(ctx context.Context, t tiles.Tile) ([]byte, error) {
 
 // Certificate gives the ceremony certificate of a hash; ErrNotFound if no committee entry names it.
 func (s *Store) Certificate(ctx context.Context, hash commitreveal.Hash) ([]byte, error) {
+	return s.besideLog(ctx, "certificate", `SELECT body FROM certificates WHERE hash = $1`, hash)
+}
+
+// RecordedEvidence gives the evidence of a hash; ErrNotFound if no misbehaviour entry names it.
+func (s *Store) RecordedEvidence(ctx context.Context, hash commitreveal.Hash) ([]byte, error) {
+	return s.besideLog(ctx, "recorded evidence", `SELECT body FROM recorded_evidence WHERE hash = $1`, hash)
+}
+
+// besideLog reads a body that a log entry names by its hash.
+func (s *Store) besideLog(ctx context.Context, what, query string, hash commitreveal.Hash) ([]byte, error) {
 	var body []byte
-	err := s.read.QueryRow(ctx, `SELECT body FROM certificates WHERE hash = $1`, hash[:]).Scan(&body)
+	err := s.read.QueryRow(ctx, query, hash[:]).Scan(&body)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("certificate %s: %w", hash, ErrNotFound)
+		return nil, fmt.Errorf("%s %s: %w", what, hash, ErrNotFound)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read certificate: %w", err)
+		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
 	return body, nil
 }

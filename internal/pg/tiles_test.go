@@ -189,6 +189,7 @@ func TestOneRootForASize(t *testing.T) {
 		`TRUNCATE log_checkpoints CASCADE`,
 		`UPDATE log_signatures SET data = 'x'`,
 		`DELETE FROM certificates`,
+		`DELETE FROM recorded_evidence`,
 	} {
 		if _, err := conn.Exec(t.Context(), sql); err == nil {
 			t.Errorf("%s: done", sql)

@@ -30,7 +30,7 @@ func (c *Chain) Bundle(w io.Writer) {
 		if r.Round != nil {
 			c.Must(bundle.Round(commitreveal.BundleRound{Height: r.Height, Section: r.Round.Section, Aside: r.Round.Aside}))
 		}
-		certificates := r.Certificates
+		certificates, evidence := r.Certificates, r.Misbehaviour
 		for _, record := range r.Records {
 			c.Must(bundle.Entry(record.Index, record.Entry))
 			e, err := commitreveal.ParseEntry(record.Entry)
@@ -39,6 +39,9 @@ func (c *Chain) Bundle(w io.Writer) {
 			case commitreveal.CommitteeEntry:
 				c.Must(bundle.Certificate(certificates[0]))
 				certificates = certificates[1:]
+			case commitreveal.MisbehaviourEntry:
+				c.Must(bundle.Evidence(evidence[0].Body))
+				evidence = evidence[1:]
 			case commitreveal.CommitEntry:
 				c.bundleBatch(bundle, r.Batch, outcomes)
 			}

@@ -25,7 +25,7 @@ func Audit(bundle io.Reader, o audit.Options) (*audit.Report, error) {
 func Checks() audit.Checks {
 	return audit.Checks{
 		Certificate: firstCommittee, Succession: nextCommittee, Rule: newRule, Ceremony: ceremonyFinding,
-		Committee: anyCommittee, Statement: statedLog,
+		Committee: anyCommittee, Statement: statedLog, Fork: logFork,
 	}
 }
 
@@ -48,12 +48,26 @@ func ceremonyFinding(terms, evidence []byte) (audit.CeremonyFinding, error) {
 	}
 	f := audit.CeremonyFinding{
 		ChainID: t.ChainID, Epoch: t.Epoch, TermsHash: t.Hash(), Who: fmt.Sprintf("member %d", e.Member),
-		What: e.Fault.String(), Conflict: e.Fault == keygen.FaultEquivocation,
+		Member: e.Member, What: e.Fault.String(), Conflict: e.Fault == keygen.FaultEquivocation,
 	}
 	if m := t.Speaker(e.Member); m != nil {
 		f.Who += fmt.Sprintf(" (%s)", m.Name)
 	}
 	return f, nil
+}
+
+// logFork checks evidence that a member has two receive logs, as nodes do.
+func logFork(c audit.CommitteeInfo, evidence []byte) (kind string, member uint32, err error) {
+	terms, err := keygen.ParseTerms(c.Terms)
+	if err != nil {
+		return "", 0, fmt.Errorf("terms: %w", err)
+	}
+	for _, k := range []ordering.EvidenceKind{ordering.EvidenceReceiveLogFork, ordering.EvidenceReceiveTimesFork} {
+		if member, err = ordering.VerifyEvidence(c.Committee, terms, ordering.Evidence{Kind: k, Epoch: terms.Epoch, Body: evidence}); err == nil {
+			return k.String(), member, nil
+		}
+	}
+	return "", 0, err
 }
 
 // anyCommittee checks a certificate by itself.
@@ -195,7 +209,14 @@ func WriteReport(w io.Writer, r *audit.Report) error {
 		}
 	}
 	for _, m := range r.Misbehaviour {
-		fmt.Fprintf(&b, "recorded in block %d: member %d of epoch %d: %s\n", m.Height, m.Member, m.Epoch, m.Kind)
+		if m.Proved {
+			fmt.Fprintf(&b, "recorded in block %d: %s %s (%s, proved)\n", m.Height, m.Who, m.What, m.Kind)
+		} else {
+			fmt.Fprintf(&b, "recorded in block %d: member %d of epoch %d: %s, not proved\n", m.Height, m.Member, m.Epoch, m.Kind)
+		}
+	}
+	if r.MoreMisbehaviour > 0 {
+		fmt.Fprintf(&b, "and %d more that are recorded\n", r.MoreMisbehaviour)
 	}
 	for _, e := range r.Evidence {
 		if e.Proved {

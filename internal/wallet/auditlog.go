@@ -150,6 +150,14 @@ func (s *LogSource) WriteEvidence(r *audit.Report, dir string) ([]string, error)
 		}
 		f.Evidence = name
 	}
+	for _, m := range r.Misbehaviour {
+		if m.File == nil {
+			continue
+		}
+		if _, err := write(m.File, m.Height); err != nil {
+			return files, err
+		}
+	}
 	for i := range r.Evidence {
 		e := &r.Evidence[i]
 		if !e.Proved || strings.HasSuffix(e.Name, ".json") {

@@ -179,7 +179,7 @@ func TestNode(t *testing.T) {
 			t.Errorf("transaction %x accepted", tx)
 		}
 	}
-	if err := n.Submit(make([]byte, ordering.MaxTxSize+1), nil); err == nil {
+	if err := n.Submit(make([]byte, ordering.MaxMempoolTx+1), nil); err == nil {
 		t.Error("oversize transaction taken")
 	}
 	if n.Send(make(ed25519.PublicKey, ed25519.PublicKeySize), nil) {

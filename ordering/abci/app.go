@@ -56,6 +56,7 @@ type app struct {
 	peers    map[p2p.ID]bool         // of the configuration
 	moved    chan struct{}           // capacity 1: there is a new state
 	tamper   func([][]byte) [][]byte // Config.Tamper
+	docket   docket
 
 	// Of the consensus connection only.
 	judged  folded // the last accepted proposal
@@ -116,24 +117,28 @@ func (a *app) InitChain(_ context.Context, req *abcitypes.RequestInitChain) (*ab
 
 // CheckTx is the mempool's door.
 func (a *app) CheckTx(_ context.Context, req *abcitypes.RequestCheckTx) (*abcitypes.ResponseCheckTx, error) {
-	if err := ordering.CheckTx(a.state.Load(), a.verifier, req.Tx); err != nil {
-		return &abcitypes.ResponseCheckTx{Code: 1, Codespace: codespace, Log: err.Error()}, nil
-	}
-	if ct := ordering.CiphertextOf(req.Tx); ct != nil {
-		a.engine.Arrived(ct)
+	if err := a.admit(req.Tx, ordering.CheckTx); err != nil {
+		return &abcitypes.ResponseCheckTx{Code: 1, Codespace: codespace, Log: err.Error()}, nil //nolint:nilerr // it is the answer
 	}
 	return &abcitypes.ResponseCheckTx{}, nil
 }
 
 // recheck says whether a transaction may stay in the mempool. It leaves out the proof, which cannot have become wrong.
-func (a *app) recheck(tx []byte) bool {
-	if ordering.RecheckTx(a.state.Load(), a.verifier, tx) != nil {
-		return false
+func (a *app) recheck(tx []byte) bool { return a.admit(tx, ordering.RecheckTx) == nil }
+
+// admit judges what waits or wants to wait in the mempool.
+func (a *app) admit(tx []byte, check func(*ordering.State, *ordering.Verifier, []byte) error) error {
+	if err := a.docket.first(tx); err != nil {
+		return err
 	}
+	if err := check(a.state.Load(), a.verifier, tx); err != nil {
+		return err
+	}
+	a.docket.enter(tx)
 	if ct := ordering.CiphertextOf(tx); ct != nil {
 		a.engine.Arrived(ct)
 	}
-	return true
+	return nil
 }
 
 // PrepareProposal fills the next block.

@@ -144,7 +144,7 @@ func (c *Config) comet() (*cmtcfg.Config, error) {
 	cfg.TxIndex.Indexer = "null"
 	cfg.Storage.DiscardABCIResponses = true
 	m := cfg.Mempool
-	m.Size, m.CacheSize, m.MaxTxBytes = c.MempoolSize, 2*c.MempoolSize, ordering.MaxTxSize
+	m.Size, m.CacheSize, m.MaxTxBytes = c.MempoolSize, 2*c.MempoolSize, ordering.MaxMempoolTx
 	m.MaxTxsBytes = int64(c.MempoolSize) * 16 << 10
 	m.Recheck = false // it would hold the mempool, and with it the next proposal, after each block: see sweep
 	t := cfg.Consensus
@@ -232,6 +232,7 @@ func (n *Node) sweep() {
 
 func (n *Node) sweepOnce() {
 	pool := n.comet.Mempool()
+	n.app.docket.clear()
 	for _, tx := range pool.ReapMaxTxs(-1) {
 		if n.app.recheck(tx) {
 			continue

@@ -28,7 +28,7 @@ func FromChain(t testing.TB, c *sim.Chain) []commitreveal.BundleLine {
 		if r.Round != nil {
 			lines = append(lines, &commitreveal.BundleRound{Height: r.Height, Section: r.Round.Section, Aside: r.Round.Aside})
 		}
-		certificates := r.Certificates
+		certificates, evidence := r.Certificates, r.Misbehaviour
 		for _, record := range r.Records {
 			lines = append(lines, &commitreveal.BundleEntry{Index: record.Index, Entry: record.Entry})
 			e, err := commitreveal.ParseEntry(record.Entry)
@@ -39,6 +39,9 @@ func FromChain(t testing.TB, c *sim.Chain) []commitreveal.BundleLine {
 			case commitreveal.CommitteeEntry:
 				lines = append(lines, &commitreveal.BundleCertificate{Certificate: certificates[0]})
 				certificates = certificates[1:]
+			case commitreveal.MisbehaviourEntry:
+				lines = append(lines, &commitreveal.BundleEvidence{Body: evidence[0].Body})
+				evidence = evidence[1:]
 			case commitreveal.CommitEntry:
 				lines = append(lines, batchLines(r.Batch, outcomes[r.Height])...)
 			}

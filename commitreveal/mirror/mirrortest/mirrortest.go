@@ -39,13 +39,14 @@ type Server struct {
 	batches      map[uint64][]byte
 	rounds       []*commitreveal.BundleRound
 	evidence     [][]byte
+	recorded     map[commitreveal.Hash][]byte
 }
 
 // New is an empty log.
 func New(chainID string, publisher ed25519.PrivateKey) *Server {
 	return &Server{
 		ChainID: chainID, Publisher: publisher, roots: []commitreveal.Hash{commitreveal.Log{}.Root()},
-		certificates: map[commitreveal.Hash][]byte{}, batches: map[uint64][]byte{},
+		certificates: map[commitreveal.Hash][]byte{}, batches: map[uint64][]byte{}, recorded: map[commitreveal.Hash][]byte{},
 	}
 }
 
@@ -66,6 +67,8 @@ func (s *Server) Add(lines ...commitreveal.BundleLine) error {
 			s.entries, s.roots = append(s.entries, l.Entry), append(s.roots, next.Root())
 		case *commitreveal.BundleCertificate:
 			s.certificates[commitreveal.CertificateHash(l.Certificate)] = l.Certificate
+		case *commitreveal.BundleEvidence:
+			s.recorded[commitreveal.EvidenceHash(l.Body)] = l.Body
 		case *commitreveal.BundleRound:
 			s.rounds = append(s.rounds, l)
 		case *commitreveal.BundleTransaction:
@@ -88,6 +91,12 @@ func (s *Server) SetBatch(height uint64, lines []byte) { s.batches[height] = lin
 
 // Certificate is a ceremony's certificate by its hash; nil if there is none.
 func (s *Server) Certificate(hash commitreveal.Hash) []byte { return s.certificates[hash] }
+
+// Recorded is the evidence that the log names, by its hash; nil if there is none.
+func (s *Server) Recorded(hash commitreveal.Hash) []byte { return s.recorded[hash] }
+
+// SetRecorded replaces the evidence of a hash, or takes it away.
+func (s *Server) SetRecorded(hash commitreveal.Hash, body []byte) { s.recorded[hash] = body }
 
 // Batch is the body of a batch.
 func (s *Server) Batch(height uint64) []byte { return s.batches[height] }
@@ -190,12 +199,16 @@ func (s *Server) answer(r *http.Request) ([]byte, error) {
 		return s.Rounds(from-1, height)
 	case path == "limits" && s.Limits != nil:
 		return s.Limits, nil
-	case kind == "certificate":
+	case kind == "certificate", kind == "evidence":
 		var hash commitreveal.Hash
 		if err := hash.UnmarshalText([]byte(name)); err != nil {
 			return nil, err
 		}
-		if b := s.Certificate(hash); b != nil {
+		b := s.Certificate(hash)
+		if kind == "evidence" {
+			b = s.Recorded(hash)
+		}
+		if b != nil {
 			return b, nil
 		}
 	}
