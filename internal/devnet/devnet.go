@@ -252,6 +252,7 @@ func (n *Net) newConfig(m manifestMember) *node.Config {
 	c.Home = filepath.Join(n.Dir, m.Name)
 	c.Secrets.IdentityFile = node.IdentityName
 	c.HTTP.RatePerMinute = 0
+	c.Postgres.AllowUnsafe = true // tests and measurements run it on servers that do not sync
 	return c
 }
 

@@ -62,6 +62,9 @@ func (b backend) Ready(ctx context.Context) v1.Readiness {
 	if err := b.n.store.Ping(ctx); err != nil {
 		add("database", "Postgres does not answer")
 	}
+	if trouble := b.n.publish.why(); trouble != "" {
+		add("log", "the log is not signed: "+trouble)
+	}
 	peers := s.Genesis().Terms.Threshold - 1
 	if t := s.Office(); t != nil {
 		r.Epoch, r.InOffice = t.Epoch(), b.n.place(s).Member > 0
