@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -240,16 +241,17 @@ func (k *killing) round(n int, after bool) (killed bool) {
 	lines := bufio.NewScanner(said)
 	for lines.Scan() {
 		switch word, rest, _ := strings.Cut(lines.Text(), " "); word {
-		case "ready":
+		case "ready", "finished":
 			k.mu.Lock()
-			k.at = n
+			if k.at = n; word == "finished" {
+				k.at = 0 // what it writes when it closes is no publication
+			}
 			k.mu.Unlock()
+			finished = word == "finished"
 			_, err := tell.WriteString("\n")
 			must(k.t, err)
 		case "signed":
 			k.sign(rest)
-		case "finished":
-			finished = true
 		default:
 			k.t.Errorf("the process: %s", lines.Text())
 		}
@@ -342,18 +344,11 @@ func (o outside) Send(ed25519.PublicKey, []byte) bool { return true }
 
 func (o outside) Broadcast(m []byte) {
 	h := m[2:]
-	o.signed(beUint64(h), commitreveal.Hash(h[8:40]))
+	o.signed(binary.BigEndian.Uint64(h), commitreveal.Hash(h[8:40]))
 }
 
 func (o outside) signed(size uint64, root commitreveal.Hash) {
 	fmt.Fprintf(o.w, "signed %d %s\n", size, root)
-}
-
-func beUint64(b []byte) (n uint64) {
-	for _, c := range b[:8] {
-		n = n<<8 | uint64(c)
-	}
-	return n
 }
 
 // TestPublishingProcess is the process that TestPublicationKilledAtEveryWrite kills: it signs the head that it finds, as a node does
@@ -374,11 +369,14 @@ func TestPublishingProcess(t *testing.T) {
 	p.before, err = openSignedLog(filepath.Join(os.Getenv(crashHome), signedLogName), sim.ChainID)
 	must(t, err)
 	p.setActive()
-	must(t, p.once(ctx)) // what a process before this one committed, and may have signed or not
-	_, err = fmt.Fprintln(out, "ready")
-	must(t, err)
-	_, err = in.Read(make([]byte, 1))
-	must(t, err)
+	must(t, p.once(ctx))       // what a process before this one committed, and may have signed or not
+	say := func(word string) { // and waits for an answer
+		_, err := fmt.Fprintln(out, word)
+		must(t, err)
+		_, err = in.Read(make([]byte, 1))
+		must(t, err)
+	}
+	say("ready")
 
 	r := &ordering.Result{Height: height + 1, AppHash: [32]byte{byte(height)}, Snapshot: []byte("s")}
 	for range 3 {
@@ -398,6 +396,5 @@ func TestPublishingProcess(t *testing.T) {
 	c, err := note.ParseCheckpoint(n.Text)
 	must(t, err)
 	outside{out}.signed(c.Size, c.Root)
-	_, err = fmt.Fprintln(out, "finished")
-	must(t, err)
+	say("finished")
 }
