@@ -252,14 +252,13 @@ func (n *Net) newConfig(m manifestMember) *node.Config {
 	c.Home = filepath.Join(n.Dir, m.Name)
 	c.Secrets.IdentityFile = node.IdentityName
 	c.HTTP.RatePerMinute = 0
-	c.Postgres.AllowUnsafe = true // tests and measurements run it on servers that do not sync
 	return c
 }
 
 // place gives the configuration of member i its addresses, and puts it to the homes.
 func (n *Net) place(i int, c *node.Config) {
 	m := n.manifest.Members[i]
-	c.Postgres.URL = n.postgres.URL(m.Database)
+	c.Postgres.URL, c.Postgres.AllowUnsafe = n.postgres.URL(m.Database), true // tests and measurements run on servers that do not sync
 	c.P2P.Listen = "tcp://" + m.P2P
 	c.HTTP.Listen = m.HTTP
 	if n.options.Configure != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -272,6 +273,61 @@ func TestRestoredDatabaseSignsNothingTwice(t *testing.T) {
 	p.Must(err)
 	if _, c, err := note.ParseSigned(text); err != nil || c.Root != signed.root || again.why() != "" {
 		t.Errorf("after the restore: %v, %s", err, text)
+	}
+}
+
+// A node does not run on a server that may forget, unless it was told to.
+func TestUnsafeDatabaseIsRefused(t *testing.T) {
+	store, err := pg.Open(t.Context(), pgtest.New(t))
+	must(t, err)
+	defer store.Close()
+	var warned strings.Builder
+	log, cfg := slog.New(slog.NewTextHandler(&warned, nil)), DefaultConfig()
+	err = checkDurable(t.Context(), store, cfg, log)
+	if err == nil {
+		t.Skip("DATABASE_URL names a server that syncs")
+	}
+	if !errors.Is(err, pg.ErrUnsafe) || !strings.Contains(err.Error(), "fsync = off") || !strings.Contains(err.Error(), "postgres.allow_unsafe") {
+		t.Errorf("%v", err)
+	}
+	cfg.Postgres.AllowUnsafe = true
+	if err := checkDurable(t.Context(), store, cfg, log); err != nil || !strings.Contains(warned.String(), "UNSAFE DATABASE") {
+		t.Errorf("allowed: %v, log %q", err, warned.String())
+	}
+}
+
+// Old cosignatures are deleted by the node that runs, and what is published of old checkpoints still proves what it should.
+func TestOldCosignaturesAreDeleted(t *testing.T) {
+	p := newPublishing(t)
+	ctx, pub := t.Context(), p.publishers[0]
+	pub.keep = 2
+	p.block(ordering.Proposal{Txs: p.SealTxs("a")})
+	id, old := p.State.Pending()[0].Batch.IDs[0], p.State.Log().Size()
+	for range 3 {
+		p.block(ordering.Proposal{Openings: p.Open(1, 2, 3)})
+		p.Must(pub.once(ctx))
+		p.block(ordering.Proposal{Txs: p.SealTxs("more")})
+		p.Must(pub.once(ctx))
+	}
+	p.Must(pub.prune(ctx))
+	lines, err := p.stores[0].LogSignatures(ctx, old)
+	p.Must(err)
+	newest, err := p.stores[0].LogSignatures(ctx, p.State.Log().Size())
+	p.Must(err)
+	if len(lines) != 0 || len(newest) == 0 {
+		t.Errorf("%d cosignatures on an old checkpoint, %d on the newest", len(lines), len(newest))
+	}
+	text, err := p.backend(1).LogProof(ctx, id)
+	p.Must(err)
+	proof, err := note.ParseProof(text)
+	p.Must(err)
+	for _, key := range []note.Key{note.CommitteeKey(sim.ChainID, p.State.Committee().Key), note.LogKey(sim.ChainID, p.identities[0])} {
+		if _, err := key.Verify(proof.Note); err != nil {
+			t.Errorf("the proof of an old transaction: %v", err)
+		}
+	}
+	if pub.pruned.IsZero() {
+		t.Error("nothing more is due, and it does not know")
 	}
 }
 
