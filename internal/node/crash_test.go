@@ -47,6 +47,7 @@ func TestPublicationKilledAtEveryWrite(t *testing.T) {
 	}
 	server := pgtest.Durable(t)
 	k := &killing{t: t, server: server, home: t.TempDir(), signed: make(map[uint64]string)}
+	k.found()
 	k.listen()
 	k.round(0, false) // one that nobody disturbs
 	k.check()
@@ -78,12 +79,13 @@ type killing struct {
 	signed     map[uint64]string // root by size
 	signatures int
 
-	mu    sync.Mutex
-	child *exec.Cmd
-	at    int // the write at which to kill; 0 for none
-	after bool
-	seen  int
-	died  chan struct{} // closed when the kill is done
+	mu     sync.Mutex
+	child  *exec.Cmd
+	socket string // the real server's
+	at     int    // the write at which to kill; 0 for none
+	after  bool
+	seen   int
+	died   chan struct{} // closed when the kill is done
 }
 
 // listen lets the processes reach the server through a proxy that counts what they write.
@@ -112,17 +114,21 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// socket is the real server's.
-func (k *killing) socket() string {
+// found remembers where the server, which has just been started, listens.
+func (k *killing) found() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	_, rest, _ := strings.Cut(k.server.URL("scrim"), "host=")
 	dir, _, _ := strings.Cut(rest, "&")
-	dir = strings.ReplaceAll(dir, "%2F", "/")
-	return filepath.Join(dir, ".s.PGSQL.5432")
+	k.socket = filepath.Join(strings.ReplaceAll(dir, "%2F", "/"), ".s.PGSQL.5432")
 }
 
 func (k *killing) forward(client net.Conn) {
 	defer client.Close()
-	server, err := new(net.Dialer).DialContext(context.Background(), "unix", k.socket())
+	k.mu.Lock()
+	socket := k.socket
+	k.mu.Unlock()
+	server, err := new(net.Dialer).DialContext(context.Background(), "unix", socket)
 	if err != nil {
 		return
 	}
@@ -227,7 +233,7 @@ func (k *killing) round(n int, after bool) (killed bool) {
 	must(k.t, err)
 	defer said.Close()
 	defer tell.Close()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestPublishingProcess$") //nolint:gosec,noctx // this program
+	cmd := exec.Command(os.Args[0], "-test.run=^TestPublishingProcess$")
 	cmd.Env = append(os.Environ(), crashURL+"=postgres://scrim@/scrim?port=5432&host="+k.proxy, crashHome+"="+k.home)
 	cmd.ExtraFiles = []*os.File{childSaid, goOn}
 	var out strings.Builder
@@ -268,6 +274,7 @@ func (k *killing) round(n int, after bool) (killed bool) {
 	}
 	k.kills++
 	k.server.Restart()
+	k.found()
 	return true
 }
 

@@ -79,7 +79,7 @@ func TestSignedLogIsARatchet(t *testing.T) {
 	if err := l.extend(three, one.read); err != nil {
 		t.Fatal(err)
 	}
-	short := testLog{log: one.log, hashes: one.hashes[:]}
+	short := testLog{log: one.log, hashes: one.hashes}
 	seven := one.add(t, "d", "e", "f", "g")
 	longFork := other.add(t, "d", "e", "f", "g", "h")
 	sameSize := head{seven.size, longFork.root}
