@@ -732,7 +732,9 @@ func (p *publisher) proveCommit(ctx context.Context, store *pg.Store, batch *pg.
 	if proof.Path, err = tiles.ProveInclusion(size, size-1, p.reader(ctx)); err != nil {
 		return fail(err)
 	}
-	if proof.Note, err = p.signed(ctx, row); err != nil {
+	if proof.Note, err = p.signed(ctx, row); errors.Is(err, errSignedMore) {
+		return fail(errNotSynced)
+	} else if err != nil {
 		return fail(err)
 	}
 	return proof, entries[0].Entry, entry, nil

@@ -224,6 +224,9 @@ func TestRestoredDatabaseSignsNothingTwice(t *testing.T) {
 	if _, err := b.LogCheckpoint(ctx, 0); !errors.Is(err, errNotSynced) {
 		t.Errorf("the checkpoint of a database that is behind: %v", err)
 	}
+	if _, err := b.LogNamespace(ctx, p.Results[len(p.Results)-4].Height, "nobody"); !errors.Is(err, errNotSynced) {
+		t.Errorf("a proof from a database that is behind: %v", err)
+	}
 	if again.why() == "" {
 		t.Error("it does not say why it signs nothing")
 	}
