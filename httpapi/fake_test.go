@@ -188,6 +188,7 @@ func (f *fake) reveal(id threshold.ID, height uint64, position uint32, plaintext
 	tx := f.txs[id]
 	tx.Status, tx.Height, tx.Position, tx.Place, tx.RevealHeight = v1.StatusRevealed, &height, &position, &position, ptr(height+1)
 	tx.Opening, tx.Plaintext = repeat(6, 48), v1.HexOf(plaintext)
+	tx.Times = blockTimes(true)
 	f.txs[id] = tx
 	f.stream = append(f.stream, tx)
 }
@@ -220,11 +221,21 @@ func (f *fake) Order(_ context.Context, id threshold.ID, other *threshold.ID) (v
 	return o, f.err
 }
 
+// blockTimes are those of a revealed batch, whose reveal may be followed by a block or not yet.
+func blockTimes(followed bool) *v1.BlockTimes {
+	t := &v1.BlockTimes{Header: v1.UnixMilli(1_700_000_000_000), Ordered: ptr(v1.UnixMilli(1_700_000_000_100))}
+	if followed {
+		t.Recorded = ptr(v1.UnixMilli(1_700_000_000_200))
+	}
+	return t
+}
+
 func batchSummary(height uint64) v1.BatchSummary {
 	b := v1.BatchSummary{Height: height, Epoch: 1, Phase: "sharing", Count: 1, Root: repeat(1, 32), Checkpoint: &v1.Checkpoint{
 		ChainID: "scrim-test", Height: height, Epoch: 1, BatchRoot: repeat(1, 32), LogSize: height, LogRoot: repeat(2, 32), Message: v1.Hex{9}}}
 	if height < 40 {
 		b.Phase, b.RevealHeight, b.Certificate = v1.PhaseRevealed, ptr(height+1), repeat(3, 48)
+		b.Times = blockTimes(height < 39)
 	}
 	return b
 }

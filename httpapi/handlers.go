@@ -216,7 +216,7 @@ func (a *api) order(r *http.Request) (answer, error) {
 // no reveal height; one that was received elsewhere may still be submitted here,
 // which adds a receipt.
 func keepTransaction(tx v1.Transaction) cachePolicy {
-	logged := tx.RevealHeight != nil || tx.Status == v1.StatusExpired
+	logged := tx.RevealHeight != nil && settled(tx.Times) || tx.Status == v1.StatusExpired
 	switch {
 	case !tx.Status.Final() || !logged:
 		return cacheNever
@@ -225,6 +225,9 @@ func keepTransaction(tx v1.Transaction) cachePolicy {
 	}
 	return cacheForever
 }
+
+// settled says whether no time can be added any more: the last comes with the block after the reveal.
+func settled(t *v1.BlockTimes) bool { return t == nil || t.Recorded != nil }
 
 func (a *api) batches(r *http.Request) (answer, error) {
 	before, limit, err := pageQuery(r, "before", height)
@@ -246,7 +249,7 @@ func (a *api) batch(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	b.Transactions = orEmpty(b.Transactions)
-	if b.Phase == v1.PhaseRevealed {
+	if b.Phase == v1.PhaseRevealed && settled(b.Times) {
 		return answer{body: b, cache: cacheForever}, nil
 	}
 	return answer{body: b}, nil

@@ -423,7 +423,11 @@ func TestCaching(t *testing.T) {
 	d.post(t, submission("unlogged"))
 	d.post(t, submission("too late"))
 	d.reveal(unlogged, 8, 0, []byte("plain"))
+	newest := idOf([]byte("newest"))
+	d.post(t, submission("newest"))
+	d.reveal(newest, 8, 1, []byte("plain"))
 	for id, change := range map[threshold.ID]func(*v1.Transaction){
+		newest:   func(tx *v1.Transaction) { tx.Times = blockTimes(false) }, // the time of its reveal is still to come
 		unlogged: func(tx *v1.Transaction) { tx.RevealHeight = nil },
 		expired:  func(tx *v1.Transaction) { tx.Status = v1.StatusExpired },
 	} {
@@ -441,7 +445,9 @@ func TestCaching(t *testing.T) {
 		{tx, "/v1/transactions/" + v1.Hex(unlogged[:]).String(), never},
 		{tx, "/v1/transactions/" + v1.Hex(expired[:]).String(), forever},
 		{tx, "/v1/transactions/" + repeat(1, 32).String(), never},
-		{"/v1/batches/{height}", "/v1/batches/39", forever},
+		{tx, "/v1/transactions/" + v1.Hex(newest[:]).String(), never},
+		{"/v1/batches/{height}", "/v1/batches/38", forever},
+		{"/v1/batches/{height}", "/v1/batches/39", never},
 		{"/v1/batches/{height}", "/v1/batches/40", never},
 		{"/v1/batches", "/v1/batches", never},
 		{"/v1/ceremonies/{id}", "/v1/ceremonies/" + repeat(9, 32).String(), never},

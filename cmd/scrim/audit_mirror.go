@@ -95,6 +95,7 @@ told (the node cannot be reached, shows an older log, or answers what does not f
 			if err != nil {
 				return cannotTell(err)
 			}
+			defer m.Close()
 			u, err := m.Update(cmd.Context(), c)
 			b.clear()
 			var fork *mirror.ForkError

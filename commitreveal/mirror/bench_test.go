@@ -35,6 +35,7 @@ func BenchmarkUpdate(b *testing.B) {
 				if m.Size() != s.Size {
 					b.Fatal(m.Size())
 				}
+				must(b, m.Close())
 			}
 			b.ReportMetric(transactions*float64(b.N)/b.Elapsed().Seconds(), "transactions/s")
 		})

@@ -76,7 +76,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 		if m.Size() != full || len(lines.Damage()) > 0 || errors.Is(err, ErrMirror) {
 			t.Errorf("after write %d: %d entries of %d, %v, %v", last, m.Size(), full, lines.Damage(), err)
 		}
-		c.Must(lines.Close())
+		c.Must(errors.Join(lines.Close(), m.Close()))
 	}
 	if writes < 20 {
 		t.Errorf("only %d writes were the last", writes)
@@ -88,25 +88,27 @@ func updateTwice(dir string, o Options, client *Client, s *mirrortest.Server, cr
 	full := s.Size
 	defer func() { s.Size = full }()
 	for _, size := range []uint64{full - 4, full} {
-		m, err := Open(dir, o)
-		if err != nil {
-			return err
-		}
-		if m.Size() > size {
-			continue // an earlier attempt came so far
-		}
-		m.store.crash = crash
 		s.Size = size
-		if m.state.Seen > size {
-			continue
-		}
-		u := &update{m: m, ctx: context.Background(), c: client}
-		if err := u.begin(); err != nil {
-			return err
-		}
-		if err := u.run(); err != nil {
+		if err := updateOnce(dir, o, client, size, crash); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func updateOnce(dir string, o Options, client *Client, size uint64, crash func() error) error {
+	m, err := Open(dir, o)
+	if err != nil {
+		return err
+	}
+	defer m.Close() // as the kernel does for a dead process
+	m.store.crash = crash
+	if m.Size() > size || m.state.Seen > size {
+		return nil // an earlier attempt came so far
+	}
+	u := &update{m: m, ctx: context.Background(), c: client}
+	if err := u.begin(); err != nil {
+		return err
+	}
+	return u.run()
 }

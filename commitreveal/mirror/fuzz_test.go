@@ -118,11 +118,11 @@ func FuzzReadRounds(f *testing.F) {
 	f.Add(bytes.Repeat(lines, 2), uint64(2), uint64(5))
 	f.Add([]byte{}, uint64(2), uint64(5))
 	f.Fuzz(func(t *testing.T, b []byte, after, upTo uint64) {
-		page, last, err := readRounds(bytes.NewReader(b), after, upTo)
+		page, last, hash, err := readRounds(bytes.NewReader(b), after, upTo, commitreveal.Hash{7})
 		if err != nil {
 			return
 		}
-		if !bytes.Equal(page, b) || (last == after) != (len(b) == 0) || last > max(after, upTo) {
+		if !bytes.Equal(page, b) || (last == after) != (len(b) == 0) || (hash == commitreveal.Hash{7}) != (len(b) == 0) || last > max(after, upTo) {
 			t.Errorf("%d bytes of %d, up to height %d of %d to %d", len(page), len(b), last, after, upTo)
 		}
 	})

@@ -83,8 +83,21 @@ func must(t testing.TB, err error) {
 
 func open(t *testing.T, dir string) *mirror.Mirror {
 	t.Helper()
-	m, err := mirror.Open(dir, mirror.Options{Checks: wallet.Checks()})
+	return openWith(t, dir, mirror.Options{Checks: wallet.Checks()})
+}
+
+var openMirrors = map[string]*mirror.Mirror{}
+
+// openWith opens a mirror as a new process: the one before has ended.
+func openWith(t *testing.T, dir string, o mirror.Options) *mirror.Mirror {
+	t.Helper()
+	if before := openMirrors[dir]; before != nil {
+		must(t, before.Close())
+	}
+	m, err := mirror.Open(dir, o)
 	must(t, err)
+	openMirrors[dir] = m
+	t.Cleanup(func() { _ = m.Close() })
 	return m
 }
 
@@ -226,7 +239,7 @@ func TestHostileServer(t *testing.T) {
 		"/log/batch/":       {"cut": cut, "flipped": flip, "more": more, "none": none, "reordered": swapLines},
 		"/log/certificate/": {"cut": cut, "flipped": flip, "more": more, "none": none, "big": big},
 		"/log/limits":       {"cut": cut, "flipped": flip, "more": more, "none": none, "big": big},
-		"/log/rounds/":      {"cut": cut, "more": more, "none": none, "doubled": func(b []byte) []byte { return append(b, b...) }},
+		"/log/rounds/":      {"cut": cut, "flipped": flip, "more": more, "none": none, "empty": func([]byte) []byte { return []byte{} }, "doubled": func(b []byte) []byte { return append(b, b...) }},
 	} {
 		for name, change := range changes {
 			t.Run(path+" "+name, func(t *testing.T) {
@@ -404,6 +417,7 @@ func TestUntrusted(t *testing.T) {
 	s.Publisher = honest
 	update(t, m, client(t, s)) // and nothing of it is remembered
 	terms := [32]byte{1}
+	must(t, m.Close())
 	if _, err := mirror.Open(dir, mirror.Options{Checks: wallet.Checks(), TermsHash: &terms}); !errors.Is(err, mirror.ErrUntrusted) {
 		t.Errorf("a mirror of another committee than the trusted one: %v", err)
 	}
@@ -459,7 +473,7 @@ func TestLostFile(t *testing.T) {
 	update(t, open(t, whole), client(t, s))
 	var names []string
 	must(t, filepath.WalkDir(whole, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
+		if err == nil && d.Type().IsRegular() && d.Name() != ".lock" {
 			rel, _ := filepath.Rel(whole, path)
 			names = append(names, rel)
 		}
@@ -491,16 +505,77 @@ func TestLostFile(t *testing.T) {
 	}
 }
 
-// TestFalseRounds: what blocks said for the order is not signed for by itself. If a node
-// leaves some of it out, the audit of the mirror does not go through.
+// TestFalseRounds: what blocks said for the order is not signed for by itself. What does not give the hash of the next
+// commit entry is refused when it comes.
 func TestFalseRounds(t *testing.T) {
 	s := server(t, chain())
 	dir := t.TempDir()
+	m := open(t, dir)
 	lost := fault(s, "/log/rounds/", func([]byte) []byte { return []byte{} })
-	update(t, open(t, dir), client(t, lost))
-	if r := verify(t, dir, audit.Options{}); r.Verdict == audit.Verified || !slices.ContainsFunc(r.Findings, func(f audit.Finding) bool { return f.Code == audit.CodeOrder }) {
+	if _, err := m.Update(t.Context(), client(t, lost)); !errors.Is(err, mirror.ErrServer) || !strings.Contains(err.Error(), "said for the order") {
+		t.Errorf("left out: %v", err)
+	}
+	update(t, m, client(t, s))
+	if r := verify(t, dir, audit.Options{}); r.Verdict != audit.Verified {
 		t.Errorf("%s %v %v", r.Verdict, r.Findings, r.Missing)
 	}
+}
+
+// TestFalseRoundsAtTheEnd: before a committee entry there is no hash to compare with. A lie there is kept until a commit entry
+// comes, and does not spoil the mirror.
+func TestFalseRoundsAtTheEnd(t *testing.T) {
+	c := newChain()
+	c.Block(ordering.Proposal{Txs: c.SealTxs("first")})
+	c.Block(ordering.Proposal{Openings: c.OpenAll()})
+	c.Reshare(4, c.Secrets...)
+	handed, handedAt := c.State.Log().Size(), c.State.Office().Since
+	c.Block(ordering.Proposal{Txs: c.SealTxs("second")})
+	c.Block(ordering.Proposal{Openings: c.OpenAll()})
+	s := server(t, c)
+	full := s.Size
+	s.Size = handed - 1
+	dir := t.TempDir()
+	update(t, open(t, dir), client(t, s)) // without the committee entry, so honest
+	s.Size = handed
+	invented, err := commitreveal.MarshalBundleLine(&commitreveal.BundleRound{Height: handedAt, Section: []byte("nobody said that"), Aside: [][]byte{}})
+	must(t, err)
+	liar := fault(s, "/log/rounds/", func(b []byte) []byte { return append(b, append(invented, '\n')...) })
+	lie := func(m *mirror.Mirror) error {
+		_, err := m.Update(t.Context(), client(t, liar))
+		return err
+	}
+	if err := lie(open(t, dir)); err != nil {
+		t.Fatalf("nothing contradicts it yet: %v", err)
+	}
+	s.Size = full
+	if err := lie(open(t, dir)); !errors.Is(err, mirror.ErrServer) {
+		t.Errorf("contradicted: %v", err)
+	}
+	update(t, open(t, dir), client(t, s))
+	if r := verify(t, dir, audit.Options{}); r.Verdict != audit.Verified || r.LogSize != full {
+		t.Errorf("%s %v %v", r.Verdict, r.Findings, r.Missing)
+	}
+}
+
+// TestOneProcess: a mirror that is open is nobody else's, and readers do not mind.
+func TestOneProcess(t *testing.T) {
+	s := server(t, chain())
+	dir := filepath.Join(t.TempDir(), "m")
+	m := open(t, dir)
+	if _, err := mirror.Open(dir, mirror.Options{Checks: wallet.Checks()}); !errors.Is(err, mirror.ErrInUse) || !strings.Contains(err.Error(), dir) {
+		t.Fatalf("a second one: %v", err)
+	}
+	update(t, m, client(t, s))
+	if r := verify(t, dir, audit.Options{}); r.Verdict != audit.Verified {
+		t.Errorf("%s %v %v", r.Verdict, r.Findings, r.Missing)
+	}
+	must(t, errors.Join(m.Close(), m.Close()))
+	again, err := mirror.Open(dir, mirror.Options{Checks: wallet.Checks()})
+	must(t, err)
+	if again.Size() != s.Size {
+		t.Errorf("%d entries", again.Size())
+	}
+	must(t, again.Close())
 }
 
 func TestEvidenceIsMirrored(t *testing.T) {
@@ -547,8 +622,7 @@ func TestSuccession(t *testing.T) {
 		return checks.Committee(next)
 	}
 	for range 2 { // and again, by a new process
-		m, err := mirror.Open(dir, mirror.Options{Checks: checks})
-		must(t, err)
+		m := openWith(t, dir, mirror.Options{Checks: checks})
 		update(t, m, client(t, s))
 		if len(m.Committees()) != 2 || asked != 1 {
 			t.Errorf("%d committees, asked %d times", len(m.Committees()), asked)

@@ -17,7 +17,7 @@ import (
 
 const (
 	// Format names the format of a mirror's state file.
-	Format = "scrim-mirror/v1"
+	Format = "scrim-mirror/v2"
 
 	stateName      = "mirror.json"
 	checkpointName = "checkpoint"
@@ -46,8 +46,13 @@ type state struct {
 	// Size entries are here, with the log that they make.
 	Size uint64      `json:"size"`
 	Log  audit.Bytes `json:"log"`
-	// Rounds is the height of the last committee or commit entry: up to there is here what blocks said for the order.
-	Rounds uint64 `json:"rounds"`
+	// Rounds is the height of the last commit entry, and RoundsHash the hash in it over all that blocks had said for the order
+	// by then: all of that is here, and is what it should be.
+	Rounds     uint64            `json:"rounds"`
+	RoundsHash commitreveal.Hash `json:"rounds_hash"`
+	// Unproved are the heights of the committee and expired entries since then. What blocks said up to each is here too, but only the
+	// next commit entry can prove it.
+	Unproved []uint64 `json:"unproved"`
 	// Committees are the certificates of the log so far, by their hashes, in order.
 	Committees []commitreveal.Hash `json:"committees"`
 	// Waiting are the commit entries whose batches are not revealed yet.
@@ -65,9 +70,11 @@ type Options struct {
 	Progress func(done, total uint64)
 }
 
-// Mirror is a directory with a copy of a log. One process may update it at a time.
+// Mirror is a directory with a copy of a log. One process may have it open at a time; readers of it ([OpenLines]) are
+// not counted.
 type Mirror struct {
 	store   store
+	lock    *os.File
 	opts    Options
 	state   state // of what is done in memory
 	saved   state // as it is on disk
@@ -78,21 +85,55 @@ type Mirror struct {
 	writer  *tileWriter
 }
 
-// Open opens a mirror. Unless it is there, the directory is made.
+// Open opens a mirror. Unless it is there, the directory is made. [ErrInUse] if another process has it open. Close it.
 func Open(dir string, o Options) (*Mirror, error) {
 	if o.Checks.Committee == nil {
 		return nil, errors.New("mirror: the check of certificates is needed")
 	}
 	m := &Mirror{store: store{dir: dir}, opts: o}
-	if err := m.load(); err != nil {
+	if err := m.notStrange(); err != nil {
 		return nil, err
+	}
+	var err error
+	if m.lock, err = lockDir(dir); err != nil {
+		return nil, err
+	}
+	if err := m.load(); err != nil {
+		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
 
+// Close lets other processes have the directory. Closing twice does nothing.
+func (m *Mirror) Close() error {
+	if m.lock == nil {
+		return nil
+	}
+	err := m.lock.Close() // the lock goes with it
+	m.lock = nil
+	return err
+}
+
+// notStrange refuses a directory that has other things in it than a mirror.
+func (m *Mirror) notStrange() error {
+	if m.store.has(stateName) {
+		return nil
+	}
+	names, err := os.ReadDir(m.store.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("mirror: %w", err)
+	}
+	for _, n := range names {
+		if n.Name() != lockName {
+			return fmt.Errorf("mirror: %s is not empty, and no mirror: take another directory", m.store.dir)
+		}
+	}
+	return nil
+}
+
 // load reads the directory, whatever was in memory.
 func (m *Mirror) load() error {
-	*m = Mirror{store: store{dir: m.store.dir}, opts: m.opts, waiting: map[uint64]*commitreveal.CommitEntry{}}
+	*m = Mirror{store: store{dir: m.store.dir}, lock: m.lock, opts: m.opts, waiting: map[uint64]*commitreveal.CommitEntry{}}
 	b, err := m.store.read(stateName, maxStateSize)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -142,15 +183,8 @@ func parseState(b []byte) (s state, log commitreveal.Log, err error) {
 	return s, log, nil
 }
 
-func (m *Mirror) fresh() error {
-	names, err := os.ReadDir(m.store.dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("mirror: %w", err)
-	}
-	if len(names) > 0 {
-		return fmt.Errorf("mirror: %s is not empty, and no mirror: take another directory", m.store.dir)
-	}
-	m.state = state{Format: Format, Committees: []commitreveal.Hash{}, Waiting: []audit.Bytes{}}
+func (m *Mirror) fresh() (err error) {
+	m.state = state{Format: Format, Committees: []commitreveal.Hash{}, Waiting: []audit.Bytes{}, Unproved: []uint64{}}
 	if m.writer, err = loadTileWriter(&m.store, 0); err != nil {
 		return err
 	}

@@ -100,6 +100,7 @@ type update struct {
 	tree    *tree
 	trusted bool // the checkpoint is signed by somebody known, and remembered
 	jobs    []job
+	told    *told // of the last rounds
 	result  Update
 }
 
@@ -107,8 +108,27 @@ type update struct {
 type job struct {
 	commit *commitreveal.CommitEntry
 	reveal *commitreveal.RevealEntry // nil if it is not revealed yet
-	after  uint64                    // of rounds, if commit is nil: from the height above it up to this height
-	height uint64
+	rounds *roundsJob                // if commit is nil
+}
+
+// roundsJob is what blocks above the height after, up to another, said for the order.
+type roundsJob struct {
+	after, height uint64
+	before        *told              // up to after
+	told          *told              // up to height
+	want          *commitreveal.Hash // what it must be; nil if no commit entry says so
+}
+
+// told is the hash over what blocks have said up to some height, once it is known.
+type told struct {
+	known chan struct{} // closed then
+	hash  commitreveal.Hash
+}
+
+func toldAs(h commitreveal.Hash) *told {
+	t := &told{make(chan struct{}), h}
+	close(t.known)
+	return t
 }
 
 // begin asks for the newest checkpoint.
@@ -266,6 +286,7 @@ const saveEvery = 32
 func (u *update) copy() error {
 	m := u.m
 	from := m.Size()
+	u.retell()
 	for i, tile := range tiles.Needed(u.head.Size, tiles.Entries, from/tiles.Width) {
 		if err := u.bundle(tile); err != nil {
 			return err
@@ -349,6 +370,9 @@ func (u *update) body(e commitreveal.Entry) error {
 		return u.committee(e)
 	case commitreveal.CommitEntry:
 		u.rounds(e.Height)
+		if err := u.proveRounds(e.Height, e.Rounds); err != nil {
+			return err
+		}
 		if len(m.waiting) >= maxWaiting {
 			return fmt.Errorf("%w: more than %d batches wait for their reveal", ErrServer, maxWaiting)
 		}
@@ -368,9 +392,10 @@ func (u *update) body(e commitreveal.Entry) error {
 
 // rounds notes that what blocks up to the height said for the order is needed.
 func (u *update) rounds(height uint64) {
-	if s := &u.m.state; height > s.Rounds {
-		u.jobs = append(u.jobs, job{after: s.Rounds, height: height})
-		s.Rounds = height
+	s := &u.m.state
+	if after := s.lastRounds(); height > after {
+		u.tell(after, height)
+		s.Unproved = append(s.Unproved, height)
 	}
 }
 
@@ -388,6 +413,60 @@ func (u *update) recorded(e commitreveal.MisbehaviourEntry) error {
 		return fmt.Errorf("%w: the evidence against member %d of epoch %d does not have the hash that the log names", ErrServer, e.Member, e.Epoch)
 	}
 	return u.m.store.write(name, b)
+}
+
+// lastRounds is the height up to which is here, or asked for, what blocks said.
+func (s *state) lastRounds() uint64 {
+	if n := len(s.Unproved); n > 0 {
+		return s.Unproved[n-1]
+	}
+	return s.Rounds
+}
+
+func (u *update) tell(after, height uint64) {
+	j := &roundsJob{after: after, height: height, before: u.told, told: &told{known: make(chan struct{})}}
+	u.jobs, u.told = append(u.jobs, job{rounds: j}), j.told
+}
+
+// retell asks again for the rounds that nothing has proved yet: they may be another node's lie.
+func (u *update) retell() {
+	s := &u.m.state
+	u.told = toldAs(s.RoundsHash)
+	if u.head.Size == u.m.Size() {
+		return
+	}
+	after := s.Rounds
+	for _, height := range s.Unproved {
+		u.tell(after, height)
+		after = height
+	}
+}
+
+// proveRounds holds what blocks said up to the height of a commit entry to the hash in it.
+func (u *update) proveRounds(height uint64, want commitreveal.Hash) error {
+	s := &u.m.state
+	if j := u.lastTold(); j != nil && j.told == u.told {
+		j.want = &want
+	} else if u.told.hash != want { // nothing is due, so it is known
+		return fmt.Errorf("%w: %w", ErrServer, notTheRounds(s.Rounds, height))
+	}
+	s.Rounds, s.RoundsHash, s.Unproved = height, want, []uint64{}
+	u.told = toldAs(want)
+	return nil
+}
+
+// lastTold is the last job that asks for rounds, nil if none is due.
+func (u *update) lastTold() *roundsJob {
+	for _, j := range slices.Backward(u.jobs) {
+		if j.rounds != nil {
+			return j.rounds
+		}
+	}
+	return nil
+}
+
+func notTheRounds(after, height uint64) error {
+	return fmt.Errorf("what blocks above height %d and up to %d said for the order is not what the log commits to", after, height)
 }
 
 func (u *update) committee(e commitreveal.CommitteeEntry) error {
@@ -555,50 +634,75 @@ func (u *update) batch(ctx context.Context, j job, own *store) error {
 	})
 }
 
-// said fetches what blocks said for the order. Whether it is what the log commits to is the audit's to say.
-func (u *update) said(ctx context.Context, j job, own *store) error {
-	return own.writeFrom(roundsName(j.height), func(w io.Writer) error {
+// said fetches what blocks said for the order, and keeps it if it is what the next commit entry has, as far as there is one.
+func (u *update) said(ctx context.Context, job job, own *store) error {
+	j := job.rounds
+	select {
+	case <-j.before.known:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	hash := j.before.hash
+	err := own.writeFrom(roundsName(j.height), func(w io.Writer) error {
 		for last := j.after; last < j.height; {
 			var page []byte
-			before := last
+			before, start := last, hash
 			err := u.c.stream(ctx, fmt.Sprintf("%srounds/%d/%d", logPrefix, before+1, j.height), maxBatchBody, func(r io.Reader) (err error) {
-				page, last, err = readRounds(r, before, j.height)
+				page, last, hash, err = readRounds(r, before, j.height, start)
 				return err
 			})
 			if err != nil {
 				return err
 			}
 			if len(page) == 0 {
-				return nil
+				break
 			}
 			if _, err := w.Write(page); err != nil {
 				return err
 			}
 		}
+		if j.want != nil && hash != *j.want {
+			return fmt.Errorf("%w: %w", ErrServer, notTheRounds(j.after, j.height))
+		}
 		return nil
 	})
+	if err == nil {
+		j.told.hash = hash
+		close(j.told.known)
+	}
+	return err
 }
 
-// readRounds reads lines of rounds above a height and up to another, and gives the height of the last one.
-func readRounds(r io.Reader, after, upTo uint64) (page []byte, last uint64, err error) {
-	last = after
+// readRounds reads lines of rounds above a height and up to another, and gives the height of the last one and the hash over
+// all rounds by then; before is that of the rounds up to after.
+func readRounds(r io.Reader, after, upTo uint64, before commitreveal.Hash) (page []byte, last uint64, hash commitreveal.Hash, err error) {
+	last, hash = after, before
 	in := bufio.NewReaderSize(r, 64<<10)
 	for {
 		line, err := readLine(in)
 		if errors.Is(err, io.EOF) {
-			return page, last, nil
+			return page, last, hash, nil
 		}
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, hash, err
 		}
 		l, err := commitreveal.ParseBundleLine(line)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, hash, err
 		}
 		round, ok := l.(*commitreveal.BundleRound)
 		if !ok || round.Height <= last || round.Height > upTo {
-			return nil, 0, fmt.Errorf("not the rounds of heights above %d and up to %d", after, upTo)
+			return nil, 0, hash, fmt.Errorf("not the rounds of heights above %d and up to %d", after, upTo)
 		}
+		aside := make([]threshold.ID, len(round.Aside))
+		for i, body := range round.Aside {
+			ct, err := threshold.ParseCiphertext(body)
+			if err != nil {
+				return nil, 0, hash, fmt.Errorf("ciphertext %d that the block of height %d set aside: %w", i, round.Height, err)
+			}
+			aside[i] = ct.ID()
+		}
+		hash = commitreveal.NextRounds(hash, round.Height, round.Section, aside)
 		page, last = append(append(page, line...), '\n'), round.Height
 	}
 }

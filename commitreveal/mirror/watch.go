@@ -184,7 +184,7 @@ func (w *Watcher) Audited() (entries uint64, findings, forks int) {
 	return w.follower.Entries(), w.follower.Findings(), len(w.forks)
 }
 
-// Close ends the watch and reports what it saw. A fork is in it: proved, as a
+// Close ends the watch, closes its mirror, and reports what it saw. A fork is in it: proved, as a
 // finding; else as what is missing to tell who is to blame.
 func (w *Watcher) Close() (*audit.Report, error) {
 	r := w.follower.Report()
@@ -196,8 +196,9 @@ func (w *Watcher) Close() (*audit.Report, error) {
 		r.Findings = append(r.Findings, audit.Finding{Code: audit.CodeSplitView, Who: f.Proved.Who, What: f.Proved.What, Evidence: f.Evidence})
 	}
 	r.Conclude()
-	if w.lines == nil {
-		return r, nil
+	err := w.m.Close()
+	if w.lines != nil {
+		err = errors.Join(err, w.lines.Close())
 	}
-	return r, w.lines.Close()
+	return r, err
 }

@@ -69,11 +69,12 @@ func newNode() *node {
 	n := &node{txs: make(map[threshold.ID]v1.Transaction)}
 	n.batch = v1.Batch{BatchSummary: v1.BatchSummary{
 		Height: height, Epoch: 3, Phase: v1.PhaseRevealed, Count: 2, Root: hexOf(7, 32), Voids: 1, RevealHeight: &reveal, Certificate: hexOf(8, 48),
+		Times:      blockTimes(),
 		Checkpoint: &v1.Checkpoint{LogSize: 19, LogRoot: hexOf(9, 32), Message: hexOf(10, 60)},
 	}}
 	for i, status := range []v1.Status{v1.StatusRevealed, v1.StatusVoid} {
 		at := id(byte(i + 1))
-		tx := v1.Transaction{ID: at[:], Namespace: "eth", Status: status, ValidUntil: 99, Height: &height, Position: ptr(uint32(i)), Opening: hexOf(11, 48), RevealHeight: &reveal}
+		tx := v1.Transaction{ID: at[:], Namespace: "eth", Status: status, ValidUntil: 99, Height: &height, Position: ptr(uint32(i)), Opening: hexOf(11, 48), RevealHeight: &reveal, Times: blockTimes()}
 		if status == v1.StatusRevealed {
 			tx.Plaintext = v1.Hex(hostile)
 			tx.Receipt = &v1.Receipt{Member: 2, Position: 5, Time: v1.TimeOf(time.Unix(1_800_000_000, 0)), Head: hexOf(12, 32), Signature: hexOf(13, 64)}
@@ -85,6 +86,10 @@ func newNode() *node {
 	n.txs[waits] = v1.Transaction{ID: waits[:], Namespace: "eth", Status: v1.StatusReceived, ValidUntil: 99}
 	n.txs[late] = v1.Transaction{ID: late[:], Namespace: "eth", Status: v1.StatusExpired, ValidUntil: 12}
 	return n
+}
+
+func blockTimes() *v1.BlockTimes {
+	return &v1.BlockTimes{Header: v1.UnixMilli(1_799_999_000_000), Ordered: ptr(v1.UnixMilli(1_800_000_000_085)), Recorded: ptr(v1.UnixMilli(1_800_000_001_335))}
 }
 
 func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
@@ -112,10 +117,11 @@ func TestPages(t *testing.T) {
 		{"/explorer/", 200, []string{`href="/explorer/batches/41"`, "scrim-test-1", `href="/explorer/?before=41"`}},
 		{"/explorer/?before=41", 200, []string{"No batches yet"}},
 		{"/explorer/?before=x", 400, []string{"must be a height"}},
-		{"/explorer/batches/41", 200, []string{hexID(1), hexID(2), "log of 19 entries", "scrim audit bundle.jsonl", "curl -s http://node.example:8080/v1/export", strings.Repeat("08", 48)}},
+		{"/explorer/batches/41", 200, []string{hexID(1), hexID(2), "log of 19 entries", "2027-01-15T08:00:00.085Z", "&#43;1.2 s since ordered", "scrim audit bundle.jsonl", "curl -s http://node.example:8080/v1/export", strings.Repeat("08", 48)}},
 		{"/explorer/batches/40", 404, []string{"no batch of that height"}},
 		{"/explorer/batches/041", 400, []string{"a number"}},
-		{"/explorer/transactions/" + hexID(1), 200, []string{"height 41", "height 42", "member 2, position 5", "2027-01-15T08:00:00.000Z", "&lt;script", "scrim tx watch " + hexID(1), strings.Repeat("0b", 48)}},
+		{"/explorer/transactions/" + hexID(1), 200, []string{"height 41", "height 42", "member 2", "position 5", "2027-01-15T08:00:00.000Z", "2027-01-15T08:00:00.085Z", "2027-01-15T08:00:01.335Z",
+			"&#43;85 ms", "&#43;1.2 s since ordered", "by its member's clock", "&lt;script", "scrim tx watch " + hexID(1), strings.Repeat("0b", 48)}},
 		{"/explorer/transactions/" + hexID(2), 200, []string{"does not decrypt"}},
 		{"/explorer/transactions/" + hexID(3), 200, []string{"received", `class="wait"`}},
 		{"/explorer/transactions/" + hexID(4), 200, []string{"after height 12", "never ordered"}},
@@ -189,6 +195,29 @@ func TestReadable(t *testing.T) {
 	for text, want := range map[string]string{"": "", "hello\n": "hello\n", "\x00": "", "\xff\xfe": "", "grüß dich": "grüß dich", "a\u202eb": ""} {
 		if got := readable(v1.Hex(text)); got != want {
 			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
+
+// Steps whose times are unknown, or contradict each other, are drawn without.
+func TestTimesThatAreMissing(t *testing.T) {
+	for name, change := range map[string]func(*v1.Transaction){
+		"unknown":       func(tx *v1.Transaction) { tx.Times = nil },
+		"not yet":       func(tx *v1.Transaction) { tx.Times.Ordered, tx.Times.Recorded = nil, nil },
+		"clocks differ": func(tx *v1.Transaction) { tx.Receipt.Time, tx.Times.Recorded = v1.UnixMilli(1_900_000_000_000), nil },
+	} {
+		n := newNode()
+		tx := n.txs[id(1)]
+		change(&tx)
+		n.txs[id(1)] = tx
+		body := get(t, mounted(n), "/explorer/transactions/"+hexID(1)).Body.String()
+		if strings.Contains(body, `class="after"`) || !strings.Contains(body, "height 41") {
+			t.Errorf("%s:\n%s", name, body)
+		}
+	}
+	for d, want := range map[time.Duration]string{-1: "", 0: "+0 ms", 999 * time.Millisecond: "+999 ms", 12340 * time.Millisecond: "+12.3 s", 2 * time.Hour: "+120 min"} {
+		if got := took(d); got != want {
+			t.Errorf("%v: %q", d, got)
 		}
 	}
 }

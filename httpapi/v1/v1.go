@@ -116,6 +116,16 @@ type Transaction struct {
 	Opening      Hex      `json:"opening"`       // 48 bytes, null until revealed or void
 	Plaintext    Hex      `json:"plaintext"`     // null unless revealed
 	RevealHeight *uint64  `json:"reveal_height"` // block that put the opening in the log, null until then
+
+	Times *BlockTimes `json:"times"` // of its batch, null until ordered, in streams, and if unknown
+}
+
+// BlockTimes say when the blocks of a batch were made. They are CometBFT's (BFT time): a block's header has the median of
+// the members' clocks when they voted for the block before. No member signs them for others to show, and no hash of Scrim covers them.
+type BlockTimes struct {
+	Header   Time  `json:"header"`   // in the header of the block that ordered the batch
+	Ordered  *Time `json:"ordered"`  // when the members voted for that block; null until the next block says so
+	Recorded *Time `json:"recorded"` // when they voted for the block that put the openings in the log; null until the next block says so
 }
 
 // Receipt is a member's signed promise that the ciphertext is at this position of its receive log.
@@ -142,6 +152,7 @@ type BatchSummary struct {
 	Voids        uint32      `json:"voids"`
 	RevealHeight *uint64     `json:"reveal_height"` // null until revealed
 	Certificate  Hex         `json:"certificate"`   // 48 bytes: the committee's signature on Checkpoint.Message, null until revealed
+	Times        *BlockTimes `json:"times"`         // null if unknown
 }
 
 // PhaseRevealed is the phase in which a batch is final.

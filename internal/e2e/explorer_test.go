@@ -52,7 +52,7 @@ func pagesInABrowser(t *testing.T, n *network) {
 	for path, wants := range map[string][]string{
 		"/explorer/": {`href="/explorer/batches/`, "revealed"},
 		"/explorer/search?q=" + hex: {hex, "a readable &lt;b&gt;plaintext&lt;/b&gt;", "<svg", "scrim audit bundle.jsonl", final.Opening.String(),
-			`class="done"`, "received", "ordered", "opened", "in the log"},
+			`class="done"`, "received", "ordered", "opened", "recorded", "since ordered", `class="at"`},
 	} {
 		dom := open(path)
 		for _, want := range wants {

@@ -41,6 +41,8 @@ type LogConfig struct {
 	Format string `toml:"format" doc:"text or json"`
 
 	Witnesses []string `toml:"witnesses" doc:"outside witnesses of the commit-reveal log (c2sp.org/tlog-witness), each as \"verifier-key https://address\""`
+
+	KeepCosignatures int `toml:"keep_cosignatures" doc:"newest checkpoints of that log whose cosignatures are kept; 0 keeps all of them for ever"`
 }
 
 // SecretsConfig is the section [secrets].
@@ -55,6 +57,8 @@ type SecretsConfig struct {
 type PostgresConfig struct {
 	URL    string `toml:"url" doc:"postgres://user@host:port/database; prefer url_env if it has a password"`
 	URLEnv string `toml:"url_env" doc:"environment variable that holds the URL; used when url is empty"`
+
+	AllowUnsafe bool `toml:"allow_unsafe" doc:"start also on a server that may forget what it said it stored (fsync or full_page_writes off); for tests and throw-away networks only"`
 }
 
 // P2PConfig is the section [p2p].
@@ -94,7 +98,7 @@ type CeremonyConfig struct {
 // DefaultConfig returns the values that a key has when neither file nor environment sets it.
 func DefaultConfig() *Config {
 	return &Config{
-		Log:     LogConfig{Level: "info", Format: "text", Witnesses: []string{}},
+		Log:     LogConfig{Level: "info", Format: "text", Witnesses: []string{}, KeepCosignatures: 10000},
 		Secrets: SecretsConfig{MemberFile: "member.age", ShareDir: "shares", IdentityEnv: "SCRIM_AGE_IDENTITY"},
 		Postgres: PostgresConfig{
 			URLEnv: "DATABASE_URL",
@@ -252,6 +256,12 @@ func setValue(v reflect.Value, text string) error {
 			return fmt.Errorf("%q is not a duration such as 300ms", text)
 		}
 		v.SetInt(int64(d))
+	case bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+		v.SetBool(b)
 	case int, int64:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
@@ -288,6 +298,9 @@ func (c *Config) validate() error {
 		if _, err := parseWitness(w); err != nil {
 			return bad("log.witnesses", "%q: %v", w, err)
 		}
+	}
+	if c.Log.KeepCosignatures < 0 {
+		return bad("log.keep_cosignatures", "%d is negative; 0 keeps all", c.Log.KeepCosignatures)
 	}
 	if c.Secrets.MemberFile == "" {
 		return bad("secrets.member_file", "is empty")

@@ -139,9 +139,9 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 	peer := strings.Repeat("0a", 20) + "@h:3"
 	witnessed := note.MemberKey("w", make([]byte, 32)).String() + " https://h/w"
 	env := []string{
-		"SCRIM_LOG_LEVEL=warn", "SCRIM_LOG_FORMAT=json", "SCRIM_LOG_WITNESSES=" + witnessed,
+		"SCRIM_LOG_LEVEL=warn", "SCRIM_LOG_FORMAT=json", "SCRIM_LOG_WITNESSES=" + witnessed, "SCRIM_LOG_KEEP_COSIGNATURES=6",
 		"SCRIM_SECRETS_MEMBER_FILE=m", "SCRIM_SECRETS_SHARE_DIR=s", "SCRIM_SECRETS_IDENTITY_FILE=i", "SCRIM_SECRETS_IDENTITY_ENV=SCRIM_LOG_IN",
-		"SCRIM_POSTGRES_URL=postgres://h/d", "SCRIM_POSTGRES_URL_ENV=X",
+		"SCRIM_POSTGRES_URL=postgres://h/d", "SCRIM_POSTGRES_URL_ENV=X", "SCRIM_POSTGRES_ALLOW_UNSAFE=true",
 		"SCRIM_P2P_LISTEN=tcp://h:1", "SCRIM_P2P_EXTERNAL=h:2", "SCRIM_P2P_PEERS=" + peer + ", " + peer + ",",
 		"SCRIM_HTTP_LISTEN=h:3", "SCRIM_HTTP_RATE_PER_MINUTE=4", "SCRIM_HTTP_TRUSTED_PROXIES=10.0.0.0/8", "SCRIM_HTTP_CORS_ORIGINS=*", "SCRIM_HTTP_MAX_BODY_BYTES=5000",
 		"SCRIM_CONSENSUS_TIMEOUT_COMMIT=1ms", "SCRIM_CONSENSUS_TIMEOUT_PROPOSE=2ms", "SCRIM_CONSENSUS_TIMEOUT_VOTE=3ms",
@@ -154,9 +154,9 @@ func TestEnvironmentOverridesEveryKey(t *testing.T) {
 	}
 	want := &Config{
 		Home:      got.Home,
-		Log:       LogConfig{"warn", "json", []string{witnessed}},
+		Log:       LogConfig{"warn", "json", []string{witnessed}, 6},
 		Secrets:   SecretsConfig{"m", "s", "i", "SCRIM_LOG_IN"},
-		Postgres:  PostgresConfig{"postgres://h/d", "X"},
+		Postgres:  PostgresConfig{"postgres://h/d", "X", true},
 		P2P:       P2PConfig{"tcp://h:1", "h:2", []string{peer, peer}},
 		HTTP:      HTTPConfig{"h:3", 4, []string{"10.0.0.0/8"}, []string{"*"}, 5000},
 		Consensus: ConsensusConfig{time.Millisecond, 2 * time.Millisecond, 3 * time.Millisecond},

@@ -53,9 +53,9 @@ func (e *engine) InitChain(s *ordering.State) error {
 	return e.untilDurable("initial state", func() error { return e.store.InitChain(e.ctx, c) })
 }
 
-func (e *engine) Persist(_ *ordering.State, r *ordering.Result) error {
+func (e *engine) Persist(_ *ordering.State, r *ordering.Result, at time.Time) error {
 	start := time.Now()
-	err := e.untilDurable(fmt.Sprintf("block %d", r.Height), func() error { return e.store.CommitBlock(e.ctx, r) })
+	err := e.untilDurable(fmt.Sprintf("block %d", r.Height), func() error { return e.store.CommitBlockAt(e.ctx, r, at.UnixMilli()) })
 	e.persisted.Observe(time.Since(start).Seconds())
 	return err
 }

@@ -71,6 +71,9 @@ func newDesk(t *testing.T, c *sim.Chain, secret *keygen.MemberSecret) *desk {
 		store: store, verifier: ordering.NewVerifier(1 << 20), metrics: newMetrics(d.registry), chain: d.comet,
 	}
 	n.opener = n.newOpener(c.Genesis, secret)
+	n.cfg.Home = t.TempDir()
+	n.publish, err = n.newPublisher(c.Genesis, secret)
+	c.Must(err)
 	c.Must(n.newAnnouncer(t.Context(), &engine{}, secret, c.Initial))
 	n.intake = n.newIntake(c.Genesis, secret)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -21,9 +21,11 @@ import (
 //	member.json    the member's public card, for the other members
 //	member.age     the member's secret keys, encrypted to its age identity
 //	shares/        ceremony seeds and key shares, encrypted likewise
+//	signed-log.json  the largest head of the published log that the member has signed
 //	comet/         CometBFT's blocks, votes and peers; never restore it from a copy
 const (
-	cometName = "comet"
+	cometName     = "comet"
+	signedLogName = "signed-log.json"
 
 	// IdentityName is where InitHome puts a new age identity if no other place is named.
 	IdentityName = home.IdentityName
@@ -48,6 +50,9 @@ func (c *Config) home() *home.Home {
 
 // CometDir returns the folder that is CometBFT's own.
 func (c *Config) CometDir() string { return filepath.Join(c.Home, cometName) }
+
+// SignedLogFile returns the path of the file that keeps the member from signing two logs.
+func (c *Config) SignedLogFile() string { return filepath.Join(c.Home, signedLogName) }
 
 // MemberFile returns the path of the member's encrypted keys.
 func (c *Config) MemberFile() string { return c.path(c.Secrets.MemberFile) }

@@ -128,6 +128,9 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 		return err
 	}
 	defer store.Close()
+	if err := checkDurable(ctx, store, cfg, log); err != nil {
+		return err
+	}
 	if err := store.Claim(ctx); err != nil {
 		return err
 	}
@@ -148,7 +151,9 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	n.accuser = newAccuser(store, n.verifier, log)
 	n.opener = n.newOpener(g, secret)
 	n.opener.committed(state)
-	n.publish = n.newPublisher(g, secret)
+	if n.publish, err = n.newPublisher(g, secret); err != nil {
+		return err
+	}
 	n.publish.begin(state)
 	keeper, err := n.newKeeper(secret, wrap)
 	if err != nil {
@@ -220,6 +225,19 @@ func openStore(ctx context.Context, cfg *Config) (*pg.Store, error) {
 		return nil, err
 	}
 	return pg.Open(ctx, url)
+}
+
+// checkDurable refuses a server that may forget what it said it stored, unless the configuration allows it.
+func checkDurable(ctx context.Context, store *pg.Store, cfg *Config, log *slog.Logger) error {
+	err := store.CheckDurable(ctx)
+	if !errors.Is(err, pg.ErrUnsafe) {
+		return err
+	}
+	if !cfg.Postgres.AllowUnsafe {
+		return fmt.Errorf("%w. A member that forgets what it has signed and shared can break the chain's promises. For a throw-away network set postgres.allow_unsafe = true in %s", err, cfg.File())
+	}
+	log.Warn("UNSAFE DATABASE: postgres.allow_unsafe lets this member run on a server that may forget; never do so in a network that matters", "err", err)
+	return nil
 }
 
 func (n *running) newOpener(g *ordering.Genesis, secret *keygen.MemberSecret) *opener {

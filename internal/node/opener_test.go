@@ -92,7 +92,8 @@ type committee struct {
 	people  []*keygen.MemberSecret // everybody, in the order of joining
 	openers []*opener              // of people[i]
 	stores  []*pg.Store
-	stored  int // blocks that are in the stores
+	urls    []string // of the stores at joining
+	stored  int      // blocks that are in the stores
 }
 
 func newCommittee(t *testing.T) *committee {
@@ -110,7 +111,8 @@ func (c *committee) join(secret *keygen.MemberSecret) *opener {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	c.t.Cleanup(cancel)
-	store, err := pg.Open(ctx, pgtest.New(c.t))
+	url := pgtest.New(c.t)
+	store, err := pg.Open(ctx, url)
 	c.Must(err)
 	c.t.Cleanup(store.Close)
 	snapshot, err := c.Initial.Snapshot()
@@ -127,6 +129,7 @@ func (c *committee) join(secret *keygen.MemberSecret) *opener {
 	o.setActive(true)
 	o.committed(c.State)
 	c.openers, c.stores, c.people = append(c.openers, o), append(c.stores, store), append(c.people, secret)
+	c.urls = append(c.urls, url)
 	c.bus.openers[member], c.bus.names[member] = o, secret.Identity().Public().(ed25519.PublicKey)
 	return o
 }

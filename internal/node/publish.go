@@ -34,6 +34,9 @@ const (
 	maxCosignInbox = 64 // of one member
 	// maxBurst is how many of them are sent at once: the channel's queue is the shares', too.
 	maxBurst = 32
+	// Old cosignatures are deleted in steps: so many lines at once, so often, or sooner while there are more.
+	pruneStep  = 1000
+	pruneEvery = time.Minute
 	// earlyPatience is how long a cosignature may wait for this node to have the checkpoint.
 	earlyPatience = 10 * time.Second
 )
@@ -47,6 +50,7 @@ type publishStore interface {
 	LogSignatures(ctx context.Context, size uint64) ([]note.Signature, error)
 	LogSignatureFrom(ctx context.Context, size uint64, name string, id uint32) (*pg.LogSignature, error)
 	AddLogSignatures(ctx context.Context, lines []pg.LogSignature) error
+	PruneLogSignatures(ctx context.Context, keep, limit int) (int, error)
 	LogHashes(ctx context.Context, indexes []int64) ([]commitreveal.Hash, error)
 	Batch(ctx context.Context, height uint64) (*pg.BatchInfo, error)
 	Certificates(ctx context.Context) ([][]byte, error)
@@ -54,7 +58,7 @@ type publishStore interface {
 }
 
 // publisher signs the heads of the log, cosigns them for the other members and gathers their cosignatures. It signs only
-// what is durable, and works after the block: it never holds one up.
+// what is durable and of one log with all that it has signed before, and works after the block: it never holds one up.
 type publisher struct {
 	chainID  string
 	identity ed25519.PrivateKey
@@ -62,6 +66,9 @@ type publisher struct {
 	net      network
 	log      *slog.Logger
 	now      func() time.Time
+	before   *signedLog // what this member has signed
+	keep     int        // newest checkpoints whose cosignatures are kept; 0 for all
+	pruned   time.Time  // when the last step was done
 
 	mu      sync.Mutex
 	active  bool                            // false while catching up: nothing is sent
@@ -73,6 +80,7 @@ type publisher struct {
 	heads   []head                          // to be cosigned, oldest first
 	inbox   []received                      // to be checked
 	divided bool                            // see errDivided
+	trouble string                          // why nothing is signed, "" if it is
 	keys    map[uint64]*threshold.PublicKey // of committees, by epoch
 	strange map[string]received             // by identity key, its first cosignature of another log than this node's
 	work    chan struct{}                   // capacity 1
@@ -98,11 +106,12 @@ func newPublisher() *publisher {
 	return &publisher{now: time.Now, work: make(chan struct{}, 1), strange: make(map[string]received)}
 }
 
-func (n *running) newPublisher(g *ordering.Genesis, secret *keygen.MemberSecret) *publisher {
-	p := newPublisher()
+func (n *running) newPublisher(g *ordering.Genesis, secret *keygen.MemberSecret) (p *publisher, err error) {
+	p = newPublisher()
 	p.chainID, p.identity = g.ChainID, secret.Identity()
-	p.store, p.log = n.store, n.log.With("part", "log")
-	return p
+	p.store, p.log, p.keep = n.store, n.log.With("part", "log"), n.cfg.Log.KeepCosignatures
+	p.before, err = openSignedLog(n.cfg.SignedLogFile(), g.ChainID)
+	return p, err
 }
 
 // peerUp greets a member that has just connected.
@@ -145,7 +154,14 @@ func (p *publisher) committed(next *ordering.State, r *ordering.Result) {
 
 // begin takes over the log with which the node starts, so that the database is held to it from the first.
 func (p *publisher) begin(s *ordering.State) {
-	if s.Log().Size() > 0 {
+	signed, size := p.before.largest().size, s.Log().Size()
+	switch {
+	case signed > size:
+		p.log.Warn("the database has less of the log than this member has signed: it was put back to an older state, or is filled again; nothing of the log is signed until the blocks are replayed", "signed", signed, "here", size)
+	case signed == 0 && size > 0:
+		p.log.Warn("there is no record of the log that this member has signed; from now on there is", "file", p.before.path, "entries", size)
+	}
+	if size > 0 {
 		p.take(s)
 	}
 }
@@ -208,7 +224,53 @@ func (p *publisher) run(ctx context.Context) {
 		if err := p.once(ctx); err != nil && ctx.Err() == nil {
 			p.log.Warn("log not cosigned for now", "err", err)
 		}
+		if err := p.prune(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("old cosignatures not deleted for now", "err", err)
+		}
 	}
+}
+
+// prune deletes cosignatures on old checkpoints, a bounded number at once, when it is time.
+func (p *publisher) prune(ctx context.Context) error {
+	if p.keep == 0 || p.now().Sub(p.pruned) < pruneEvery {
+		return nil
+	}
+	n, err := p.store.PruneLogSignatures(ctx, p.keep, pruneStep)
+	if err == nil && n < pruneStep { // else there may be more, for the next time around
+		p.pruned = p.now()
+	}
+	return err
+}
+
+// maySign says whether this member may put its name to a head, which is durable, and makes it durable that it does. Errors are
+// those of signedLog.extend, and errDivided.
+func (p *publisher) maySign(ctx context.Context, h head) error {
+	p.mu.Lock()
+	divided := p.divided
+	p.mu.Unlock()
+	if divided {
+		return errDivided
+	}
+	err := p.before.extend(h, p.reader(ctx))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case errors.Is(err, errSignedOther):
+		p.divided, p.trouble = true, err.Error()
+		p.log.Error("this member signs nothing of the log any more", "err", err)
+	case errors.Is(err, errSignedMore):
+		p.trouble = err.Error()
+	case err == nil:
+		p.trouble = ""
+	}
+	return err
+}
+
+// why says why nothing is signed, "" if it is.
+func (p *publisher) why() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trouble
 }
 
 // once cosigns the heads there are and looks at the cosignatures of others.
@@ -232,7 +294,7 @@ func (p *publisher) once(ctx context.Context) error {
 		heads = heads[len(heads)-1:] // while catching up, the others are further
 	}
 	err := p.cosign(ctx, heads, member, active)
-	if err != nil && !errors.Is(err, errDivided) {
+	if err != nil && !errors.Is(err, errDivided) && !errors.Is(err, errSignedOther) {
 		p.mu.Lock()
 		p.heads = append(heads, p.heads...)
 		p.mu.Unlock()
@@ -251,13 +313,25 @@ func (p *publisher) cosign(ctx context.Context, heads []head, member, send bool)
 		}
 		if row.Root != h.root {
 			p.mu.Lock()
-			p.divided = true
+			p.divided, p.trouble = true, errDivided.Error()
 			p.mu.Unlock()
 			return errDivided
 		}
-		if !member {
-			continue
+	}
+	if !member || len(heads) == 0 {
+		return nil
+	}
+	// The largest first: it is one write to the disk for all of them.
+	for _, h := range slices.Backward(heads) {
+		err := p.maySign(ctx, h)
+		if errors.Is(err, errSignedMore) {
+			return nil // a later one is signed, when what was lost is there again
 		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, h := range heads {
 		s := pg.LogSignature{Size: h.size, Signature: note.Cosign(p.identity, p.chainID, p.text(h), uint64(p.now().Unix()))}
 		switch before, err := p.store.LogSignatureFrom(ctx, h.size, s.Name, s.KeyID); {
 		case err == nil && before.Size == h.size: // before a restart
@@ -404,11 +478,8 @@ func (p *publisher) putBack(inbox []received) {
 
 // signed is the checkpoint of a durable head: this node's signature first, then what others have signed.
 func (p *publisher) signed(ctx context.Context, row *pg.LogCheckpoint) (*note.Note, error) {
-	p.mu.Lock()
-	divided := p.divided
-	p.mu.Unlock()
-	if divided {
-		return nil, errDivided
+	if err := p.maySign(ctx, head{row.Size, row.Root}); err != nil {
+		return nil, err
 	}
 	text := p.text(head{row.Size, row.Root})
 	n := &note.Note{Text: text, Signatures: []note.Signature{note.SignLog(p.identity, p.chainID, text)}}
@@ -488,6 +559,9 @@ func (b backend) LogCheckpoint(ctx context.Context, size uint64) ([]byte, error)
 		return nil, err
 	}
 	n, err := b.n.publish.signed(ctx, row)
+	if errors.Is(err, errSignedMore) {
+		return nil, errNotSynced
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -667,7 +741,9 @@ func (p *publisher) proveCommit(ctx context.Context, store *pg.Store, batch *pg.
 	if proof.Path, err = tiles.ProveInclusion(size, size-1, p.reader(ctx)); err != nil {
 		return fail(err)
 	}
-	if proof.Note, err = p.signed(ctx, row); err != nil {
+	if proof.Note, err = p.signed(ctx, row); errors.Is(err, errSignedMore) {
+		return fail(errNotSynced)
+	} else if err != nil {
 		return fail(err)
 	}
 	return proof, entries[0].Entry, entry, nil

@@ -42,6 +42,7 @@ func newPublishing(t *testing.T) *publishing {
 		pub := newPublisher()
 		pub.chainID, pub.identity = sim.ChainID, o.identity
 		pub.store, pub.net, pub.log = p.stores[i], publishingPort{p, uint32(i + 1)}, slog.New(slog.DiscardHandler)
+		pub.before = newSignedLog(t)
 		pub.setActive()
 		p.publishers = append(p.publishers, pub)
 		p.identities = append(p.identities, p.identity(uint32(i+1)))
@@ -272,6 +273,7 @@ func TestCosignatureAfterARestart(t *testing.T) {
 	first := p.publishers[0].newest()
 	again := newPublisher()
 	again.chainID, again.identity, again.store, again.net = sim.ChainID, p.publishers[0].identity, p.stores[0], p.publishers[0].net
+	again.before, again.log = reopenSignedLog(t, p.publishers[0].before), p.publishers[0].log
 	again.now = func() time.Time { return time.Now().Add(time.Hour) }
 	if again.newest() != nil {
 		t.Error("it says something before it has caught up")

@@ -62,6 +62,9 @@ func (b backend) Ready(ctx context.Context) v1.Readiness {
 	if err := b.n.store.Ping(ctx); err != nil {
 		add("database", "Postgres does not answer")
 	}
+	if trouble := b.n.publish.why(); trouble != "" {
+		add("log", "the log is not signed: "+trouble)
+	}
 	peers := s.Genesis().Terms.Threshold - 1
 	if t := s.Office(); t != nil {
 		r.Epoch, r.InOffice = t.Epoch(), b.n.place(s).Member > 0
@@ -478,7 +481,7 @@ func (b backend) fate(t *pg.Transaction) v1.Transaction {
 		}
 		return out
 	}
-	out.Status, out.Height, out.Position = v1.StatusOrdered, &t.Height, &t.Position
+	out.Status, out.Height, out.Position, out.Times = v1.StatusOrdered, &t.Height, &t.Position, blockTimes(t.Times)
 	outcome := commitreveal.Outcome{ID: t.ID, Opening: t.Opening, Void: t.Void, Plaintext: t.Plaintext}
 	if t.Revealed {
 		out.RevealHeight, out.Place = &t.RevealHeight, &t.Place
@@ -495,6 +498,21 @@ func (b backend) fate(t *pg.Transaction) v1.Transaction {
 	}
 	out.Status, out.Plaintext = v1.StatusRevealed, v1.HexOf(outcome.Plaintext)
 	return out
+}
+
+// blockTimes gives times their JSON form, nil if there are none.
+func blockTimes(t pg.Times) *v1.BlockTimes {
+	if t.Header == 0 {
+		return nil
+	}
+	moment := func(ms int64) *v1.Time {
+		if ms == 0 {
+			return nil
+		}
+		at := v1.UnixMilli(ms)
+		return &at
+	}
+	return &v1.BlockTimes{Header: v1.UnixMilli(t.Header), Ordered: moment(t.Ordered), Recorded: moment(t.Recorded)}
 }
 
 func (b backend) Batches(ctx context.Context, before uint64, limit int) (v1.Batches, error) {
@@ -524,7 +542,7 @@ func batchSummary(i *pg.BatchInfo) (v1.BatchSummary, error) {
 	}
 	c := i.Checkpoint
 	out := v1.BatchSummary{
-		Height: i.Height, Epoch: i.Epoch, Phase: i.Phase.String(), Count: uint32(len(i.IDs)), Root: v1.HexOf(i.Root[:]), Voids: i.Voids,
+		Height: i.Height, Epoch: i.Epoch, Phase: i.Phase.String(), Count: uint32(len(i.IDs)), Root: v1.HexOf(i.Root[:]), Voids: i.Voids, Times: blockTimes(i.Times),
 		Checkpoint: &v1.Checkpoint{
 			ChainID: c.ChainID, Height: c.Height, Epoch: c.Epoch, BatchRoot: v1.HexOf(c.BatchRoot[:]),
 			LogSize: c.LogSize, LogRoot: v1.HexOf(c.LogRoot[:]), Message: message,

@@ -61,10 +61,17 @@ func (s *Store) InitChain(ctx context.Context, c Chain) error {
 // answer was lost calls again. ErrGap if the block is not the next, ErrConflict if another block
 // of its height is there or its log records or reveals do not fit, ErrEmpty before InitChain.
 func (s *Store) CommitBlock(ctx context.Context, r *ordering.Result) error {
+	return s.CommitBlockAt(ctx, r, 0)
+}
+
+// CommitBlockAt is CommitBlock with the time in the block's header, Unix milliseconds, 0 if it is unknown. The time is for
+// people: nothing that is signed or hashed depends on it, so it is no part of the result.
+func (s *Store) CommitBlockAt(ctx context.Context, r *ordering.Result, at int64) error {
 	b, err := newBlock(r)
 	if err != nil {
 		return err
 	}
+	b.at = max(0, at)
 	err = s.inTx(ctx, func(tx pgx.Tx) error { return b.write(ctx, tx) })
 	if errors.Is(err, errNotNext) {
 		return s.explainNotNext(ctx, b)
@@ -94,6 +101,7 @@ const maxHeight = math.MaxInt64
 // block is a Result as rows.
 type block struct {
 	*ordering.Result
+	at         int64    // header time, Unix milliseconds; 0 if unknown
 	checkpoint []byte   // of the batch
 	frames     []byte   // of the batch
 	ids        [][]byte // that are ordered
@@ -289,7 +297,7 @@ func (b *block) advance(ctx context.Context, tx pgx.Tx) error {
 // writeRest sends the single rows in one round trip.
 func (b *block) writeRest(ctx context.Context, tx pgx.Tx, checkpoint *LogCheckpoint) error {
 	q := new(pgx.Batch)
-	q.Queue(`INSERT INTO blocks (height, app_hash) VALUES ($1, $2)`, b.Height, b.AppHash[:])
+	q.Queue(`INSERT INTO blocks (height, app_hash, header_time) VALUES ($1, $2, nullif($3::bigint, 0))`, b.Height, b.AppHash[:], b.at)
 	if b.Batch != nil {
 		v := b.Batch.Batch
 		q.Queue(`INSERT INTO batches (height, epoch, root, size, checkpoint) VALUES ($1, $2, $3, $4, $5)`,

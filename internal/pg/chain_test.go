@@ -446,3 +446,37 @@ func (p *proxy) pass(client, server net.Conn) {
 		<-done // the server has answered: it is committed
 	}
 }
+
+// The times of a batch are those of the headers: its own, and of the blocks after it and after its reveal, which say when the
+// members voted for them.
+func TestTimesOfABatch(t *testing.T) {
+	s, _ := newStore(t)
+	ctx := t.Context()
+	c := &chain{t: t}
+	first := c.order(seal(t, 1, 2, "a", 100))
+	id := first.Batch.Batch.IDs[1]
+	blocks := []*ordering.Result{first, c.reveal(first), c.empty(), c.order(seal(t, 2, 1, "a", 100))}
+	wants := []pg.Times{{Header: 1000}, {Header: 1000, Ordered: 1500}, {Header: 1000, Ordered: 1500, Recorded: 1700}, {Header: 1000, Ordered: 1500, Recorded: 1700}}
+	for i, at := range []int64{1000, 1500, 1700, 0} {
+		for range 2 { // once more after a lost answer
+			if err := s.CommitBlockAt(ctx, blocks[i], at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := s.Batch(ctx, first.Height)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx, err := s.Transaction(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "batch", b.Times, wants[i])
+		equal(t, "transaction", tx.Times, wants[i])
+	}
+	all, err := s.Batches(ctx, 0, 0)
+	if err != nil || len(all) != 2 {
+		t.Fatal(all, err)
+	}
+	equal(t, "without a time", []pg.Times{all[0].Times, all[1].Times}, []pg.Times{{}, wants[3]})
+}

@@ -18,14 +18,21 @@ const transactionColumns = `
 	coalesce(o.height, 0), coalesce(o.position, 0),
 	coalesce(b.reveal_height, 0), p.opening, coalesce(p.place, 0), coalesce(p.void, false), p.plaintext,
 	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, coalesce(r.epoch, 0), coalesce(r.member, 0),
-	coalesce((SELECT code FROM dropped d WHERE d.id = r.id), '')`
+	coalesce((SELECT code FROM dropped d WHERE d.id = r.id), ''), ` + timeColumns
+
+// timeColumns are what scanning a Times reads, of the table batches b.
+const timeColumns = `
+	coalesce((SELECT header_time FROM blocks WHERE height = b.height), 0),
+	coalesce((SELECT header_time FROM blocks WHERE height = b.height + 1), 0),
+	coalesce((SELECT header_time FROM blocks WHERE height = b.reveal_height + 1), 0)`
 
 func scanTransaction(row pgx.CollectableRow) (Transaction, error) {
 	var t Transaction
 	var r Received
 	opening, head := optional{dst: t.Opening[:]}, optional{dst: r.Head[:]}
 	err := row.Scan(fixed(t.ID[:]), &t.Namespace, &t.ValidUntil, &t.Height, &t.Position,
-		&t.RevealHeight, &opening, &t.Place, &t.Void, &t.Plaintext, &r.Position, &r.Time, &head, &r.Epoch, &r.Member, &t.Dropped, &t.Ciphertext)
+		&t.RevealHeight, &opening, &t.Place, &t.Void, &t.Plaintext, &r.Position, &r.Time, &head, &r.Epoch, &r.Member, &t.Dropped,
+		&t.Header, &t.Ordered, &t.Recorded, &t.Ciphertext)
 	if err != nil {
 		return t, err
 	}
@@ -95,7 +102,7 @@ func (s *Store) transactions(ctx context.Context, query string, args ...any) ([]
 // revealed in order, so that a reader can never skip one.
 const streamQuery = `
 SELECT o.id, o.namespace, o.valid_until, o.height, o.position, o.reveal_height, o.opening, o.place, o.void, o.plaintext,
-	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, coalesce(r.epoch, 0), coalesce(r.member, 0), '', NULL::bytea
+	coalesce(r.position, 0), coalesce(r.received_at, 0), r.head, coalesce(r.epoch, 0), coalesce(r.member, 0), '', 0, 0, 0, NULL::bytea
 FROM (
 	SELECT o.*, (SELECT reveal_height FROM batches b WHERE b.height = o.height), coalesce(octet_length(o.plaintext), 0) AS size,
 		sum(coalesce(octet_length(o.plaintext), 0)) OVER (ORDER BY o.height, o.place) AS bytes
@@ -123,7 +130,7 @@ func (s *Store) Stream(ctx context.Context, namespace string, afterHeight uint64
 
 const batchColumns = `b.height, b.epoch, b.root, b.checkpoint,
 	coalesce(b.reveal_height, 0), b.certificate, coalesce(b.voids, 0),
-	EXISTS (SELECT FROM share_guard g WHERE g.height = b.height),
+	EXISTS (SELECT FROM share_guard g WHERE g.height = b.height), ` + timeColumns + `,
 	ARRAY(SELECT o.id FROM ordered o WHERE o.height = b.height ORDER BY o.position)`
 
 func scanBatch(row pgx.CollectableRow) (BatchInfo, error) {
@@ -133,7 +140,7 @@ func scanBatch(row pgx.CollectableRow) (BatchInfo, error) {
 	var ids [][]byte
 	certificate := optional{dst: b.Certificate[:]}
 	err := row.Scan(&b.Height, &b.Epoch, fixed(b.Root[:]), &checkpoint,
-		&b.RevealHeight, &certificate, &b.Voids, &sharing, &ids)
+		&b.RevealHeight, &certificate, &b.Voids, &sharing, &b.Header, &b.Ordered, &b.Recorded, &ids)
 	if err != nil {
 		return b, err
 	}

@@ -237,6 +237,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 	// Enough rows that scanning them would be the wrong plan.
 	for _, sql := range []string{
 		`INSERT INTO batches SELECT h, 1, sha256(h::text::bytea), 10, 'x', h + 1, substring(sha256('c') || sha256('d') FROM 1 FOR 48), 0 FROM generate_series(10, 2009) h`,
+		`INSERT INTO blocks SELECT h, sha256('a'), 1000 * h FROM generate_series(10, 2009) h`,
 		`INSERT INTO ordered SELECT h, p, sha256((h || '/' || p)::bytea), 'n' || p, h + 100, sha256('body') FROM generate_series(10, 2009) h, generate_series(0, 9) p`,
 		`INSERT INTO openings SELECT height, position, substring(sha256('c') || sha256('d') FROM 1 FOR 48), false, 'plain', 9 - position FROM ordered WHERE height >= 10`,
 		`INSERT INTO received SELECT p, sha256(p::text::bytea), 'a', 1, 1, sha256('h'), 1, 1 FROM generate_series(2, 20000) p`,

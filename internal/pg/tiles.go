@@ -137,6 +137,20 @@ func (s *Store) LogSignatureFrom(ctx context.Context, size uint64, name string, 
 	return l, nil
 }
 
+// PruneLogSignatures deletes at most limit signature lines on checkpoints older than the newest keep ones, oldest first,
+// and says how many it has. The newest line of every key stays, however old it is.
+func (s *Store) PruneLogSignatures(ctx context.Context, keep, limit int) (deleted int, err error) {
+	tag, err := s.write.Exec(ctx, `WITH newest AS (SELECT size FROM log_checkpoints ORDER BY size DESC OFFSET $1 LIMIT 1)
+		DELETE FROM log_signatures WHERE (size, name, key_id) IN (
+			SELECT s.size, s.name, s.key_id FROM newest JOIN log_signatures s ON s.size <= newest.size
+			WHERE EXISTS (SELECT FROM log_signatures n WHERE n.name = s.name AND n.key_id = s.key_id AND n.size > s.size)
+			ORDER BY s.size LIMIT $2)`, keep, limit)
+	if err != nil {
+		return 0, fmt.Errorf("prune log signatures: %w", err)
+	}
+	return int(tag.RowsAffected()), nil
+}
+
 // Certificates gives all ceremony certificates; there is one for each committee the chain had.
 func (s *Store) Certificates(ctx context.Context) ([][]byte, error) {
 	rows, err := s.read.Query(ctx, `SELECT body FROM certificates`)

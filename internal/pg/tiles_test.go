@@ -244,6 +244,69 @@ func TestLogSignatures(t *testing.T) {
 	}
 }
 
+// Old cosignatures go, oldest first and in bounded steps; those on the newest checkpoints stay, and of every key the newest.
+func TestPruneLogSignatures(t *testing.T) {
+	s, url := newStore(t)
+	ctx := t.Context()
+	c := &chain{t: t}
+	const blocks, keep = 30, 10
+	var lines []pg.LogSignature
+	for i := range blocks {
+		commit(t, s, c.long(2))
+		for _, name := range []string{"here", "left"} {
+			if name == "here" || i < 5 {
+				lines = append(lines, pg.LogSignature{Size: c.log.Size(), Signature: note.Signature{Name: name, KeyID: 7, Data: fmt.Appendf(nil, "%s %d", name, i)}})
+			}
+		}
+	}
+	if err := s.AddLogSignatures(ctx, lines); err != nil {
+		t.Fatal(err)
+	}
+	left := func() (out []pg.LogSignature) {
+		for size := uint64(2); size <= 2*blocks; size += 2 {
+			all, err := s.LogSignatures(ctx, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, one := range all {
+				out = append(out, pg.LogSignature{Size: size, Signature: one})
+			}
+		}
+		return out
+	}
+	if n, err := s.PruneLogSignatures(ctx, 1000, 100); err != nil || n != 0 {
+		t.Fatalf("%d deleted of a short log, %v", n, err)
+	}
+	equal(t, "all lines", left(), lines)
+	n, err := s.PruneLogSignatures(ctx, keep, 4)
+	if err != nil || n != 4 {
+		t.Fatalf("a step deleted %d, %v", n, err)
+	}
+	equal(t, "after a step", left(), lines[4:])
+	total := n
+	for n > 0 {
+		if n, err = s.PruneLogSignatures(ctx, keep, 4); err != nil || n > 4 {
+			t.Fatalf("a step deleted %d, %v", n, err)
+		}
+		total += n
+	}
+	want := append([]pg.LogSignature{lines[9]}, lines[blocks-keep+5:]...) // the last of who has left
+	equal(t, "in the end", left(), want)
+	if total != len(lines)-len(want) {
+		t.Errorf("%d deleted", total)
+	}
+	if got, err := s.LogSignatureFrom(ctx, 3, "left", 7); err != nil || got.Size != 10 {
+		t.Errorf("the newest of who has left: %+v, %v", got, err)
+	}
+	conn := connect(t, url)
+	for _, sql := range []string{`DELETE FROM log_signatures`, `DELETE FROM log_signatures WHERE name = 'left'`, `DELETE FROM log_signatures WHERE size = 60`} {
+		if _, err := conn.Exec(ctx, sql); err == nil {
+			t.Errorf("%s: done", sql)
+		}
+	}
+	equal(t, "after bad deletes", left(), want)
+}
+
 func TestOneEvidence(t *testing.T) {
 	s, _ := newStore(t)
 	if err := s.AddEvidence(t.Context(), pg.Evidence{Kind: "bad_point", Epoch: 1, Member: 2, Height: 7, Body: []byte("body")}); err != nil {

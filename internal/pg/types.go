@@ -26,6 +26,8 @@ var (
 	ErrClaimed = errors.New("pg: another process works with this database; each member needs its own")
 	// ErrNewerSchema: a newer version of Scrim has migrated the database.
 	ErrNewerSchema = errors.New("pg: the database was migrated by a newer version")
+	// ErrUnsafe: the server may forget what it said it stored.
+	ErrUnsafe = errors.New("pg: the database server does not keep what it says it stored")
 	// ErrInvalid: the caller handed over something that no block or message can be.
 	ErrInvalid = errors.New("pg: invalid argument")
 )
@@ -105,6 +107,8 @@ type Transaction struct {
 	Void         bool   // opened, but the payload does not decrypt
 	Plaintext    []byte // nil if void or not revealed
 
+	Times // of its batch's blocks; not in a Stream
+
 	// Ciphertext is the wire bytes. It is nil in a Stream, and for a ciphertext
 	// that expired before it was ordered: that one is forgotten on purpose.
 	Ciphertext []byte
@@ -116,6 +120,15 @@ type BatchInfo struct {
 	RevealHeight uint64 // 0: not revealed
 	Certificate  threshold.Signature
 	Voids        uint32
+	Times
+}
+
+// Times are those of the blocks of a batch, Unix milliseconds, 0 if unknown. They are CometBFT's: a header's time is the
+// median of when the members voted for the block before.
+type Times struct {
+	Header   int64 // in the header of the block that ordered the batch
+	Ordered  int64 // in that of the block after: when the members voted for the batch's block
+	Recorded int64 // in that of the block after the revealing one
 }
 
 // LogEntry is one entry of the commit-reveal log.

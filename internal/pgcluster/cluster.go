@@ -421,6 +421,29 @@ func (c *cluster) stop() error {
 	return c.shutDown()
 }
 
+// crash ends the server and all that it has started, none of which can act any more before the others are ended.
+func (c *cluster) crash() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.release()
+	pid := c.cmd.Process.Pid
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil { // it starts no more
+		return err
+	}
+	children, err := childrenOf(pid)
+	if err != nil {
+		return err
+	}
+	for _, child := range children {
+		_ = syscall.Kill(child, syscall.SIGKILL) // an error means that it has ended
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-c.done
+	return nil
+}
+
 // shutDown asks three times, each time less politely.
 func (c *cluster) shutDown() error {
 	for _, ask := range []struct {

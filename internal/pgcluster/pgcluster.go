@@ -55,6 +55,7 @@ type Option func(*options)
 type options struct {
 	noSync      bool
 	noNamespace bool
+	private     bool
 	path        string   // list of folders to search first, as in PATH
 	globs       []string // further folders
 }
@@ -62,6 +63,9 @@ type options struct {
 // WithoutSync trades durability for speed: a crash of the machine may corrupt the
 // cluster. For tests only.
 func WithoutSync() Option { return func(o *options) { o.noSync = true } }
+
+// Private starts a private cluster also if DATABASE_URL names a server: for tests that end it, or need it durable.
+func Private() Option { return func(o *options) { o.private = true } }
 
 // Provide gives the server that DATABASE_URL names, or starts a private cluster
 // with its files below dir, which is created if needed. If root calls it and the
@@ -73,13 +77,13 @@ func WithoutSync() Option { return func(o *options) { o.noSync = true } }
 // ctx bounds the start only; the server runs until [Server.Stop]. Errors are
 // ErrNoPostgres, ErrInUse, ErrVersion, or what the server said.
 func Provide(ctx context.Context, dir string, log *slog.Logger, opts ...Option) (*Server, error) {
-	if u := os.Getenv(EnvURL); u != "" {
-		log.Info("using the Postgres named by the environment", "variable", EnvURL)
-		return &Server{admin: u}, nil
-	}
 	o := options{path: os.Getenv("PATH"), globs: usualFolders}
 	for _, opt := range opts {
 		opt(&o)
+	}
+	if u := os.Getenv(EnvURL); u != "" && !o.private {
+		log.Info("using the Postgres named by the environment", "variable", EnvURL)
+		return &Server{admin: u}, nil
 	}
 	c, err := startCluster(ctx, dir, o, log)
 	if err != nil {
@@ -127,6 +131,15 @@ func (s *Server) Stop() error {
 		return nil
 	}
 	return s.private.stop()
+}
+
+// Crash ends all processes of a private cluster at once, by SIGKILL, and gives its folder back: [Provide] starts it again,
+// and it recovers from its log. For tests, on Linux; a server that DATABASE_URL names is left alone.
+func (s *Server) Crash() error {
+	if s.private == nil {
+		return errors.New("the server is not ours to crash")
+	}
+	return s.private.crash()
 }
 
 // Remove stops a private cluster and deletes its data and what Provide put into

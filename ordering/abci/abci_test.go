@@ -97,11 +97,13 @@ type memory struct {
 	announced []*fair.Announcement
 	arrived   []threshold.ID
 	fail      atomic.Bool
+	at        time.Time // in the last header
 	heights   chan uint64
 }
 
 func (m *memory) InitChain(*ordering.State) error { return nil }
-func (m *memory) Persist(*ordering.State, *ordering.Result) error {
+func (m *memory) Persist(_ *ordering.State, _ *ordering.Result, at time.Time) error {
+	m.at = at
 	if m.fail.Load() {
 		return errors.New("disk gone")
 	}
@@ -317,7 +319,8 @@ func TestProposals(t *testing.T) {
 		}
 	}
 	// The judged proposal was another one than what is decided.
-	f, err := a.FinalizeBlock(ctx, &abcitypes.RequestFinalizeBlock{Height: height, Txs: [][]byte{prepared.Txs[0], {9}}, Hash: []byte("other"), Misbehavior: []abcitypes.Misbehavior{{
+	header := time.UnixMilli(1_800_000_000_123)
+	f, err := a.FinalizeBlock(ctx, &abcitypes.RequestFinalizeBlock{Height: height, Time: header, Txs: [][]byte{prepared.Txs[0], {9}}, Hash: []byte("other"), Misbehavior: []abcitypes.Misbehavior{{
 		Type: abcitypes.MisbehaviorType_DUPLICATE_VOTE, Height: 2,
 		Validator: abcitypes.Validator{Address: cmted25519.PubKey(c.Genesis.Terms.Members[2].Validator).Address(), Power: 10},
 	}}})
@@ -329,6 +332,9 @@ func TestProposals(t *testing.T) {
 	}
 	if _, err := a.Commit(ctx, nil); err != nil || a.state.Load().Height() != uint64(height) {
 		t.Errorf("commit: %v", err)
+	}
+	if !engine.at.Equal(header) {
+		t.Errorf("the block is stored with the time %v, its header has %v", engine.at, header)
 	}
 	third := c.Genesis.Terms.Members[2].Identity
 	if len(engine.rejected) == 0 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	abcitypes "github.com/cometbft/cometbft/abci/types"
 	"github.com/cometbft/cometbft/p2p"
@@ -22,8 +23,8 @@ type Engine interface {
 	// InitChain makes the state before the first block durable.
 	InitChain(s *ordering.State) error
 	// Persist makes a block's result durable. It returns only when that is so, or when
-	// it never will be; an error halts the node.
-	Persist(next *ordering.State, r *ordering.Result) error
+	// it never will be; an error halts the node. at is the time in the block's header: for people, and in no hash of ours.
+	Persist(next *ordering.State, r *ordering.Result, at time.Time) error
 	// Misbehaved tells that a block, which is durable, has evidence against a member.
 	Misbehaved(m Misbehaviour)
 	// Rejected tells that this node votes against the proposal of a member, and why; epoch and member are 0 if it is unknown.
@@ -78,6 +79,7 @@ type folded struct {
 	hash         []byte
 	next         *ordering.State
 	result       *ordering.Result
+	at           time.Time // of its header
 	misbehaviour []abcitypes.Misbehavior
 }
 
@@ -184,7 +186,7 @@ func (a *app) FinalizeBlock(_ context.Context, req *abcitypes.RequestFinalizeBlo
 		}
 		f = folded{hash: req.Hash, next: next, result: result}
 	}
-	f.misbehaviour = req.Misbehavior
+	f.misbehaviour, f.at = req.Misbehavior, req.Time
 	a.judged, a.decided = folded{}, f
 	return &abcitypes.ResponseFinalizeBlock{
 		TxResults: txResults(f.result.Txs), AppHash: f.result.AppHash[:], ValidatorUpdates: validatorUpdates(f.result.Validators),
@@ -219,7 +221,7 @@ func (a *app) Commit(context.Context, *abcitypes.RequestCommit) (*abcitypes.Resp
 		return nil, errors.New("commit without a finalized block")
 	}
 	a.decided = folded{}
-	if err := a.engine.Persist(d.next, d.result); err != nil {
+	if err := a.engine.Persist(d.next, d.result, d.at); err != nil {
 		return nil, fmt.Errorf("persist block %d: %w", d.result.Height, err)
 	}
 	a.state.Store(d.next)

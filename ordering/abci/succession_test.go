@@ -215,8 +215,8 @@ type durable struct {
 	got   chan string
 }
 
-func (d *durable) InitChain(s *ordering.State) error { return d.Persist(s, nil) }
-func (d *durable) Persist(s *ordering.State, _ *ordering.Result) error {
+func (d *durable) InitChain(s *ordering.State) error { return d.Persist(s, nil, time.Time{}) }
+func (d *durable) Persist(s *ordering.State, _ *ordering.Result, _ time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.state = s

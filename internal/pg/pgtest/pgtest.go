@@ -75,6 +75,16 @@ func Empty(t testing.TB) string {
 	return fromTemplate(t, func(context.Context, *pgcluster.Server, *pgx.Conn) (string, error) { return "template1", nil })
 }
 
+// Copy gives the URL of a copy of a database that New or Empty gave, as it is now: a backup. Nobody may be connected to it.
+func Copy(t testing.TB, url string) string {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal("pgtest:", err)
+	}
+	return fromTemplate(t, func(context.Context, *pgcluster.Server, *pgx.Conn) (string, error) { return cfg.Database, nil })
+}
+
 type templateFunc func(context.Context, *pgcluster.Server, *pgx.Conn) (string, error)
 
 func fromTemplate(t testing.TB, template templateFunc) string {
@@ -95,6 +105,54 @@ func fromTemplate(t testing.TB, template templateFunc) string {
 		}
 	})
 	return server.URL(name)
+}
+
+// Durable starts a server of the test's own that syncs what it stores, with an empty database "scrim". It can be crashed
+// and started again with [Server.Restart], and goes when the test ends.
+func Durable(t testing.TB) *Server {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "scrim-durable-")
+	if err != nil {
+		t.Fatal("pgtest:", err)
+	}
+	if err := os.Chmod(dir, 0o711); err != nil { // for the user that the server runs as
+		t.Fatal("pgtest:", err)
+	}
+	s := &Server{t: t, dir: dir}
+	t.Cleanup(func() {
+		if err := errors.Join(s.Remove(), os.RemoveAll(dir)); err != nil {
+			t.Error("pgtest:", err)
+		}
+	})
+	s.start()
+	if err := s.CreateDatabase(context.Background(), "scrim"); err != nil {
+		t.Fatal("pgtest:", err)
+	}
+	return s
+}
+
+// Server is a server of one test.
+type Server struct {
+	*pgcluster.Server
+	t   testing.TB
+	dir string
+}
+
+func (s *Server) start() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	server, err := pgcluster.Provide(ctx, s.dir, slog.New(slog.DiscardHandler), pgcluster.Private())
+	if err != nil {
+		s.t.Fatal("pgtest:", err)
+	}
+	s.Server = server
+}
+
+// Restart starts the server after [pgcluster.Server.Crash]; it recovers from its log.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.start()
 }
 
 // provide gives the process's server, starting it the first time.

@@ -1,2 +1,0 @@
--- This number belongs to another change of the same days.
-SELECT 1;
