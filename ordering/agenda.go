@@ -325,6 +325,26 @@ func (s *State) parseSection(body []byte, identities []ed25519.PublicKey) ([]fai
 	return s.agenda.logs.Read(s.genesis.ChainID, body, identities)
 }
 
+// Statements gives the members' statements in the section of the block after s, which s has accepted, with their signatures;
+// nil if there are none. They may differ from what the members told others.
+func (s *State) Statements(section []byte) (said []fair.Said) {
+	switch logs := s.agenda.logs.(type) {
+	case fair.State:
+		if c, err := fair.ParseSection(logs, s.genesis.ChainID, section); err == nil {
+			for i := range c.Entries {
+				said = append(said, &c.Entries[i])
+			}
+		}
+	case fair.TimedState:
+		if c, err := fair.ParseTimedSection(logs, s.genesis.ChainID, section); err == nil {
+			for i := range c.Entries {
+				said = append(said, &c.Entries[i])
+			}
+		}
+	}
+	return said
+}
+
 // busy: heights to come order something, also if nothing new is received.
 func (a *agenda) busy() bool { return len(a.queue) > 0 || a.logs != nil && a.logs.Busy() }
 
