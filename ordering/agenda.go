@@ -175,14 +175,14 @@ func (h *haul) add(admit admitter, ct *threshold.Ciphertext) bool {
 func (h *haul) expired(height uint64) []commitreveal.ExpiredEntry {
 	out := make([]commitreveal.ExpiredEntry, len(h.dropped))
 	for i, d := range h.dropped {
-		out[i] = commitreveal.ExpiredEntry{Height: height, ID: d.ID, ValidUntil: d.ValidUntil, Reason: expiryReason(d.Code)}
+		out[i] = commitreveal.ExpiredEntry{Height: height, ID: d.ID, ValidUntil: d.ValidUntil, Reason: ExpiryReason(d.Code)}
 	}
 	slices.SortFunc(out, func(a, b commitreveal.ExpiredEntry) int { return compareIDs(a.ID, b.ID) })
 	return out
 }
 
-// expiryReason is coarser than the code: it must not depend on how long the state remembers a key that was replaced.
-func expiryReason(code string) commitreveal.ExpiryReason {
+// ExpiryReason is why a dropped ciphertext was set aside. It is coarser than the code: it must not depend on how long the state remembers a key that was replaced.
+func ExpiryReason(code string) commitreveal.ExpiryReason {
 	switch code {
 	case CodeExpired:
 		return commitreveal.ReasonTooLate

@@ -64,7 +64,11 @@ func transactionPicture(tx v1.Transaction) picture {
 		received.Note = fmt.Sprintf("member %d, position %d", tx.Receipt.Member, tx.Receipt.Position)
 	}
 	if tx.Status == v1.StatusExpired {
-		return draw(received, step{Name: "expired", When: fmt.Sprintf("after height %d", tx.ValidUntil), Note: "never ordered", State: "bad"})
+		note := "never ordered"
+		if tx.Reason != nil && *tx.Reason == v1.ExpiredKey {
+			note = "its key is out of use"
+		}
+		return draw(received, step{Name: "expired", When: fmt.Sprintf("after height %d", tx.ValidUntil), Note: note, State: "bad"})
 	}
 	place := ""
 	if tx.Position != nil {

@@ -449,7 +449,7 @@ func (b backend) fate(t *pg.Transaction) v1.Transaction {
 	out := v1.Transaction{ID: v1.HexOf(t.ID[:]), Namespace: t.Namespace, ValidUntil: t.ValidUntil, Status: v1.StatusReceived}
 	if t.Height == 0 {
 		if b.n.state().Height() >= t.ValidUntil || t.Dropped != "" {
-			out.Status = v1.StatusExpired
+			out.Status, out.Reason = v1.StatusExpired, whyExpired(t.Dropped)
 		}
 		return out
 	}
@@ -470,6 +470,19 @@ func (b backend) fate(t *pg.Transaction) v1.Transaction {
 	}
 	out.Status, out.Plaintext = v1.StatusRevealed, v1.HexOf(outcome.Plaintext)
 	return out
+}
+
+// whyExpired is for the code with which a block dropped a ciphertext; "" if none had to: its time passed before.
+func whyExpired(code string) *string {
+	reason := v1.ExpiredTooLate
+	switch {
+	case code == "":
+	case ordering.ExpiryReason(code) == commitreveal.ReasonKey:
+		reason = v1.ExpiredKey
+	case ordering.ExpiryReason(code) == commitreveal.ReasonInvalid:
+		reason = v1.ExpiredInvalid
+	}
+	return &reason
 }
 
 func (b backend) Batches(ctx context.Context, before uint64, limit int) (v1.Batches, error) {
