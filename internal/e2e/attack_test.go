@@ -39,7 +39,9 @@ func TestTwoLogsAndWithheldBodies(t *testing.T) {
 			got := n.final(1, tx.sealed.ID())
 			places = append(places, v1.Cursor{Height: *got.Height, Place: *got.Place})
 		}
-		if !slices.IsSortedFunc(places, func(a, b v1.Cursor) int { return cmp.Or(cmp.Compare(a.Height, b.Height), cmp.Compare(a.Place, b.Place)) }) {
+		if !slices.IsSortedFunc(places, func(a, b v1.Cursor) int {
+			return cmp.Or(cmp.Compare(a.Height, b.Height), cmp.Compare(a.Place, b.Place))
+		}) {
 			t.Errorf("executed at %v", places)
 		}
 	})
@@ -142,4 +144,3 @@ func (n *network) expires(before int) threshold.ID {
 		}
 	}
 }
-

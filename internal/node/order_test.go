@@ -292,15 +292,16 @@ func TestExpiredHasAReason(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	// Sealed to a key that a rotation without overlap retires before it is decided.
+	c.Receive(1, ordering.CiphertextTx(old.Bytes()))
 	c.Rotate(0, 3, c.Secrets...)
 	for m := range 4 {
-		c.Receive(m+1, ordering.CiphertextTx(old.Bytes()))
+		c.Log(m + 1).Add(old.ID())
 	}
 	r.follow()
 	for range 3 {
 		r.block(1, 2, 3, 4)
 	}
 	if tx := show(old); tx.Status != v1.StatusExpired || tx.Reason == nil || *tx.Reason != v1.ExpiredKey {
-		t.Errorf("sealed to the old key: %+v", tx)
+		t.Errorf("sealed to the old key: %+v, order %+v", tx, r.order(ordering.CiphertextTx(old.Bytes()), nil))
 	}
 }
