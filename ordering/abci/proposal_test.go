@@ -332,7 +332,8 @@ func mutated(honest [][][]byte, bodies [][]byte, program []byte) [][]byte {
 			other := honest[int(z)%len(honest)]
 			txs[i] = other[y%len(other)]
 		case 7: // a piece of another transaction inside this one
-			from := honest[int(z)%len(honest)][y%len(honest[0])]
+			other := honest[int(z)%len(honest)]
+			from := other[y%len(other)]
 			if n := min(len(tx), len(from)); n > 0 {
 				copy(tx[n/2:], from[n/2:n])
 			}
