@@ -279,7 +279,7 @@ func twoLogsForTwoAudiences(t *testing.T, rule fair.Rule) {
 	first := c.Announce()[3]
 	ids := slices.Clone(first.New())
 	slices.Reverse(ids)
-	other := fair.Said(nil)
+	var other fair.Said
 	if rule == fair.ReceiveTime {
 		st := first.(*fair.TimedAnnouncement)
 		other = c.Timed(4, fair.TimedBase{}, ids, st.Times, st.Statement.Watermark)
