@@ -175,14 +175,14 @@ func (h *haul) add(admit admitter, ct *threshold.Ciphertext) bool {
 func (h *haul) expired(height uint64) []commitreveal.ExpiredEntry {
 	out := make([]commitreveal.ExpiredEntry, len(h.dropped))
 	for i, d := range h.dropped {
-		out[i] = commitreveal.ExpiredEntry{Height: height, ID: d.ID, ValidUntil: d.ValidUntil, Reason: expiryReason(d.Code)}
+		out[i] = commitreveal.ExpiredEntry{Height: height, ID: d.ID, ValidUntil: d.ValidUntil, Reason: ExpiryReason(d.Code)}
 	}
 	slices.SortFunc(out, func(a, b commitreveal.ExpiredEntry) int { return compareIDs(a.ID, b.ID) })
 	return out
 }
 
-// expiryReason is coarser than the code: it must not depend on how long the state remembers a key that was replaced.
-func expiryReason(code string) commitreveal.ExpiryReason {
+// ExpiryReason is why a dropped ciphertext was set aside. It is coarser than the code: it must not depend on how long the state remembers a key that was replaced.
+func ExpiryReason(code string) commitreveal.ExpiryReason {
 	switch code {
 	case CodeExpired:
 		return commitreveal.ReasonTooLate
@@ -323,6 +323,19 @@ func (s *State) parseSection(body []byte, identities []ed25519.PublicKey) ([]fai
 		return nil, fmt.Errorf("%d ids are decided and wait for a block; no further statements are taken", s.Queued())
 	}
 	return s.agenda.logs.Read(s.genesis.ChainID, body, identities)
+}
+
+// Statements gives the members' statements in the section of the block after s, which s has accepted, with their signatures;
+// nil if there are none. They may differ from what the members told others.
+func (s *State) Statements(section []byte) []*fair.Announcement {
+	if s.agenda.logs == nil {
+		return nil
+	}
+	said, err := s.agenda.logs.Said(s.genesis.ChainID, section)
+	if err != nil {
+		return nil
+	}
+	return said
 }
 
 // busy: heights to come order something, also if nothing new is received.

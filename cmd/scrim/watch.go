@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,6 +49,9 @@ func newStatus() *cobra.Command {
 
 func describe(tx *v1.Transaction) string {
 	text := fmt.Sprintf("%s %s, namespace %s, valid until block %d", tx.ID, tx.Status, tx.Namespace, tx.ValidUntil)
+	if tx.Reason != nil {
+		text += ", because " + because(*tx.Reason)
+	}
 	if tx.Height != nil && tx.Position != nil {
 		text += fmt.Sprintf(", block %d position %d", *tx.Height, *tx.Position)
 	}
@@ -58,6 +62,20 @@ func describe(tx *v1.Transaction) string {
 		text += fmt.Sprintf(", %d bytes", len(tx.Plaintext))
 	}
 	return text
+}
+
+// because puts a reason for which a transaction expired into words.
+func because(reason string) string {
+	switch reason {
+	case v1.ExpiredTooLate:
+		return "that block passed before it was ordered"
+	case v1.ExpiredKey:
+		return "it is sealed to a key that is not in use any more"
+	case v1.ExpiredInvalid:
+		return "the chain does not admit it"
+	default:
+		return strconv.Quote(reason)
+	}
 }
 
 func newWatch() *cobra.Command {

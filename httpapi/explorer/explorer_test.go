@@ -84,7 +84,7 @@ func newNode() *node {
 	}
 	waits, late := id(3), id(4)
 	n.txs[waits] = v1.Transaction{ID: waits[:], Namespace: "eth", Status: v1.StatusReceived, ValidUntil: 99}
-	n.txs[late] = v1.Transaction{ID: late[:], Namespace: "eth", Status: v1.StatusExpired, ValidUntil: 12}
+	n.txs[late] = v1.Transaction{ID: late[:], Namespace: "eth", Status: v1.StatusExpired, Reason: ptr(v1.ExpiredTooLate), ValidUntil: 12}
 	return n
 }
 

@@ -109,7 +109,11 @@ func transactionPicture(tx v1.Transaction) picture {
 		received.At, received.Note = &tx.Receipt.Time, fmt.Sprintf("position %d of its log", tx.Receipt.Position)
 	}
 	if tx.Status == v1.StatusExpired {
-		return draw(received, step{Name: "expired", When: fmt.Sprintf("after height %d", tx.ValidUntil), Note: "never ordered", State: "bad"})
+		note := "never ordered"
+		if tx.Reason != nil && *tx.Reason == v1.ExpiredKey {
+			note = "its key is out of use"
+		}
+		return draw(received, step{Name: "expired", When: fmt.Sprintf("after height %d", tx.ValidUntil), Note: note, State: "bad"})
 	}
 	place := ""
 	if tx.Position != nil {

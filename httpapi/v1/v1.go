@@ -103,11 +103,19 @@ type SubmitRequest struct {
 	Ciphertext Hex    `json:"ciphertext"`
 }
 
+// Why a transaction expired. Of one that the members' logs had decided, the log has the same reason.
+const (
+	ExpiredTooLate = "too_late" // its valid_until height passed before a block could take it
+	ExpiredKey     = "key"      // it is sealed to a key that is not in use any more
+	ExpiredInvalid = "invalid"  // the chain does not admit it
+)
+
 // Transaction is a ciphertext and what became of it.
 type Transaction struct {
 	ID           Hex      `json:"id"` // 32 bytes
 	Namespace    string   `json:"namespace"`
 	Status       Status   `json:"status"`
+	Reason       *string  `json:"reason"`        // one of the Expired constants if it expired, null otherwise
 	ValidUntil   uint64   `json:"valid_until"`   // last height at which it may be ordered
 	Receipt      *Receipt `json:"receipt"`       // null if this node did not receive it itself
 	Height       *uint64  `json:"height"`        // of its batch, null until ordered

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	v1 "github.com/scrimlabs/scrim/httpapi/v1"
 )
 
 // psql finds the program that the private cluster was made with.
@@ -67,4 +69,64 @@ func TestDatabaseAway(t *testing.T) {
 	if !member.Running() {
 		t.Error("it ended")
 	}
+	t.Run("lost altogether", func(t *testing.T) {
+		databaseLost(t, n, 1, func() {
+			admin("DROP DATABASE " + database + " WITH (FORCE)")
+			admin("CREATE DATABASE " + database)
+		})
+	})
+}
+
+// databaseLost takes everything that a member has in Postgres, while the others go on. It reads the chain again from its own blocks, its
+// receive log goes on after what the chain has of it, and all receipts, its own from before the loss too, are kept.
+func databaseLost(t *testing.T, n *network, victim int, drop func()) {
+	member, place := n.Nodes[victim], uint32(victim+1)
+	old := n.sent[len(n.sent)-3] // sent to the victim
+	if r := old.record.Receipts[0]; r.Member != place {
+		t.Fatalf("the test is wrong: receipt of member %d", r.Member)
+	}
+	member.Kill()
+	drop()
+	for i := range 9 {
+		n.sendTo([]int{0, 2, 3}[i%3], n.seal(payload(100)))
+	}
+	n.must(member.Start())
+	n.must(member.WaitReady(n.ctx))
+	fresh := len(n.sent)
+	for range 6 {
+		n.sendTo(victim, n.seal(payload(100)))
+	}
+	n.allOpened()
+	n.sameBatches()
+	for _, tx := range n.sent[fresh:] {
+		r, id := tx.record.Receipts[0], tx.sealed.ID()
+		if r.Member != place || r.Position <= old.record.Receipts[0].Position {
+			t.Errorf("after the loss it gives position %d, before it gave %d", r.Position, old.record.Receipts[0].Position)
+		}
+		order, err := n.Nodes[0].Client.Order(n.ctx, v1.HexOf(id[:]), nil)
+		n.must(err)
+		if order.State != v1.OrderOrdered || len(order.Logs) != 4 {
+			t.Fatalf("%+v", order)
+		}
+	}
+	// What it announces since then is in blocks: its log holds what only it was sent, at the latest with the next ones.
+	for said := false; !said; {
+		n.must(n.ctx.Err())
+		tx := n.seal(payload(100))
+		n.sendTo(victim, tx)
+		n.allOpened()
+		id := tx.sealed.ID()
+		order, err := n.Nodes[0].Client.Order(n.ctx, v1.HexOf(id[:]), nil)
+		n.must(err)
+		said = order.Logs[victim].Place != nil
+	}
+	for _, one := range n.Nodes {
+		list, err := one.Client.EvidenceList(n.ctx, 0, 10)
+		n.must(err)
+		if len(list.Evidence) > 0 {
+			t.Errorf("%s accuses somebody: %+v", one.Name, list.Evidence)
+		}
+	}
+	n.audited(0) // with the receipts from before the loss, and the later ones
+	n.audited(victim)
 }

@@ -99,6 +99,7 @@ type heard struct {
 	epoch         uint64
 	announcements []*fair.Announcement
 	at            []time.Time // when each came
+	forked        bool        // that it has two logs is proven: one proof is enough, and nobody fills the database with more
 }
 
 func newAnnouncer() *announcer {
@@ -376,10 +377,13 @@ func (a *announcer) trouble() string {
 	return a.broken
 }
 
-// committed takes over a durable state.
-func (a *announcer) committed(s *ordering.State) {
+// committed takes over a durable state, and what its block said for the order, nil if nothing.
+func (a *announcer) committed(s *ordering.State, round *ordering.Round) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if round != nil && round.Section != nil && s.Height() == a.state.Height()+1 {
+		a.compareLocked(a.state.Statements(round.Section))
+	}
 	a.state = s
 	base, _ := a.committedLocked()
 	sequence, head := base.Sequence, base.Head
@@ -615,16 +619,32 @@ func (a *announcer) keepLocked(an *fair.Announcement) {
 		h = &heard{epoch: epoch}
 		a.heard[st.Member] = h
 	}
-	for _, k := range h.announcements {
-		if e := k.Fork(an); e != nil {
-			a.proven = append(a.proven, forkProof{e, epoch, st.Height, st.Sequence})
-			a.poke()
-		}
-	}
+	a.proveLocked(h, an)
 	if len(h.announcements) == keptAnnouncements {
 		h.announcements, h.at = h.announcements[1:], h.at[1:]
 	}
 	h.announcements, h.at = append(h.announcements, an), append(h.at, time.Now())
+}
+
+// compareLocked compares what a block says with what was heard: a member may tell one log to some, and another one to the rest.
+func (a *announcer) compareLocked(said []*fair.Announcement) {
+	for _, an := range said {
+		if h := a.heard[an.Statement.Member]; h != nil && h.epoch == a.state.Committee().Epoch {
+			a.proveLocked(h, an)
+		}
+	}
+}
+
+// proveLocked looks for evidence in what a member was heard to say, and another announcement of it. Signatures hold.
+func (a *announcer) proveLocked(h *heard, an *fair.Announcement) {
+	for _, k := range h.announcements {
+		if e := k.Fork(an); e != nil && !h.forked {
+			h.forked = true
+			st := an.Statement
+			a.proven = append(a.proven, forkProof{e, h.epoch, st.Height, st.Sequence})
+			a.poke()
+		}
+	}
 }
 
 // keepProven stores the evidence that came up where no database may be waited for.

@@ -157,7 +157,7 @@ func announcedUnder(t *testing.T, rule fair.Rule) {
 	block := func() *ordering.Result {
 		r := c.Block(ordering.Proposal{Announcements: all[2].gather(c.State), Txs: txs})
 		for _, a := range all {
-			a.committed(c.State)
+			a.committed(c.State, r.Round)
 		}
 		return r
 	}
@@ -210,7 +210,7 @@ func TestLostLogGoesOn(t *testing.T) {
 	a := newAnnouncer()
 	a.chainID, a.key, a.store, a.log, a.net = sim.ChainID, c.Secrets[0].Identity(), d, slog.New(slog.DiscardHandler), &wire{member: 1, identity: c.Identities()[0], all: &all}
 	c.Must(a.load(t.Context(), c.Initial)) // an empty database is before the first block
-	a.committed(c.State)
+	a.committed(c.State, nil)
 	if a.trouble() == "" || hasRoom(a) {
 		t.Fatal("a log that was lost is announced")
 	}
@@ -278,6 +278,59 @@ func TestHostileAnnouncements(t *testing.T) {
 	logs, _ := c.State.ReceiveLogs()
 	if section, _, err := logs.Section(a.fittingLocked(c.State)); section != nil || err != nil {
 		t.Error("a section of two members") // it has n-f or none
+	}
+}
+
+// A member that tells some of the others one log and the rest another is found by those whose log is not the one in the block.
+// One proof is kept, however many logs it signs.
+func TestTwoLogsForTwoAudiences(t *testing.T) {
+	for _, rule := range []fair.Rule{fair.ReceiveOrder, fair.ReceiveTime} {
+		t.Run(rule.String(), func(t *testing.T) { twoLogsForTwoAudiences(t, rule) })
+	}
+}
+
+func twoLogsForTwoAudiences(t *testing.T, rule fair.Rule) {
+	params := ordering.DefaultParams()
+	params.Order.Rule = rule
+	c := sim.New(t, 4, params).Ceremony()
+	all, disks := announcers(t, c)
+	txs := c.SealTxs("a", "b")
+	for m := 1; m <= 4; m++ {
+		c.Receive(m, txs...)
+	}
+	first := c.Announce()[3]
+	ids := slices.Clone(first.IDs)
+	slices.Reverse(ids)
+	var other *fair.Announcement
+	if rule == fair.ReceiveTime {
+		other = c.Timed(4, fair.Base{}, ids, first.Times, first.Statement.Watermark)
+	} else {
+		st := c.Statement(4, 0, commitreveal.Hash{}, ids)
+		other = &st
+	}
+	tell := func(to int, an *fair.Announcement) {
+		t.Helper()
+		b, err := an.MarshalBinary()
+		c.Must(err)
+		c.Must(all[to-1].receive(c.Identities()[3], b))
+	}
+	tell(1, first)
+	tell(2, other)
+	r := c.Block(ordering.Proposal{Announcements: c.Announce(), Txs: txs}) // it has the first one
+	for i := range 3 {
+		all[i].committed(c.State, r.Round)
+		all[i].keepProven(t.Context())
+	}
+	kind := map[fair.Rule]string{fair.ReceiveOrder: "receive_log_fork", fair.ReceiveTime: "receive_times_fork"}[rule]
+	for i, want := range [][]string{nil, {kind}, nil} {
+		if got := disks[i].evidence; !slices.Equal(got, want) {
+			t.Errorf("member %d keeps %v, want %v", i+1, got, want)
+		}
+	}
+	tell(2, first) // another proof of the same
+	all[1].keepProven(t.Context())
+	if got := disks[1].evidence; len(got) != 1 {
+		t.Errorf("member 2 keeps %v", got)
 	}
 }
 
@@ -415,7 +468,7 @@ func TestLogsLeftOut(t *testing.T) {
 		c.Apply(nil)
 	}
 	check("old statements", take(), time.Now())
-	a.committed(c.State)
+	a.committed(c.State, nil)
 	hear(c.Announce()...)
 	check("new statements of the same", take(), time.Now(), 1, 2, 3, 4)
 	c.Apply(ordering.Propose(c.State, c.Verifier, ordering.Proposal{MaxBytes: 1 << 20, Announcements: c.Announce(1, 2, 4), Bodies: c.Bodies(ordering.Wanted(c.State, c.Announce(1, 2, 4), nil))}))

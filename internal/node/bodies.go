@@ -103,6 +103,7 @@ func (b *bodies) fetch(ctx context.Context, ids []threshold.ID) [][]byte {
 		for asked := true; asked; {
 			found, whole := b.arrived(ids)
 			if whole {
+				b.log.Info("bodies fetched from other members for a proposal", "count", len(ids))
 				return found
 			}
 			select {

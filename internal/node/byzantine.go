@@ -4,10 +4,12 @@ package node
 
 import (
 	"context"
+	"crypto/ed25519"
 	"log/slog"
 	"slices"
 	"time"
 
+	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/internal/pg"
 	"github.com/scrimlabs/scrim/ordering"
 	"github.com/scrimlabs/scrim/ordering/fair"
@@ -70,6 +72,78 @@ func RunDropping(ctx context.Context, cfg *Config, log *slog.Logger) error {
 		log.Info("proposing a block without its last ciphertext")
 		return txs[:len(txs)-1]
 	}})
+}
+
+// RunForking is Run for a member that has two receive logs: it tells every second of the others that what it received last is something
+// else, under a good signature.
+func RunForking(ctx context.Context, cfg *Config, log *slog.Logger) error {
+	return runWith(ctx, cfg, log, tampering{channel: func(n *running, net network) network { return &forkingChannel{network: net, n: n} }})
+}
+
+// RunSecretive is Run for a member that tells what it received to the first two members only, and gives nobody a body.
+func RunSecretive(ctx context.Context, cfg *Config, log *slog.Logger) error {
+	return runWith(ctx, cfg, log, tampering{channel: func(n *running, net network) network { return secretiveChannel{net, n} }})
+}
+
+type forkingChannel struct {
+	network
+	n *running
+}
+
+func (f *forkingChannel) Broadcast(message []byte) {
+	other := f.other(message)
+	for i, member := range f.n.state().Identities() {
+		if i%2 == 0 && other != nil {
+			f.Send(member, other)
+			continue
+		}
+		f.Send(member, message)
+	}
+}
+
+// other is an announcement of as many ids, the last of which is another one; nil if there is nothing to change.
+func (f *forkingChannel) other(message []byte) []byte {
+	s := f.n.state()
+	an, err := s.Genesis().Params.Order.Rule.ParseAnnouncement(message[1:])
+	if err != nil || message[0] != messageAnnouncement || len(an.IDs) == 0 {
+		return nil
+	}
+	base, _ := s.CommittedLog(f.n.self)
+	if base.Sequence+uint64(len(an.IDs)) != an.Statement.Sequence {
+		return nil // the state is a block ahead of the announcement
+	}
+	c := fair.Chunk{Member: an.Statement.Member, Sequence: an.Statement.Sequence, IDs: slices.Clone(an.IDs), Head: base.Head}
+	c.IDs[len(c.IDs)-1][0] ^= 1
+	for _, id := range c.IDs {
+		c.Head = commitreveal.NextHead(c.Head, id)
+	}
+	forged, err := fair.ReceiveOrder.Say(f.n.announcer.key, s.Genesis().ChainID, an.Statement.Height, c)
+	if err != nil {
+		return nil
+	}
+	wire, err := forged.MarshalBinary()
+	if err != nil {
+		return nil
+	}
+	return append([]byte{messageAnnouncement}, wire...)
+}
+
+type secretiveChannel struct {
+	network
+	n *running
+}
+
+func (c secretiveChannel) Broadcast(message []byte) {
+	for _, member := range c.n.state().Identities()[:2] {
+		c.network.Send(member, message)
+	}
+}
+
+func (c secretiveChannel) Send(to ed25519.PublicKey, message []byte) bool {
+	if len(message) > 0 && message[0] == messageBody {
+		return true // it is not given
+	}
+	return c.network.Send(to, message)
 }
 
 type wrongSharer struct{ sharer }

@@ -85,7 +85,7 @@ func (e *engine) untilDurable(what string, write func() error) error {
 // Committed runs after r is durable, and only then.
 func (e *engine) Committed(next *ordering.State, r *ordering.Result) {
 	e.opener.committed(next)
-	e.announcer.committed(next)
+	e.announcer.committed(next, r.Round)
 	for _, f := range e.onCommitted {
 		f(next, r)
 	}

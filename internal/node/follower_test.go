@@ -93,7 +93,7 @@ func (d *desk) follow() {
 		c.Must(d.store.CommitBlock(context.Background(), c.Results[d.done]))
 	}
 	d.n.opener.committed(c.State)
-	d.n.announcer.committed(c.State)
+	d.n.announcer.committed(c.State, nil)
 	if d.done > 0 {
 		d.n.metricsOf(c.State, c.Results[d.done-1])
 	}

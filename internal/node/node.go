@@ -102,6 +102,7 @@ type tampering struct {
 	log     func(group []submission, more <-chan submission) []submission
 	propose func(*pg.Store, []*fair.Announcement) []*fair.Announcement
 	block   func(txs [][]byte) [][]byte
+	channel func(*running, network) network // to the other members: of announcements and bodies
 }
 
 func runWith(ctx context.Context, cfg *Config, log *slog.Logger, t tampering) error {
@@ -185,6 +186,10 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, wrap func(sharer) s
 	}
 	n.chain, n.intake.chain = n.comet, n.comet
 	n.opener.net, n.announcer.net, n.bodies.net, n.publish.net = n.comet, n.comet, n.comet, n.comet
+	if tamper.channel != nil {
+		n.announcer.net = tamper.channel(n, n.comet)
+		n.bodies.net = n.announcer.net
+	}
 	shareHeld(registry, n.holdsShare)
 	cer.submit = func(tx []byte) error { return n.comet.Submit(tx, nil) }
 	n.accuser.submit = cer.submit

@@ -477,7 +477,7 @@ func (b backend) fate(t *pg.Transaction) v1.Transaction {
 	out := v1.Transaction{ID: v1.HexOf(t.ID[:]), Namespace: t.Namespace, ValidUntil: t.ValidUntil, Status: v1.StatusReceived}
 	if t.Height == 0 {
 		if b.n.state().Height() >= t.ValidUntil || t.Dropped != "" {
-			out.Status = v1.StatusExpired
+			out.Status, out.Reason = v1.StatusExpired, whyExpired(t.Dropped)
 		}
 		return out
 	}
@@ -513,6 +513,19 @@ func blockTimes(t pg.Times) *v1.BlockTimes {
 		return &at
 	}
 	return &v1.BlockTimes{Header: v1.UnixMilli(t.Header), Ordered: moment(t.Ordered), Recorded: moment(t.Recorded)}
+}
+
+// whyExpired is for the code with which a block dropped a ciphertext; "" if none had to: its time passed before.
+func whyExpired(code string) *string {
+	reason := v1.ExpiredTooLate
+	switch {
+	case code == "":
+	case ordering.ExpiryReason(code) == commitreveal.ReasonKey:
+		reason = v1.ExpiredKey
+	case ordering.ExpiryReason(code) == commitreveal.ReasonInvalid:
+		reason = v1.ExpiredInvalid
+	}
+	return &reason
 }
 
 func (b backend) Batches(ctx context.Context, before uint64, limit int) (v1.Batches, error) {

@@ -6,6 +6,8 @@
 //	BYZANTINE=1            it sends wrong shares of batches
 //	BYZANTINE=reverse      it logs what it receives backwards
 //	BYZANTINE=censor       as proposer, it leaves out the statements while they have something of the namespace "victim"
+//	BYZANTINE=fork         it tells every second member another receive log
+//	BYZANTINE=secretive    it tells what it received to two members only, and gives nobody a body
 //	BYZANTINE=drop         as proposer, it leaves out a ciphertext that its block must have
 //	DIE_IN=certifying      it kills itself with SIGKILL when a ceremony comes to this phase
 //	DIE_EPOCH=2            a ceremony for this epoch only
@@ -42,6 +44,10 @@ func start(log *slog.Logger) error {
 		return node.RunReversing(ctx, cfg, log)
 	case "censor":
 		return node.RunCensoring(ctx, cfg, log, "victim")
+	case "fork":
+		return node.RunForking(ctx, cfg, log)
+	case "secretive":
+		return node.RunSecretive(ctx, cfg, log)
 	case "drop":
 		return node.RunDropping(ctx, cfg, log)
 	default:
