@@ -48,7 +48,7 @@ func newJudge(t testing.TB, rule fair.Rule) *judge {
 	}
 	for _, members := range [][]int{{1, 2, 3, 4}, {1, 2, 3}, {2, 3, 4}} {
 		j.honest = append(j.honest, ordering.Propose(c.State, c.Verifier, ordering.Proposal{
-			MaxBytes: 1 << 20, Announcements: c.Announce(members...), Txs: j.txs, Openings: c.OpenAll(),
+			MaxBytes: 1 << 20, Announcements: c.Announce(members...), Txs: j.txs, Bodies: ordering.Hold(j.txs), Openings: c.OpenAll(),
 		}))
 	}
 	j.app = &app{engine: j.engine, verifier: c.Verifier, reactor: newReactor(membersOf(c.State, nil), j.engine, 1)}
