@@ -56,6 +56,17 @@ type Checks struct {
 	Committee func(certificate []byte) (CommitteeInfo, error)
 	// Ceremony checks evidence of a fault in the ceremony of the terms.
 	Ceremony func(terms, evidence []byte) (CeremonyFinding, error)
+	// ReceiveLogs reads evidence of a member that signed two receive logs.
+	ReceiveLogs func(evidence []byte) (LogFork, error)
+}
+
+// LogFork is evidence of two receive logs of one member, as it was read.
+type LogFork struct {
+	Kind   string // KindLogFork or KindTimesFork
+	Member uint32 // 1..n, of whichever committee
+	What   string // it did
+	// Verify is nil if the member with this identity key signed both.
+	Verify func(chainID string, identity ed25519.PublicKey) error
 }
 
 // CeremonyFinding is what evidence about a ceremony proves.
@@ -166,6 +177,12 @@ func Follow(checks Checks, opts Options) (*Follower, error) {
 func (f *Follower) Read(lines Lines) bool {
 	f.a.read(lines)
 	return !f.a.stopped
+}
+
+// Beside takes what was found beside the log meanwhile, for [Follower.Report]: evidence, and the stored hashes of the log, which
+// some of it needs. It replaces what [Options] had.
+func (f *Follower) Beside(evidence []EvidenceBody, tree tiles.Reader) {
+	f.a.opts.Evidence, f.a.opts.Tree = evidence, tree
 }
 
 // Entries is how many log entries were replayed so far.

@@ -3,15 +3,17 @@ package audit
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/commitreveal/tiles"
 )
 
 // EvidenceBody is a piece of evidence as somebody keeps it: an evidence file, or
-// what nodes serve: evidence of package commitreveal or keygen, or the two notes of a
-// split view, each after its length in four bytes.
+// what nodes serve: evidence of package commitreveal, keygen or ordering/fair, or the two
+// notes of a split view, each after its length in four bytes.
 type EvidenceBody struct {
 	Name string
 	Body []byte
@@ -71,40 +73,105 @@ func (a *auditor) ours(f *EvidenceFile) bool {
 	return true
 }
 
-// evidenceFile reads an evidence file, or makes one of what nodes keep: evidence of
-// package commitreveal or keygen, or two notes.
 func (a *auditor) evidenceFile(b []byte) (*EvidenceFile, error) {
+	p := packer{checks: a.checks, tree: a.opts.Tree}
+	if a.header != nil {
+		p.chainID = a.header.ChainID
+	}
+	for _, epoch := range a.report.Epochs {
+		p.committees = append(p.committees, a.office(epoch))
+	}
+	return p.file(b)
+}
+
+// PackEvidence makes the file of a piece of evidence as a node serves it (GET
+// /v1/evidence/{number}): evidence of packages commitreveal, keygen or ordering/fair, or the
+// two notes of a split view. certificates are those of the chain's committees, tree gives
+// the stored hashes of the log, which a split view of two sizes needs; else it may be nil.
+// It is not verified. Errors wrap [ErrEvidence] if the body is none of them.
+func PackEvidence(checks Checks, body []byte, tree tiles.Reader, certificates ...[]byte) (*EvidenceFile, error) {
+	if checks.Committee == nil {
+		return nil, errors.New("audit: the check of certificates is needed")
+	}
+	p := packer{checks: checks, tree: tree}
+	for _, c := range certificates {
+		info, err := checks.Committee(c)
+		if err == nil && (info.Committee == nil || info.Committee.Key == nil) {
+			err = errors.New("it names no committee")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the committee is not certified: %w", err)
+		}
+		info.certificate = c
+		p.chainID, p.committees = info.ChainID, append(p.committees, &info)
+	}
+	return p.file(body)
+}
+
+// packer makes files of evidence that nodes keep.
+type packer struct {
+	checks     Checks
+	chainID    string
+	committees []*CommitteeInfo // of the chain, in order
+	tree       tiles.Reader
+}
+
+// file reads an evidence file, or makes one of what nodes keep.
+func (p *packer) file(b []byte) (*EvidenceFile, error) {
 	if bytes.HasPrefix(b, []byte("{")) {
 		return ParseEvidence(b)
 	}
 	if e, err := commitreveal.ParseEvidence(b); err == nil {
-		return a.shareFile(e)
+		return p.shareFile(e)
 	}
 	if x, y, ok := twoNotes(b); ok {
-		return a.splitFile(x, y)
+		return p.splitFile(x, y)
 	}
-	for _, epoch := range a.report.Epochs {
-		info := a.office(epoch)
-		if a.checks.Ceremony == nil || len(info.Terms) == 0 {
+	if f := p.forkFile(b); f != nil {
+		return f, nil
+	}
+	for _, info := range p.committees {
+		if p.checks.Ceremony == nil || len(info.Terms) == 0 {
 			continue
 		}
-		if f, err := a.checks.Ceremony(info.Terms, b); err == nil {
+		if f, err := p.checks.Ceremony(info.Terms, b); err == nil {
 			return &EvidenceFile{ChainID: f.ChainID, Terms: info.Terms, Proof: NewCeremonyFault(b, f.Conflict)}, nil
 		}
 	}
 	return nil, fmt.Errorf("%w, nor evidence of a kind that is known, against members of a committee of this log", ErrEvidence)
 }
 
-func (a *auditor) shareFile(e commitreveal.Evidence) (*EvidenceFile, error) {
+func (p *packer) shareFile(e commitreveal.Evidence) (*EvidenceFile, error) {
 	proof, err := NewBadShare(e)
 	if err != nil {
 		return nil, err
 	}
 	f := &EvidenceFile{ChainID: shareChain(e), Proof: proof}
-	if info := a.office(shareEpoch(e)); info != nil {
-		f.Certificates = [][]byte{info.certificate}
+	for _, info := range p.committees {
+		if info.Committee.Epoch == shareEpoch(e) {
+			f.Certificates = [][]byte{info.certificate}
+		}
 	}
 	return f, nil
+}
+
+// forkFile is nil if it is no evidence of two receive logs. A log is an identity's: the file has the last committee in which it
+// is that member.
+func (p *packer) forkFile(b []byte) *EvidenceFile {
+	if p.checks.ReceiveLogs == nil {
+		return nil
+	}
+	fork, err := p.checks.ReceiveLogs(b)
+	if err != nil {
+		return nil
+	}
+	f := &EvidenceFile{ChainID: p.chainID, Proof: NewForkedLog(fork.Kind, b)}
+	for _, info := range p.committees {
+		if len(f.Certificates) == 0 || fork.Verify(info.ChainID, info.identity(fork.Member)) == nil {
+			f.Certificates = [][]byte{info.certificate}
+		}
+	}
+	return f
 }
 
 // twoNotes reads two notes, each after its length in four bytes, as nodes keep a
@@ -123,17 +190,14 @@ func twoNotes(b []byte) (x, y []byte, ok bool) {
 	return x, y, len(x) > 0 && len(y) > 0 && len(b) == 0
 }
 
-func (a *auditor) splitFile(x, y []byte) (*EvidenceFile, error) {
-	proof, err := NewSplitView(x, y, a.opts.Tree)
+func (p *packer) splitFile(x, y []byte) (*EvidenceFile, error) {
+	proof, err := NewSplitView(x, y, p.tree)
 	if err != nil {
 		return nil, err
 	}
-	f := &EvidenceFile{Proof: proof}
-	if a.header != nil {
-		f.ChainID = a.header.ChainID
-	}
-	for _, epoch := range a.report.Epochs[max(0, len(a.report.Epochs)-maxCertificates):] {
-		f.Certificates = append(f.Certificates, a.office(epoch).certificate)
+	f := &EvidenceFile{ChainID: p.chainID, Proof: proof}
+	for _, info := range p.committees[max(0, len(p.committees)-maxCertificates):] {
+		f.Certificates = append(f.Certificates, info.certificate)
 	}
 	return f, nil
 }

@@ -33,6 +33,8 @@ const (
 	KindCeremonyConflict = "conflicting_ceremony_message"
 	KindBadDeal          = "bad_deal"            // a deal, answer or message of a ceremony that is wrong in itself
 	KindOmitted          = "omitted_transaction" // a namespace root that leaves out a transaction of its batch
+	KindLogFork          = "receive_log_fork"    // two receive logs of one member
+	KindTimesFork        = "receive_times_fork"  // the same of the second order rule, whose logs have times
 )
 
 var (
@@ -76,7 +78,7 @@ type EvidenceFile struct {
 
 // Proof is what an evidence file shows: [*SplitView], [*BrokenReceipt],
 // [*WrongOrder], [*ConflictingCommit], [*EarlyShare], [*BadShare],
-// [*CeremonyFault] or [*OmittedTransaction].
+// [*CeremonyFault], [*OmittedTransaction] or [*ForkedLog].
 type Proof interface {
 	// Kind is one of the Kind constants.
 	Kind() string
@@ -131,6 +133,8 @@ func newProof(kind string) Proof {
 		return &CeremonyFault{kind: kind}
 	case KindOmitted:
 		return new(OmittedTransaction)
+	case KindLogFork, KindTimesFork:
+		return &ForkedLog{kind: kind}
 	}
 	return nil
 }
@@ -242,8 +246,8 @@ func notProved(format string, args ...any) error {
 }
 
 // Verify checks the evidence: nil and what it establishes, or an error that wraps
-// [ErrNotProved]. It needs nothing but the file. checks.Committee, checks.Order
-// and checks.Ceremony are needed, as far as the kind asks for them.
+// [ErrNotProved]. It needs nothing but the file. checks.Committee, checks.Ceremony
+// and checks.ReceiveLogs are needed, as far as the kind asks for them.
 func (f *EvidenceFile) Verify(checks Checks) (*Established, error) {
 	if err := f.validate(); err != nil {
 		return nil, err

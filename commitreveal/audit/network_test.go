@@ -39,7 +39,7 @@ func identity(member uint32) ed25519.PrivateKey {
 // certificate is a hash over terms and committee, the order is by a hash.
 func testChecks() Checks {
 	return Checks{
-		Certificate: checkCertificate, Succession: checkSuccession, Rule: newTestRule, Ceremony: checkCeremony,
+		Certificate: checkCertificate, Succession: checkSuccession, Rule: newTestRule, Ceremony: checkCeremony, ReceiveLogs: checkReceiveLogs,
 		Committee: func(cert []byte) (CommitteeInfo, error) { return checkCertificate([]byte(testTerms), cert) },
 	}
 }
@@ -57,6 +57,27 @@ func checkCeremony(terms, evidence []byte) (CeremonyFinding, error) {
 	}
 	if string(terms) != testTerms {
 		return f, errors.New("another ceremony")
+	}
+	return f, nil
+}
+
+// checkReceiveLogs stands for the evidence of package ordering/fair: these two say that member 2 signed two logs, which its
+// identity did in the first only.
+func checkReceiveLogs(evidence []byte) (LogFork, error) {
+	f := LogFork{Kind: KindLogFork, Member: 2, What: "signed two receive logs", Verify: func(chain string, key ed25519.PublicKey) error {
+		if chain != chainID || !key.Equal(identity(2).Public()) {
+			return errors.New("not by this member")
+		}
+		return nil
+	}}
+	switch string(evidence) {
+	case "two logs":
+	case "two logs with times":
+		f.Kind = KindTimesFork
+	case "two logs, forged":
+		f.Verify = func(string, ed25519.PublicKey) error { return errors.New("the signature does not hold") }
+	default:
+		return f, errors.New("no evidence of two receive logs")
 	}
 	return f, nil
 }
@@ -481,6 +502,7 @@ func runReader(t testing.TB, r io.Reader, opts Options) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
+	record(report.Findings, report.Missing)
 	return report
 }
 

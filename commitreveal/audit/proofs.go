@@ -349,6 +349,52 @@ func (p *CeremonyFault) check(j *judge) (*Established, error) {
 	}, nil
 }
 
+// ForkedLog is two statements that one member signed about its receive log, and that no log
+// gives, as package ordering/fair proves it.
+type ForkedLog struct {
+	Evidence Bytes `json:"evidence"`
+	kind     string
+}
+
+// NewForkedLog wraps a piece of evidence of package ordering/fair, of one of its kinds.
+func NewForkedLog(kind string, evidence []byte) *ForkedLog {
+	return &ForkedLog{Evidence: evidence, kind: kind}
+}
+
+const maxForkEvidence = 4 << 10
+
+// Kind implements [Proof].
+func (p *ForkedLog) Kind() string { return p.kind }
+
+func (p *ForkedLog) validate() error {
+	if n := len(p.Evidence); n == 0 || n > maxForkEvidence {
+		return fmt.Errorf("%w: evidence of two receive logs of %d bytes", ErrEvidence, n)
+	}
+	return nil
+}
+
+func (p *ForkedLog) check(j *judge) (*Established, error) {
+	if j.checks.ReceiveLogs == nil {
+		return nil, errors.New("audit: the check of receive logs is needed")
+	}
+	f, err := j.checks.ReceiveLogs(p.Evidence)
+	if err != nil {
+		return nil, notProved("%w", err)
+	}
+	if f.Kind != p.kind {
+		return nil, notProved("the evidence is of kind %s, not %s", f.Kind, p.kind)
+	}
+	last := notProved("no certificate is in the file")
+	for _, info := range j.committees { // a receive log is an identity's, in whichever committees it is a member
+		err := f.Verify(j.chainID, info.identity(f.Member))
+		if err == nil {
+			return &Established{Who: memberOf(info, f.Member), What: f.What}, nil
+		}
+		last = notProved("%w", err)
+	}
+	return nil, last
+}
+
 // BrokenReceipt is a receipt that its member did not keep, and one of: another
 // receipt of it that contradicts, the ciphertext whose header promises another
 // height, or the log that does not order it in time.

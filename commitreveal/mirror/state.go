@@ -17,7 +17,7 @@ import (
 
 const (
 	// Format names the format of a mirror's state file.
-	Format = "scrim-mirror/v1"
+	Format = "scrim-mirror/v2"
 
 	stateName      = "mirror.json"
 	checkpointName = "checkpoint"
@@ -47,6 +47,8 @@ type state struct {
 	Log  audit.Bytes `json:"log"`
 	// Rounds is the height of the last committee or commit entry: up to there is here what blocks said for the order.
 	Rounds uint64 `json:"rounds"`
+	// Said is the hash over all that, which the next commit entry must have.
+	Said commitreveal.Hash `json:"said"`
 	// Committees are the certificates of the log so far, by their hashes, in order.
 	Committees []commitreveal.Hash `json:"committees"`
 	// Waiting are the commit entries whose batches are not revealed yet.
@@ -266,6 +268,9 @@ func (m *Mirror) TermsHash() commitreveal.Hash { return m.state.Terms }
 
 // Committees are those of the log, in order.
 func (m *Mirror) Committees() []*audit.CommitteeInfo { return m.known }
+
+// Certificates are theirs, in the same order.
+func (m *Mirror) Certificates() [][]byte { return m.certs }
 
 // tileWriter writes the tiles of a log that grows.
 type tileWriter struct {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -41,6 +42,9 @@ type ForkError struct {
 
 func (e *ForkError) Error() string {
 	text := fmt.Sprintf("%v: both checkpoints are kept as %s", ErrFork, strings.Join(e.Kept, " and "))
+	if len(e.Kept) < 2 {
+		text = fmt.Sprintf("%v, and nobody known signed that one", ErrFork)
+	}
 	if e.Proved != nil {
 		return text + fmt.Sprintf("; %s (evidence: %s)", e.Proved, e.Evidence)
 	}
@@ -109,6 +113,7 @@ type job struct {
 	reveal *commitreveal.RevealEntry // nil if it is not revealed yet
 	after  uint64                    // of rounds, if commit is nil: from the height above it up to this height
 	height uint64
+	check  bool // nothing to be fetched: the rounds so far are those of the commit entry
 }
 
 // begin asks for the newest checkpoint.
@@ -203,6 +208,9 @@ func (u *update) fork(a, b *signedHead, read tiles.Reader) error {
 func (m *Mirror) split(a, b *signedHead, read tiles.Reader) error {
 	e := &ForkError{}
 	for _, h := range []*signedHead{a, b} {
+		if !signedBy(h, m.known) {
+			continue // a stranger may make up as many as it likes
+		}
 		name := fmt.Sprintf("evidence/checkpoint-%d-%s", h.Size, h.Root)
 		if err := m.store.replace(name, h.bytes); err != nil {
 			return err
@@ -353,6 +361,7 @@ func (u *update) body(e commitreveal.Entry) error {
 			return fmt.Errorf("%w: more than %d batches wait for their reveal", ErrServer, maxWaiting)
 		}
 		m.waiting[e.Height] = &e
+		u.jobs = append(u.jobs, job{commit: &e, check: true})
 	case commitreveal.ExpiredEntry:
 		u.rounds(e.Height)
 	case commitreveal.RevealEntry:
@@ -472,6 +481,9 @@ func (u *update) fetch() error {
 	}
 feed:
 	for _, j := range jobs {
+		if j.check {
+			continue
+		}
 		select {
 		case queue <- j:
 		case <-ctx.Done():
@@ -481,7 +493,7 @@ feed:
 	close(queue)
 	wg.Wait()
 	for _, j := range jobs {
-		if j.commit != nil {
+		if j.commit != nil && !j.check {
 			u.result.Batches++
 		}
 	}
@@ -489,7 +501,54 @@ feed:
 	case err := <-failed:
 		return err
 	default:
-		return ctx.Err()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return u.said(jobs)
+}
+
+// said holds what blocks said for the order, as it was fetched, against the commit entries, in the order of the log. What comes
+// after the last of them is checked with the next one.
+func (u *update) said(jobs []job) error {
+	s := &u.m.state
+	for _, j := range jobs {
+		switch {
+		case j.check && s.Said != commitreveal.Hash(j.commit.Rounds):
+			return fmt.Errorf("%w: what blocks said for the order up to height %d is not what the log commits to", ErrServer, j.commit.Height)
+		case j.commit == nil:
+			var err error
+			if s.Said, err = nextSaid(s.Said, u.m.store.path(roundsName(j.height)), j); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// nextSaid is the hash over all rounds after those in a file.
+func nextSaid(before commitreveal.Hash, name string, j job) (commitreveal.Hash, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return before, fmt.Errorf("mirror: %w", err)
+	}
+	defer f.Close()
+	lines := roundLines{f, bufio.NewReaderSize(f, 64<<10), j.after, j.height}
+	for {
+		line, err := lines.next()
+		if line == nil || err != nil {
+			return before, err
+		}
+		r, _ := line.(*commitreveal.BundleRound) // roundLines gives nothing else
+		aside := make([]threshold.ID, len(r.Aside))
+		for i, body := range r.Aside {
+			ct, err := threshold.ParseCiphertext(body)
+			if err != nil {
+				return before, fmt.Errorf("%w: ciphertext %d that block %d set aside: %w", ErrServer, i, r.Height, err)
+			}
+			aside[i] = ct.ID()
+		}
+		before = commitreveal.NextRounds(before, r.Height, r.Section, aside)
 	}
 }
 
@@ -518,7 +577,7 @@ func (u *update) job(ctx context.Context, j job, names *sync.Mutex) error {
 	own := store{dir: u.m.store.dir, crash: u.m.store.crash}
 	fetch := u.batch
 	if j.commit == nil {
-		fetch = u.said
+		fetch = u.roundsOf
 	}
 	if err := fetch(ctx, j, &own); err != nil {
 		return err
@@ -537,8 +596,8 @@ func (u *update) batch(ctx context.Context, j job, own *store) error {
 	})
 }
 
-// said fetches what blocks said for the order. Whether it is what the log commits to is the audit's to say.
-func (u *update) said(ctx context.Context, j job, own *store) error {
+// roundsOf fetches what blocks said for the order. Whether it is what the log commits to is looked at when all of it is here.
+func (u *update) roundsOf(ctx context.Context, j job, own *store) error {
 	return own.writeFrom(roundsName(j.height), func(w io.Writer) error {
 		for last := j.after; last < j.height; {
 			var page []byte

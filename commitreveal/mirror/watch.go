@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/scrimlabs/scrim/commitreveal/audit"
@@ -185,8 +186,14 @@ func (w *Watcher) Audited() (entries uint64, findings, forks int) {
 }
 
 // Close ends the watch and reports what it saw. A fork is in it: proved, as a
-// finding; else as what is missing to tell who is to blame.
+// finding; else as what is missing to tell who is to blame. So is the evidence that is in
+// the directory: what nodes hold, and the split views of earlier watches.
 func (w *Watcher) Close() (*audit.Report, error) {
+	evidence, err := w.beside()
+	if err != nil {
+		return nil, err
+	}
+	w.follower.Beside(evidence, w.m.hashes)
 	r := w.follower.Report()
 	for _, f := range w.forks {
 		if f.Proved == nil {
@@ -200,4 +207,12 @@ func (w *Watcher) Close() (*audit.Report, error) {
 		return r, nil
 	}
 	return r, w.lines.Close()
+}
+
+// beside is the evidence in the directory, but for the forks of this watch.
+func (w *Watcher) beside() ([]audit.EvidenceBody, error) {
+	all, err := Evidence(w.m.store.dir)
+	return slices.DeleteFunc(all, func(e audit.EvidenceBody) bool {
+		return slices.ContainsFunc(w.forks, func(f *ForkError) bool { return f.Evidence == w.m.store.path(e.Name) })
+	}), err
 }

@@ -44,7 +44,7 @@ var rooms = map[string][]string{
 		"keygen", "commitreveal", "commitreveal/note", "commitreveal/tiles", "threshold"},
 
 	// What a client does with nodes that it does not trust: the logic of cmd/scrim and of the demo.
-	"internal/wallet": {"internal/succession", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "commitreveal/mirror", "commitreveal/note", "keygen", "ordering", "threshold"},
+	"internal/wallet": {"internal/succession", "httpapi/client", "httpapi/v1", "commitreveal", "commitreveal/audit", "commitreveal/mirror", "commitreveal/note", "keygen", "ordering", "ordering/fair", "threshold"},
 	// Which committees a chain has had: wallets and members follow them in the same way.
 	"internal/succession": {"httpapi/client", "httpapi/v1", "keygen", "threshold"},
 	// What a committee member does by hand: the logic of scrim member. The devnet agrees on terms the same way.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/keygen"
+	"github.com/scrimlabs/scrim/ordering/fair"
 )
 
 // Audit replays a bundle offline, with the chain's own rule for the order and
@@ -22,7 +23,7 @@ func Audit(bundle io.Reader, o audit.Options) (*audit.Report, error) {
 func Checks() audit.Checks {
 	return audit.Checks{
 		Certificate: firstCommittee, Succession: nextCommittee, Rule: newRule, Ceremony: ceremonyFinding,
-		Committee: anyCommittee,
+		Committee: anyCommittee, ReceiveLogs: receiveLogs,
 	}
 }
 
@@ -46,6 +47,24 @@ func ceremonyFinding(terms, evidence []byte) (audit.CeremonyFinding, error) {
 		f.Who += fmt.Sprintf(" (%s)", m.Name)
 	}
 	return f, nil
+}
+
+// receiveLogs reads evidence of either order rule.
+func receiveLogs(evidence []byte) (audit.LogFork, error) {
+	if e, err := fair.ParseEquivocation(evidence); err == nil {
+		return audit.LogFork{
+			Kind: e.Kind(), Member: e.Member(), Verify: e.Verify,
+			What: fmt.Sprintf("signed two receive logs of %d ciphertexts, with the heads %s and %s", e.A.Sequence, e.A.Head, e.B.Head),
+		}, nil
+	}
+	e, err := fair.ParseTimedEquivocation(evidence)
+	if err != nil {
+		return audit.LogFork{}, err
+	}
+	return audit.LogFork{
+		Kind: e.Kind(), Member: e.Member(), Verify: e.Verify,
+		What: fmt.Sprintf("signed two receive logs up to ciphertext %d, with the heads %s and %s and the times %s and %s", e.A.Sequence, e.A.Head, e.B.Head, e.A.Times, e.B.Times),
+	}, nil
 }
 
 // anyCommittee checks a certificate by itself.
@@ -152,6 +171,38 @@ func WriteTxReport(w io.Writer, r *audit.TxReport) error {
 	case r.Verdict == audit.Verified:
 		text, _ := r.Plaintext.MarshalText()
 		fmt.Fprintf(&b, "plaintext %s\n", text)
+	}
+	fmt.Fprintln(&b, r.Verdict)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// WriteCompletenessReport writes what a namespace has in a batch for people, the verdict last.
+func WriteCompletenessReport(w io.Writer, r *audit.CompletenessReport) error {
+	var b strings.Builder
+	if r.ChainID != "" {
+		fmt.Fprintf(&b, "chain %s, committee of epoch %d, terms hash %s\n", r.ChainID, r.Epoch, r.TermsHash)
+		if !r.Anchored {
+			b.WriteString("  nothing but the file says that this is the right committee: --terms-hash was not given, or is another\n")
+		}
+	}
+	if r.LogSize > 0 {
+		fmt.Fprintf(&b, "in the log of %d entries with root %s\n", r.LogSize, r.LogRoot)
+	}
+	if r.Verdict == audit.Verified {
+		fmt.Fprintf(&b, "namespace %s in block %d: %d of %d transactions, and no others\n", r.Namespace, r.Height, len(r.Transactions), r.Count)
+	}
+	for _, t := range r.Transactions {
+		fmt.Fprintf(&b, "%d %s\n", t.Position, t.ID)
+	}
+	for _, f := range r.Findings {
+		fmt.Fprintf(&b, "%s: %s (%s)\n", f.Who, f.What, f.Code)
+		if f.Evidence != "" {
+			fmt.Fprintf(&b, "  evidence: %s\n", f.Evidence)
+		}
+	}
+	for _, text := range r.Missing {
+		fmt.Fprintf(&b, "missing: %s\n", text)
 	}
 	fmt.Fprintln(&b, r.Verdict)
 	_, err := io.WriteString(w, b.String())
