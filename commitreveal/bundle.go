@@ -572,6 +572,16 @@ func (w *BundleWriter) Round(r BundleRound) error {
 // Transaction writes the next transaction of the batch that was last committed.
 func (w *BundleWriter) Transaction(t BundleTransaction) error { return w.write(&t) }
 
+// Line writes a line as a reader gives it. The header is written already, and the end is Close's.
+func (w *BundleWriter) Line(l BundleLine) error {
+	if _, ok := l.(*BundleTransaction); !ok {
+		if err := w.batchIsWhole(); err != nil {
+			return err
+		}
+	}
+	return w.write(l)
+}
+
 // Close writes the end and flushes. It does not close the underlying writer.
 func (w *BundleWriter) Close() error {
 	if err := w.batchIsWhole(); err != nil {

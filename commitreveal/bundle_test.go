@@ -255,12 +255,13 @@ func FuzzBundleLine(f *testing.F) {
 	for _, l := range bundleLines(f) {
 		f.Add(must(f)(encodeLine(l)))
 	}
+	f.Add(must(f)(encodeLine(&BundleEvidence{[]byte("evidence")})))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		l, err := decodeLine(b)
+		l, err := ParseBundleLine(b)
 		if err != nil {
 			return
 		}
-		if again, err := encodeLine(l); err != nil || !bytes.Equal(again, b) {
+		if again, err := MarshalBundleLine(l); err != nil || !bytes.Equal(again, b) {
 			t.Errorf("%s reads, and is written %s, %v", b, again, err)
 		}
 	})

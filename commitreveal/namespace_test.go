@@ -170,7 +170,6 @@ func TestTransactionProof(t *testing.T) {
 		"position":   func(p *TransactionProof) { p.Position = 1 },
 		"count":      func(p *TransactionProof) { p.Entry.Count = 4 },
 		"root":       func(p *TransactionProof) { p.Entry.Root[0] ^= 1 },
-		"key":        func(p *TransactionProof) { p.Entry.KeyID[0] ^= 1 },
 		"ciphertext": func(p *TransactionProof) { p.Ciphertext = cts[1].Ciphertext().Bytes() },
 		"no cipher":  func(p *TransactionProof) { p.Ciphertext = []byte("x") },
 		"path":       func(p *TransactionProof) { p.Path = p.Path[1:] },

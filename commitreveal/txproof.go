@@ -89,15 +89,13 @@ func (d *decoder) commitEntry() (c CommitEntry) {
 	return c
 }
 
-// Verify checks that the ciphertext is the one at its position of the batch, and sealed to the batch's key, and gives it;
-// ErrNoProof if not. That the entry is in the log, and that the opening is the ciphertext's, is not looked at.
+// Verify checks that the ciphertext is the one at its position of the batch, and gives it; ErrNoProof if not. That the entry is in
+// the log, and that the opening is the ciphertext's, is not looked at, nor whether it may be in this batch: that it is sealed to
+// its key, say, which is the committee's to answer for and not that of who made the proof.
 func (p *TransactionProof) Verify() (*threshold.Ciphertext, error) {
 	ct, err := threshold.ParseCiphertext(p.Ciphertext)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoProof, err)
-	}
-	if ct.Header().KeyID != p.Entry.KeyID {
-		return nil, fmt.Errorf("%w: the ciphertext is sealed to another key than that of its batch", ErrNoProof)
 	}
 	if err := VerifyInBatch(p.Entry.Root, p.Entry.Count, p.Position, ct.ID(), p.Path); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoProof, err)

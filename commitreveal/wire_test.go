@@ -342,3 +342,25 @@ func TestHashText(t *testing.T) {
 		}
 	}
 }
+
+// TestEntriesFitTiles: the largest entry of each kind is far from what an entry bundle can hold; what grows with a batch or a
+// committee is beside the log.
+func TestEntriesFitTiles(t *testing.T) {
+	c, _ := committeeOf4()
+	largest, err := NewCommitteeEntry(1<<63, make([]byte, MaxCertificateSize), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range map[string]Entry{
+		"committee":    largest,
+		"commit":       CommitEntry{Height: 1 << 63, Epoch: 1 << 63, Count: MaxBatch},
+		"reveal":       RevealEntry{Height: 1 << 63, Voids: MaxBatch},
+		"void":         VoidEntry{Height: 1 << 63, Position: MaxBatch - 1},
+		"expired":      ExpiredEntry{Height: 1<<64 - 1, ValidUntil: 1 << 63, Reason: ReasonTooLate},
+		"misbehaviour": MisbehaviourEntry{Height: 1 << 63, Epoch: 1 << 63, Member: threshold.MaxMembers, Kind: strings.Repeat("x", MaxMisbehaviourKind)},
+	} {
+		if b := must(t)(MarshalEntry(e)); len(b) > 256 || len(b) > MaxEntrySize {
+			t.Errorf("%s: %d bytes", name, len(b))
+		}
+	}
+}

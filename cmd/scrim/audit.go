@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -43,7 +44,10 @@ tell (the bundle is incomplete, damaged, or not one); 64 wrong usage.`,
 				return err
 			}
 			o.TermsHash = hash
+			b := newBar(cmd)
+			o.Progress = func(entries uint64) { b.draw(entries, 0) }
 			report, err := runAudit(cmd.InOrStdin(), args[0], receipts, o)
+			b.clear()
 			if err != nil {
 				return cannotTell(err)
 			}
@@ -54,8 +58,29 @@ tell (the bundle is incomplete, damaged, or not one); 64 wrong usage.`,
 	f.StringVar(&termsHash, "terms-hash", "", "hash of the committee's terms (0x and 64 digits), as its members publish it")
 	f.StringVar(&receipts, "receipts", "", "receipts file of 'scrim tx send': check that its receipts were honoured")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.AddCommand(newAuditMirror(), newAuditVerify(), newVerifyReceipt(), newVerifyTx(), newProveTx(), newEvidence(), newAuditWatch())
+	cmd.AddCommand(newAuditMirror(), newAuditVerify(), newVerifyReceipt(), newVerifyTx(), newProveTx(), newVerifyNamespace(), newProveNamespace(),
+		newPolicy(), newEvidence(), newAuditWatch())
+	neverViolated(cmd)
 	return cmd
+}
+
+// neverViolated gives the errors of a command and all below it the exit code of cannot tell: that something failed is no
+// answer, and 1 is one.
+func neverViolated(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			err := run(cmd, args)
+			var code exitCode
+			var usage usageError
+			if err == nil || errors.As(err, &code) || errors.As(err, &usage) {
+				return err
+			}
+			return exitCode{int(audit.CannotTell), err}
+		}
+	}
+	for _, child := range cmd.Commands() {
+		neverViolated(child)
+	}
 }
 
 // cannotTell is the answer of an audit that could not be made.
@@ -66,12 +91,12 @@ func cannotTell(err error) error {
 // answer prints a report and ends with its verdict.
 func answer(cmd *cobra.Command, v audit.Verdict, asJSON bool, report any, forPeople func(w io.Writer) error) error {
 	out := cmd.OutOrStdout()
+	write := forPeople
 	if asJSON {
-		if err := json.NewEncoder(out).Encode(report); err != nil {
-			return err
-		}
-	} else if err := forPeople(out); err != nil {
-		return err
+		write = func(w io.Writer) error { return json.NewEncoder(w).Encode(report) }
+	}
+	if err := write(out); err != nil {
+		return cannotTell(fmt.Errorf("the answer, %s, cannot be written: %w", v, err))
 	}
 	if v != audit.Verified {
 		return exitCode{code: int(v)}

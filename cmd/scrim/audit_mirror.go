@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/commitreveal/mirror"
 	"github.com/scrimlabs/scrim/internal/wallet"
@@ -66,6 +67,7 @@ func (b *bar) clear() {
 
 func newAuditMirror() *cobra.Command {
 	var termsHash string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "mirror URL DIR",
 		Short: "Copy a node's log to a directory, or bring the copy up to date",
@@ -98,22 +100,63 @@ told (the node cannot be reached, shows an older log, or answers what does not f
 			defer m.Close()
 			u, err := m.Update(cmd.Context(), c)
 			b.clear()
-			var fork *mirror.ForkError
-			switch {
-			case errors.As(err, &fork) && fork.Proved != nil:
-				return exitCode{int(audit.Violated), err}
-			case err != nil:
-				return cannotTell(err)
+			r := mirrored(m, u, err, hash != nil)
+			if asJSON {
+				return answer(cmd, r.Verdict, true, r, nil)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d log entries (%d new), %d batches fetched, root %s\n", u.After, u.After-u.Before, u.Batches, m.Root())
-			if hash == nil {
-				fmt.Fprintf(cmd.OutOrStdout(), "  nothing but the node says that this is the right committee: compare the terms hash %s\n", m.TermsHash())
+			if err != nil {
+				if r.Verdict == audit.CannotTell {
+					return cannotTell(err)
+				}
+				return exitCode{int(r.Verdict), err}
 			}
-			return nil
+			return answer(cmd, r.Verdict, false, r, r.write)
 		},
 	}
 	cmd.Flags().StringVar(&termsHash, "terms-hash", "", "hash of the first committee's terms (0x and 64 digits); without it the first one shown is believed")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// mirrorReport is what an update of a mirror came to.
+type mirrorReport struct {
+	Verdict   audit.Verdict      `json:"verdict"`
+	Entries   uint64             `json:"entries"` // that are there
+	New       uint64             `json:"new"`
+	Batches   int                `json:"batches"` // that were fetched
+	Root      commitreveal.Hash  `json:"root"`
+	TermsHash commitreveal.Hash  `json:"terms_hash"` // of the first committee; zeros before there is one
+	Anchored  bool               `json:"anchored"`   // the user gave that hash
+	Missing   []string           `json:"missing"`
+	Kept      []string           `json:"kept"`     // of a fork: the files with the two checkpoints
+	Evidence  string             `json:"evidence"` // file, "" if there is none
+	Proved    *audit.Established `json:"established"`
+}
+
+func mirrored(m *mirror.Mirror, u *mirror.Update, err error, anchored bool) *mirrorReport {
+	r := &mirrorReport{Entries: m.Size(), Root: m.Root(), TermsHash: m.TermsHash(), Anchored: anchored, Missing: []string{}, Kept: []string{}}
+	var fork *mirror.ForkError
+	switch {
+	case err == nil:
+		r.New, r.Batches = u.After-u.Before, u.Batches
+		return r
+	case errors.As(err, &fork) && fork.Proved != nil:
+		r.Verdict = audit.Violated
+	default:
+		r.Verdict, r.Missing = audit.CannotTell, append(r.Missing, err.Error())
+	}
+	if fork != nil {
+		r.Kept, r.Evidence, r.Proved = fork.Kept, fork.Evidence, fork.Proved
+	}
+	return r
+}
+
+func (r *mirrorReport) write(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "%d log entries (%d new), %d batches fetched, root %s\n", r.Entries, r.New, r.Batches, r.Root); err != nil || r.Anchored {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "  nothing but the node says that this is the right committee: compare the terms hash %s\n", r.TermsHash)
+	return err
 }
 
 func newAuditWatch() *cobra.Command {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -9,12 +10,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/scrimlabs/scrim/commitreveal"
 	"github.com/scrimlabs/scrim/commitreveal/audit"
 	"github.com/scrimlabs/scrim/commitreveal/note"
+	"github.com/scrimlabs/scrim/httpapi/client"
 	"github.com/scrimlabs/scrim/internal/wallet"
 )
 
@@ -186,44 +190,63 @@ func readTxProof(path, certificate, receipts string) (*audit.TxProof, error) {
 func newProveTx() *cobra.Command {
 	var receipts, out string
 	cmd := &cobra.Command{
-		Use:   "prove-tx DIR ID",
-		Short: "Make the file that proves one transaction, from a mirror or a bundle",
-		Args:  usage(cobra.ExactArgs(2)),
+		Use:   "prove-tx FROM ID",
+		Short: "Make the file that proves one transaction, from a mirror, a bundle or a node",
+		Long: `Make the file that proves one transaction, for 'scrim audit verify-tx'. FROM is a mirror, a bundle,
+or the address of a node (http://...), which answers for this one transaction only.`,
+		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseHash("ID", args[1])
 			if err != nil {
 				return err
 			}
-			source, err := wallet.NewLogSource(args[0])
-			if err != nil {
-				return err
-			}
 			var held []commitreveal.Receipt
 			if receipts != "" {
-				records, err := wallet.ReadRecords(receipts)
-				if err != nil {
+				if held, err = readReceipts(receipts); err != nil {
 					return err
 				}
-				held = wallet.Receipts(records)
 			}
-			p, err := source.ProveTx(id, held)
+			p, err := proveTx(cmd.Context(), args[0], id, held)
 			if err != nil {
 				return err
 			}
-			text, err := p.Marshal()
-			if err != nil {
-				return err
-			}
-			if out != "" {
-				return os.WriteFile(out, text, 0o644)
-			}
-			_, err = cmd.OutOrStdout().Write(text)
-			return err
+			return writeFile(cmd, out, p)
 		},
 	}
 	cmd.Flags().StringVar(&receipts, "receipts", "", "receipts file of 'scrim tx send': put those for this transaction in")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "write to this file")
 	return cmd
+}
+
+func proveTx(ctx context.Context, from string, id [32]byte, held []commitreveal.Receipt) (*audit.TxProof, error) {
+	if isURL(from) {
+		node, err := client.New(from, patience)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return wallet.FetchTx(ctx, node, id, held)
+	}
+	source, err := wallet.NewLogSource(from)
+	if err != nil {
+		return nil, err
+	}
+	return source.ProveTx(id, held)
+}
+
+// isURL tells a node from a file.
+func isURL(s string) bool { return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") }
+
+// writeFile writes a proof to a file, or to standard output.
+func writeFile(cmd *cobra.Command, name string, proof interface{ Marshal() ([]byte, error) }) error {
+	text, err := proof.Marshal()
+	if err != nil {
+		return err
+	}
+	if name != "" {
+		return os.WriteFile(name, text, 0o644)
+	}
+	_, err = cmd.OutOrStdout().Write(text)
+	return err
 }
 
 // receiptReport is the answer of verify-receipt.
@@ -259,7 +282,10 @@ Exit code: 0 all were kept, 1 one was broken, 2 cannot tell (not due yet, or of 
 			if o.Receipts, err = readReceipts(args[0]); err != nil {
 				return cannotTell(err)
 			}
+			b := newBar(cmd)
+			o.Progress = b.draw
 			report, err := verifyReceipts(log, evidence, o)
+			b.clear()
 			if err != nil {
 				return cannotTell(err)
 			}
@@ -291,6 +317,9 @@ func readReceipts(path string) ([]commitreveal.Receipt, error) {
 	return []commitreveal.Receipt{one}, nil
 }
 
+// receiptCodes are the findings that are about a receipt.
+var receiptCodes = []string{audit.CodeReceipt, audit.CodeLog, audit.CodeContradiction}
+
 func verifyReceipts(log, evidence string, o wallet.VerifyOptions) (*receiptReport, error) {
 	source, err := wallet.NewLogSource(log)
 	if err != nil {
@@ -307,7 +336,7 @@ func verifyReceipts(log, evidence string, o wallet.VerifyOptions) (*receiptRepor
 	}
 	r := &receiptReport{Receipts: full.Receipts, Findings: []audit.Finding{}, Missing: full.Missing}
 	for _, f := range full.Findings {
-		if f.Code == audit.CodeReceipt || f.Code == audit.CodeContradiction {
+		if slices.Contains(receiptCodes, f.Code) {
 			r.Findings = append(r.Findings, f)
 		}
 	}
@@ -350,7 +379,7 @@ func (r *receiptReport) write(w io.Writer) error {
 }
 
 func newEvidence() *cobra.Command {
-	return group("evidence", "Look at, and check, what somebody is accused with", newEvidenceShow(), newEvidenceVerify())
+	return group("evidence", "Look at, and check, what somebody is accused with", newEvidenceShow(), newEvidencePack(), newEvidenceVerify())
 }
 
 func readEvidence(path string) (*audit.EvidenceFile, error) {
@@ -385,6 +414,60 @@ func newEvidenceShow() *cobra.Command {
 			return err
 		},
 	}
+}
+
+func newEvidencePack() *cobra.Command {
+	var log, out string
+	var certificates []string
+	cmd := &cobra.Command{
+		Use:   "pack FILE",
+		Short: "Make a file of evidence of what a node serves",
+		Long: `Make a file of evidence of what a node serves (GET /v1/evidence/NUMBER): with the certificates of the chain's
+committees beside it (--certificate, GET /v1/log/certificate/HASH), or with a mirror that has them (--log). Only what proves
+itself is written. 'scrim audit verify' does the same for all evidence in a mirror.
+
+Exit code: 0 it is written, 1 it proves nothing, 2 cannot tell (no evidence of a kind that is known, say).`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body, err := readFile(args[0], audit.MaxEvidenceSize)
+			if err != nil {
+				return err
+			}
+			f, err := packEvidence(body, log, certificates)
+			if err != nil {
+				return cannotTell(err)
+			}
+			if _, err := f.Verify(wallet.Checks()); errors.Is(err, audit.ErrNotProved) {
+				return exitCode{int(audit.Violated), err}
+			} else if err != nil {
+				return cannotTell(err)
+			}
+			return writeFile(cmd, out, f)
+		},
+	}
+	cmd.Flags().StringArrayVar(&certificates, "certificate", nil, "file with a committee's certificate; once for each committee concerned")
+	cmd.Flags().StringVar(&log, "log", "", "mirror that has the certificates, and the log's hashes")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "write to this file")
+	return cmd
+}
+
+func packEvidence(body []byte, log string, certificates []string) (*audit.EvidenceFile, error) {
+	if log != "" {
+		source, err := wallet.NewLogSource(log)
+		if err != nil {
+			return nil, err
+		}
+		return source.PackEvidence(body)
+	}
+	var all [][]byte
+	for _, name := range certificates {
+		c, err := readFile(name, commitreveal.MaxCertificateSize)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return audit.PackEvidence(wallet.Checks(), body, nil, all...)
 }
 
 // evidenceReport is the answer of evidence verify.

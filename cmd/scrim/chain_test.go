@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -105,7 +106,39 @@ func (c *audited) files(t testing.TB, dir string) error {
 	if err := wallet.AppendRecords(filepath.Join(dir, "receipts.jsonl"), c.records(t, c.sealed, 1, 2, 3, 4)...); err != nil {
 		return err
 	}
+	c.Must(os.WriteFile(filepath.Join(dir, "shares.bin"), c.twoShares(), 0o600))
+	c.Must(os.WriteFile(filepath.Join(dir, "answer.json"), c.namespaceAnswer(bundle.Bytes(), 6), 0o600))
+	c.Must(wallet.AppendRecords(filepath.Join(dir, "denied.jsonl"), c.records(t, c.sealed[1:2], 2)...))
 	return wallet.AppendRecords(filepath.Join(dir, "broken.jsonl"), c.records(t, []*threshold.Ciphertext{c.lost}, 2)...)
+}
+
+// twoShares is evidence, as a node serves it, that member 3 shared two batches of the last block with one.
+func (c *audited) twoShares() []byte {
+	share := func(root commitreveal.Hash) commitreveal.ShareMessage {
+		m := commitreveal.ShareMessage{ChainID: sim.ChainID, Epoch: 1, Height: 7, Root: root}
+		m.Share.Member, m.Signature.Member = 3, 3
+		m.Share.Points = make([][threshold.PointSize]byte, 1)
+		c.Must(m.Sign(c.Secrets[2].Identity()))
+		return m
+	}
+	two, err := commitreveal.MarshalEvidence(commitreveal.NewConflictingShares(share(commitreveal.Hash{1}), share(commitreveal.Hash{2})))
+	c.Must(err)
+	return two
+}
+
+// namespaceAnswer is what a node answers under /v1/log/namespace/{height}/test.
+func (c *audited) namespaceAnswer(bundle []byte, height uint64) []byte {
+	p, err := audit.ProveNamespace(commitreveal.NewBundleReader(bytes.NewReader(bundle)), wallet.Checks(), height, "test")
+	c.Must(err)
+	r, err := p.Verify(wallet.Checks(), nil)
+	c.Must(err)
+	a := v1.NamespaceProof{Height: height, Namespace: "test", EntryIndex: r.LogSize - 1, Entry: p.Entry, Proof: p.Namespace, TlogProof: string(p.Proof)}
+	for _, t := range r.Transactions {
+		a.Transactions = append(a.Transactions, v1.NamespaceID{Position: t.Position, ID: v1.HexOf(t.ID[:])})
+	}
+	text, err := json.MarshalIndent(a, "", "  ")
+	c.Must(err)
+	return text
 }
 
 // The scripts of the audit have nodes: $NODE and $NODE2 of members 1 and 2 of one chain,
@@ -113,9 +146,14 @@ func (c *audited) files(t testing.TB, dir string) error {
 func TestAuditScripts(t *testing.T) {
 	c := newAudited(t, "hello")
 	id := c.sealed[0].ID()
+	accuser := mirrortest.New(sim.ChainID, c.Secrets[0].Identity())
+	c.Must(accuser.Add(mirrortest.FromChain(t, c.Chain)...))
+	accuser.AddEvidence(c.twoShares())
+	server := httptest.NewServer(accuser)
+	t.Cleanup(server.Close)
 	runScripts(t, "testdata/audit", map[string]string{
 		"NODE": c.serve(t, 1), "NODE2": c.serve(t, 2), "FORK": newAudited(t, "another").serve(t, 1),
-		"ID": v1.HexOf(id[:]).String(), "AUDITED": auditedTerms(c), "HELLO": fmt.Sprintf("%x", "hello"),
+		"ID": v1.HexOf(id[:]).String(), "AUDITED": auditedTerms(c), "HELLO": fmt.Sprintf("%x", "hello"), "ACCUSER": server.URL,
 	}, func(dir string) error { return c.files(t, dir) })
 }
 

@@ -178,6 +178,12 @@ func (f *Follower) Read(lines Lines) bool {
 	return !f.a.stopped
 }
 
+// Beside takes what was found beside the log meanwhile, for [Follower.Report]: evidence, and the stored hashes of the log, which
+// some of it needs. It replaces what [Options] had.
+func (f *Follower) Beside(evidence []EvidenceBody, tree tiles.Reader) {
+	f.a.opts.Evidence, f.a.opts.Tree = evidence, tree
+}
+
 // Entries is how many log entries were replayed so far.
 func (f *Follower) Entries() uint64 { return f.a.log.Size() }
 

@@ -194,6 +194,10 @@ func dishonest() map[string]planted {
 			n.lines = append(n.lines, &commitreveal.BundleRound{Height: 6, Section: []byte("s")})
 			n.block(7, n.seal("y"))
 		}, []string{"order 7 bundle"}, nil},
+		"a round with what is no ciphertext": {func(n *network) {
+			n.lines = append(n.lines, &commitreveal.BundleRound{Height: 5, Aside: [][]byte{{1, 2, 3}}})
+			n.block(6, n.seal("y"))
+		}, []string{"order 5 bundle"}, nil},
 		"a round that does not hold": {func(n *network) {
 			n.round(5, "bad")
 			n.block(6, n.seal("y"))

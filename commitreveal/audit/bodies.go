@@ -3,15 +3,17 @@ package audit
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/scrimlabs/scrim/commitreveal"
+	"github.com/scrimlabs/scrim/commitreveal/tiles"
 )
 
 // EvidenceBody is a piece of evidence as somebody keeps it: an evidence file, or
-// what nodes serve: evidence of package commitreveal, keygen or fair, or the two notes of a
-// split view, each after its length in four bytes.
+// what nodes serve: evidence of package commitreveal, keygen or ordering/fair, or the two
+// notes of a split view, each after its length in four bytes.
 type EvidenceBody struct {
 	Name string
 	Body []byte
@@ -74,31 +76,77 @@ func (a *auditor) ours(f *EvidenceFile) bool {
 // evidenceFile reads an evidence file, or makes one of what nodes keep: evidence of
 // package commitreveal, keygen or fair, or two notes.
 func (a *auditor) evidenceFile(b []byte) (*EvidenceFile, error) {
+	p := packer{checks: a.checks, tree: a.opts.Tree}
+	if a.header != nil {
+		p.chainID = a.header.ChainID
+	}
+	for _, epoch := range a.report.Epochs {
+		p.committees = append(p.committees, a.office(epoch))
+	}
+	return p.file(b)
+}
+
+// PackEvidence makes the file of a piece of evidence as a node serves it (GET
+// /v1/evidence/{number}): evidence of packages commitreveal, keygen or ordering/fair, or the
+// two notes of a split view. certificates are those of the chain's committees, tree gives
+// the stored hashes of the log, which a split view of two sizes needs; else it may be nil.
+// It is not verified. Errors wrap [ErrEvidence] if the body is none of them.
+func PackEvidence(checks Checks, body []byte, tree tiles.Reader, certificates ...[]byte) (*EvidenceFile, error) {
+	if checks.Committee == nil {
+		return nil, errors.New("audit: the check of certificates is needed")
+	}
+	p := packer{checks: checks, tree: tree}
+	for _, c := range certificates {
+		info, err := checks.Committee(c)
+		if err == nil && (info.Committee == nil || info.Committee.Key == nil) {
+			err = errors.New("it names no committee")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the committee is not certified: %w", err)
+		}
+		info.certificate = c
+		p.chainID, p.committees = info.ChainID, append(p.committees, &info)
+	}
+	return p.file(body)
+}
+
+// packer makes files of evidence that nodes keep.
+type packer struct {
+	checks     Checks
+	chainID    string
+	committees []*CommitteeInfo // of the chain, in order
+	tree       tiles.Reader
+}
+
+// file reads an evidence file, or makes one of what nodes keep.
+func (p *packer) file(b []byte) (*EvidenceFile, error) {
 	if bytes.HasPrefix(b, []byte("{")) {
 		return ParseEvidence(b)
 	}
 	if e, err := commitreveal.ParseEvidence(b); err == nil {
-		return a.shareFile(e)
+		return p.shareFile(e)
 	}
 	if x, y, ok := twoNotes(b); ok {
-		return a.splitFile(x, y)
+		return p.splitFile(x, y)
 	}
-	for _, epoch := range a.report.Epochs {
-		if f, err := a.fileOf(a.office(epoch), b); err == nil {
+	for _, info := range p.committees {
+		if f, err := p.checks.fileOf(info, b); err == nil {
 			return f, nil
 		}
 	}
 	return nil, fmt.Errorf("%w, nor evidence of a kind that is known, against members of a committee of this log", ErrEvidence)
 }
 
-func (a *auditor) shareFile(e commitreveal.Evidence) (*EvidenceFile, error) {
+func (p *packer) shareFile(e commitreveal.Evidence) (*EvidenceFile, error) {
 	proof, err := NewBadShare(e)
 	if err != nil {
 		return nil, err
 	}
 	f := &EvidenceFile{ChainID: e.ChainID(), Proof: proof}
-	if info := a.office(e.Epoch()); info != nil {
-		f.Certificates = [][]byte{info.certificate}
+	for _, info := range p.committees {
+		if info.Committee.Epoch == e.Epoch() {
+			f.Certificates = [][]byte{info.certificate}
+		}
 	}
 	return f, nil
 }
@@ -119,17 +167,14 @@ func twoNotes(b []byte) (x, y []byte, ok bool) {
 	return x, y, len(x) > 0 && len(y) > 0 && len(b) == 0
 }
 
-func (a *auditor) splitFile(x, y []byte) (*EvidenceFile, error) {
-	proof, err := NewSplitView(x, y, a.opts.Tree)
+func (p *packer) splitFile(x, y []byte) (*EvidenceFile, error) {
+	proof, err := NewSplitView(x, y, p.tree)
 	if err != nil {
 		return nil, err
 	}
-	f := &EvidenceFile{Proof: proof}
-	if a.header != nil {
-		f.ChainID = a.header.ChainID
-	}
-	for _, epoch := range a.report.Epochs[max(0, len(a.report.Epochs)-maxCertificates):] {
-		f.Certificates = append(f.Certificates, a.office(epoch).certificate)
+	f := &EvidenceFile{ChainID: p.chainID, Proof: proof}
+	for _, info := range p.committees[max(0, len(p.committees)-maxCertificates):] {
+		f.Certificates = append(f.Certificates, info.certificate)
 	}
 	return f, nil
 }

@@ -250,8 +250,8 @@ func notProved(format string, args ...any) error {
 }
 
 // Verify checks the evidence: nil and what it establishes, or an error that wraps
-// [ErrNotProved]. It needs nothing but the file. checks.Committee, checks.Order
-// and checks.Ceremony are needed, as far as the kind asks for them.
+// [ErrNotProved]. It needs nothing but the file. checks.Committee, checks.Ceremony
+// and checks.Fork are needed, as far as the kind asks for them.
 func (f *EvidenceFile) Verify(checks Checks) (*Established, error) {
 	if err := f.validate(); err != nil {
 		return nil, err

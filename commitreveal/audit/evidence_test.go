@@ -21,6 +21,7 @@ import (
 	"github.com/scrimlabs/scrim/commitreveal/note"
 	"github.com/scrimlabs/scrim/commitreveal/tiles"
 	"github.com/scrimlabs/scrim/threshold"
+	"github.com/scrimlabs/scrim/threshold/thresholdtest"
 )
 
 // lines reads what the network has done so far.
@@ -588,8 +589,8 @@ func TestEvidenceBeside(t *testing.T) {
 	file, err := a["conflicting shares"].guilty.Marshal()
 	n.must(err)
 	bare := a["bad share"].guilty.Proof.(*BadShare).Evidence
-	r := run(t, n.bundle(), Options{Evidence: []EvidenceBody{{"file", file}, {"bare", bare}, {"junk", []byte("junk")}, {"ceremony", []byte("conflict")}}})
-	if r.Verdict != Verified || len(r.Evidence) != 4 || !r.Evidence[0].Proved || !r.Evidence[1].Proved || r.Evidence[2].Proved || r.Evidence[2].Why == "" || !r.Evidence[3].Proved {
+	r := run(t, n.bundle(), Options{Evidence: []EvidenceBody{{"file", file}, {"bare", bare}, {"junk", []byte("junk")}, {"ceremony", []byte("conflict")}, {"logs", []byte("fork of logs")}}})
+	if r.Verdict != Verified || len(r.Evidence) != 5 || !r.Evidence[4].Proved || !r.Evidence[0].Proved || !r.Evidence[1].Proved || r.Evidence[2].Proved || r.Evidence[2].Why == "" || !r.Evidence[3].Proved {
 		t.Errorf("%s %+v", r.Verdict, r.Evidence)
 	}
 	if e := judged(t, r.Evidence[3].File); e.Kind != KindCeremonyConflict {
@@ -598,6 +599,63 @@ func TestEvidenceBeside(t *testing.T) {
 	if e := judged(t, r.Evidence[1].File); e.Who != bobOf1 {
 		t.Errorf("%+v", e)
 	}
+	if e := judged(t, r.Evidence[4].File); e.Who != bobOf1 || e.Kind != KindLogFork {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestPackEvidence: what a node serves becomes the same file with the certificates beside it.
+func TestPackEvidence(t *testing.T) {
+	n := honest(t)
+	for name, tt := range map[string]struct {
+		body []byte
+		kind string
+	}{
+		"a bad share": {accusations(t)["bad share"].guilty.Proof.(*BadShare).Evidence, KindBadShare},
+		"a ceremony":  {[]byte("bad deal"), KindBadDeal},
+		"two logs":    {[]byte("fork of logs"), KindLogFork},
+	} {
+		f, err := PackEvidence(testChecks(), tt.body, nil, n.certificate())
+		n.must(err)
+		if e := judged(t, f); e.Kind != tt.kind {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+	if _, err := PackEvidence(testChecks(), []byte("junk"), nil, n.certificate()); !errors.Is(err, ErrEvidence) {
+		t.Errorf("junk: %v", err)
+	}
+	if _, err := PackEvidence(testChecks(), []byte("fork of logs"), nil, []byte("no certificate")); err == nil {
+		t.Error("a committee that nobody certified")
+	}
+	if _, err := PackEvidence(Checks{}, []byte("fork of logs"), nil, n.certificate()); err == nil {
+		t.Error("without checks")
+	}
+}
+
+// FuzzTwoNotes: what is read as two notes is written as these bytes.
+func FuzzTwoNotes(f *testing.F) {
+	n := honest(f)
+	a, b := n.note(4, 1), n.note(6, 1)
+	body := func(a, b []byte) []byte {
+		out := append(binary.BigEndian.AppendUint32(nil, uint32(len(a))), a...)
+		return append(binary.BigEndian.AppendUint32(out, uint32(len(b))), b...)
+	}
+	certificate := n.certificate()
+	f.Add(body(a, b))
+	f.Add(body(a, nil))
+	f.Add([]byte("fork of logs"))
+	f.Add([]byte("bad deal"))
+	f.Add(n.badPoint(false))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		x, y, ok := twoNotes(b)
+		if ok && (len(x) == 0 || len(y) == 0 || !bytes.Equal(body(x, y), b)) {
+			t.Errorf("%x is read as %x and %x", b, x, y)
+		}
+		if f, err := PackEvidence(testChecks(), b, nil, certificate); (err == nil) != (f != nil && f.Proof != nil) {
+			t.Errorf("%x is packed as %v, %v", b, f, err)
+		}
+	})
 }
 
 // TestNotesBeside: nodes keep a split view as two notes. Of two sizes the tree is
@@ -648,18 +706,18 @@ func TestTxProof(t *testing.T) {
 	read, err := ParseTxProof(b)
 	n.must(err)
 	termsHash := sha256.Sum256([]byte(testTerms))
-	r, err := read.Verify(testChecks(), &termsHash)
+	r, err := recorded(read.Verify(testChecks(), &termsHash))
 	n.must(err)
 	if r.Verdict != Verified || !bytes.Equal(r.Plaintext, tx.Plaintext) || r.Height != 3 || r.Count != 3 || !r.Anchored || r.Receipts[0].Status != ReceiptKept || r.Namespace != "rollup-a" {
 		t.Errorf("%+v", r)
 	}
 	wrong := [32]byte{1}
-	if r, err := read.Verify(testChecks(), &wrong); err != nil || r.Verdict != CannotTell {
+	if r, err := recorded(read.Verify(testChecks(), &wrong)); err != nil || r.Verdict != CannotTell {
 		t.Errorf("another committee: %+v, %v", r, err)
 	}
 	void, err := threshold.ParseCiphertext(n.lines[voidAt(n)].(*commitreveal.BundleTransaction).Ciphertext)
 	n.must(err)
-	if r, err := prove(void.ID()).Verify(testChecks(), nil); err != nil || r.Verdict != Verified || !r.Void {
+	if r, err := recorded(prove(void.ID()).Verify(testChecks(), nil)); err != nil || r.Verdict != Verified || !r.Void {
 		t.Errorf("a void: %+v, %v", r, err)
 	}
 	if _, err := ProveTx(n.reader(), testChecks(), threshold.ID{1}); !errors.Is(err, ErrNotFound) {
@@ -685,7 +743,7 @@ func TestTxProof(t *testing.T) {
 		}(), Violated, ReceiptBroken},
 	} {
 		p.Receipts = []commitreveal.Receipt{tt.receipt}
-		if r, err := p.Verify(testChecks(), nil); err != nil || r.Verdict != tt.verdict || r.Receipts[0].Status != tt.status {
+		if r, err := recorded(p.Verify(testChecks(), nil)); err != nil || r.Verdict != tt.verdict || r.Receipts[0].Status != tt.status {
 			t.Errorf("receipt %s: %+v, %v", name, r, err)
 		}
 	}
@@ -717,6 +775,14 @@ func TestTxProofLies(t *testing.T) {
 		"log's path": {func(p *note.Proof, _ *commitreveal.TransactionProof) { p.Path[0][0]++ }, CodeLogRoot},
 		"index":      {func(p *note.Proof, _ *commitreveal.TransactionProof) { p.Index = 0 }, CodeLogRoot},
 		"signature":  {func(p *note.Proof, _ *commitreveal.TransactionProof) { p.Note.Signatures[0].Data[90] ^= 1 }, CodeCertificate},
+		"signature on another batch": {func(p *note.Proof, tx *commitreveal.TransactionProof) {
+			cp := commitreveal.Checkpoint{ChainID: chainID, Height: 3, Epoch: 1, BatchRoot: commitreveal.Hash{1}, LogSize: p.Index + 1}
+			head, err := note.ParseCheckpoint(p.Note.Text)
+			n.must(err)
+			cp.LogRoot = head.Root
+			c, _ := committeeOf4()
+			p.Note.Signatures[0] = note.CertificateLine(c.Key, cp, n.sign(cp))
+		}, CodeCertificate},
 		"no opening": {func(_ *note.Proof, tx *commitreveal.TransactionProof) { tx.Opening = nil }, ""},
 		"no signature of the committee": {func(p *note.Proof, _ *commitreveal.TransactionProof) {
 			p.Note.Signatures = []note.Signature{note.SignLog(identity(1), chainID, p.Note.Text)}
@@ -733,7 +799,7 @@ func TestTxProofLies(t *testing.T) {
 		n.must(err)
 		p.Proof, err = proof.Marshal()
 		n.must(err)
-		r, err := p.Verify(testChecks(), nil)
+		r, err := recorded(p.Verify(testChecks(), nil))
 		n.must(err)
 		if tt.code == "" {
 			if r.Verdict != CannotTell {
@@ -744,6 +810,57 @@ func TestTxProofLies(t *testing.T) {
 		if r.Verdict != Violated || len(r.Findings) != 1 || r.Findings[0].Code != tt.code || r.Findings[0].Who != WhoProof {
 			t.Errorf("%s: %s %+v %v", name, r.Verdict, r.Findings, r.Missing)
 		}
+	}
+}
+
+// TestTxProofOfADishonestCommittee: what the committee signed and should not have is its fault, and not that of who made the proof.
+func TestTxProofOfADishonestCommittee(t *testing.T) {
+	otherCommittee, _ := thresholdtest.Deal("other", 1, 4, 3)
+	for name, tt := range map[string]struct {
+		seal func(n *network) *threshold.Ciphertext
+		code string
+	}{
+		"too late": {func(n *network) *threshold.Ciphertext { return n.seal("x", validUntil(2)) }, CodeExpired},
+		"other chain": {func(n *network) *threshold.Ciphertext {
+			return n.seal("x", func(o *threshold.SealOptions) { o.ChainID = "other" })
+		}, CodeChain},
+		"other key": {func(n *network) *threshold.Ciphertext {
+			ct, err := threshold.Seal(n.rng, otherCommittee.Key, sealOptions(), []byte("x"))
+			n.must(err)
+			return ct
+		}, CodeKey},
+		"no proof": {func(n *network) *threshold.Ciphertext {
+			b := n.seal("x").Bytes()
+			b[len(b)-1]++
+			ct, err := threshold.ParseCiphertext(b)
+			n.must(err)
+			return ct
+		}, CodeProof},
+	} {
+		n := newNetwork(t)
+		ct := tt.seal(n)
+		n.block(3, ct)
+		n.block(4, n.seal("y"))
+		p, err := ProveTx(n.reader(), testChecks(), ct.ID())
+		n.must(err)
+		r, err := recorded(p.Verify(testChecks(), nil))
+		n.must(err)
+		if r.Verdict != Violated || len(r.Findings) != 1 || r.Findings[0].Code != tt.code || r.Findings[0].Who != committeeOf {
+			t.Errorf("%s: %s %+v %v", name, r.Verdict, r.Findings, r.Missing)
+		}
+	}
+	n := honest(t)
+	ct, err := threshold.ParseCiphertext(ciphertextsOf(n, 3)[0])
+	n.must(err)
+	p, err := ProveTx(n.reader(), testChecks(), ct.ID())
+	n.must(err)
+	proof, err := note.ParseProof(p.Proof)
+	n.must(err)
+	proof.Extra = []byte("nothing of ours")
+	p.Proof, err = proof.Marshal()
+	n.must(err)
+	if r, err := recorded(p.Verify(testChecks(), nil)); err != nil || r.Verdict != CannotTell {
+		t.Errorf("an extra part that cannot be read: %+v, %v", r, err)
 	}
 }
 

@@ -104,7 +104,7 @@ func (a *auditor) closeMisbehaviour() {
 
 // judgeMisbehaviour compares what the evidence proves with what the entry says.
 func (a *auditor) judgeMisbehaviour(m *accused, body []byte, r *Misbehaviour) {
-	f, err := a.fileOf(m.office, body)
+	f, err := a.checks.fileOf(m.office, body)
 	if err == nil {
 		err = f.validate()
 	}
@@ -129,22 +129,22 @@ func (a *auditor) judgeMisbehaviour(m *accused, body []byte, r *Misbehaviour) {
 }
 
 // fileOf makes an evidence file against a member of a committee of what misbehaviour entries name.
-func (a *auditor) fileOf(info *CommitteeInfo, body []byte) (*EvidenceFile, error) {
+func (c Checks) fileOf(info *CommitteeInfo, body []byte) (*EvidenceFile, error) {
 	if e, err := commitreveal.ParseEvidence(body); err == nil {
 		proof, err := NewBadShare(e)
 		return &EvidenceFile{ChainID: e.ChainID(), Certificates: [][]byte{info.certificate}, Proof: proof}, err
 	}
-	if a.checks.Fork != nil {
-		if kind, _, err := a.checks.Fork(*info, body); err == nil {
+	if c.Fork != nil {
+		if kind, _, err := c.Fork(*info, body); err == nil {
 			return &EvidenceFile{ChainID: info.ChainID, Certificates: [][]byte{info.certificate}, Proof: NewLogFork(kind, body)}, nil
 		}
 	}
-	if a.checks.Ceremony != nil && len(info.Terms) > 0 {
-		if f, err := a.checks.Ceremony(info.Terms, body); err == nil {
+	if c.Ceremony != nil && len(info.Terms) > 0 {
+		if f, err := c.Ceremony(info.Terms, body); err == nil {
 			return &EvidenceFile{ChainID: f.ChainID, Terms: info.Terms, Proof: NewCeremonyFault(body, f.Conflict)}, nil
 		}
 	}
-	if a.checks.Fork == nil || a.checks.Ceremony == nil {
+	if c.Fork == nil || c.Ceremony == nil {
 		return nil, fmt.Errorf("%w: of receive logs, or of ceremonies", errNoCheck)
 	}
 	return nil, fmt.Errorf("%w, nor evidence that proves something against a member of the %s", ErrEvidence, committeeName(info.Committee.Epoch))

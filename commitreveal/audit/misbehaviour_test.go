@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,7 +77,39 @@ func TestMissingEvidence(t *testing.T) {
 	checks := testChecks()
 	checks.Fork = nil
 	r, err := Run(strings.NewReader(n.bundle()), checks, Options{})
+	record(r.Findings, r.Missing)
 	if err != nil || r.Verdict != CannotTell {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// linesOf gives lines in whatever order, which the readers of bundles and mirrors do not.
+type linesOf []commitreveal.BundleLine
+
+func (l *linesOf) Next() (commitreveal.BundleLine, error) {
+	if len(*l) == 0 {
+		return nil, io.EOF
+	}
+	line := (*l)[0]
+	*l = (*l)[1:]
+	return line, nil
+}
+
+// What is beside the log comes after the entry that names it, and nowhere else.
+func TestLinesOutOfPlace(t *testing.T) {
+	for want, line := range map[string]commitreveal.BundleLine{
+		"evidence without a misbehaviour entry before it":   &commitreveal.BundleEvidence{Body: []byte("conflict")},
+		"a certificate without a committee entry before it": &commitreveal.BundleCertificate{Certificate: []byte("x")},
+	} {
+		n := newNetwork(t)
+		n.block(3, n.seal("a"))
+		n.reveal(0)
+		lines := linesOf(append(slices.Clone(n.lines), line))
+		r, err := Replay(&lines, testChecks(), Options{})
+		n.must(err)
+		record(r.Findings, r.Missing)
+		if r.Verdict != CannotTell || len(r.Findings) != 0 || !slices.Contains(r.Missing, want) {
+			t.Errorf("%s: %s %v %v", want, r.Verdict, r.Findings, r.Missing)
+		}
 	}
 }

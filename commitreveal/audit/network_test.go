@@ -549,6 +549,10 @@ func runReader(t testing.TB, r io.Reader, opts Options) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
+	record(report.Findings, report.Missing)
+	for _, m := range report.Misbehaviour {
+		record([]Finding{{What: m.What}}, nil)
+	}
 	return report
 }
 

@@ -111,13 +111,9 @@ func ParseTxProof(b []byte) (*TxProof, error) {
 
 // ID is that of the ciphertext in the proof, of which nothing has been verified.
 func (p *TxProof) ID() (threshold.ID, error) {
-	proof, err := note.ParseProof(p.Proof)
+	tx, err := p.transaction()
 	if err != nil {
-		return threshold.ID{}, fmt.Errorf("%w: %w", ErrTxProof, err)
-	}
-	tx, err := commitreveal.ParseTransactionProof(proof.Extra)
-	if err != nil {
-		return threshold.ID{}, fmt.Errorf("%w: %w", ErrTxProof, err)
+		return threshold.ID{}, err
 	}
 	ct, err := threshold.ParseCiphertext(tx.Ciphertext)
 	if err != nil {
@@ -126,35 +122,37 @@ func (p *TxProof) ID() (threshold.ID, error) {
 	return ct.ID(), nil
 }
 
+// Epoch is that of the committee whose certificate the proof needs. Nothing has been verified.
+func (p *TxProof) Epoch() (uint64, error) {
+	tx, err := p.transaction()
+	if err != nil {
+		return 0, err
+	}
+	return tx.Entry.Epoch, nil
+}
+
+func (p *TxProof) transaction() (*commitreveal.TransactionProof, error) {
+	proof, err := note.ParseProof(p.Proof)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTxProof, err)
+	}
+	tx, err := commitreveal.ParseTransactionProof(proof.Extra)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTxProof, err)
+	}
+	return tx, nil
+}
+
 // TxReport is what a transaction's bundle proves. Verdict is Verified if all of
 // it holds and it is opened, Violated if something in it is not true, CannotTell if
 // something is missing.
 type TxReport struct {
-	Verdict   Verdict           `json:"verdict"`
-	Findings  []Finding         `json:"findings"`
-	Missing   []string          `json:"missing"`
-	ChainID   string            `json:"chain_id"`
-	TermsHash commitreveal.Hash `json:"terms_hash"`
-	Anchored  bool              `json:"anchored"` // that hash is the one the user gave
-	Epoch     uint64            `json:"epoch"`
+	ProofReport
 	ID        commitreveal.Hash `json:"id"`
-	Namespace string            `json:"namespace"`
-	Height    uint64            `json:"height"`
 	Position  uint32            `json:"position"`
-	Count     uint32            `json:"count"` // of its batch
-	LogSize   uint64            `json:"log_size"`
-	LogRoot   commitreveal.Hash `json:"log_root"`
 	Void      bool              `json:"void"`
 	Plaintext Bytes             `json:"plaintext"`
 	Receipts  []ReceiptResult   `json:"receipts"`
-}
-
-func (r *TxReport) found(code, who, format string, args ...any) {
-	r.Findings = append(r.Findings, Finding{Code: code, Height: r.Height, Who: who, What: fmt.Sprintf(format, args...)})
-}
-
-func (r *TxReport) missing(format string, args ...any) {
-	r.Missing = append(r.Missing, fmt.Sprintf(format, args...))
 }
 
 // Verify checks a transaction's bundle: the committee's certificate, its signature
@@ -165,9 +163,9 @@ func (p *TxProof) Verify(checks Checks, termsHash *[32]byte) (*TxReport, error) 
 	if checks.Committee == nil {
 		return nil, errors.New("audit: the check of certificates is needed")
 	}
-	r := &TxReport{Findings: []Finding{}, Missing: []string{}, Receipts: []ReceiptResult{}, Plaintext: Bytes{}}
+	r := &TxReport{ProofReport: newProofReport(), Receipts: []ReceiptResult{}, Plaintext: Bytes{}}
 	p.verify(r, checks, termsHash)
-	r.Verdict = verdictOf(len(r.Findings), len(r.Missing))
+	r.conclude()
 	return r, nil
 }
 
@@ -187,27 +185,17 @@ func (p *TxProof) verify(r *TxReport, checks Checks, termsHash *[32]byte) {
 		r.missing("%v", err)
 		return
 	}
-	info, err := checks.Committee(p.Certificate)
-	if err == nil && (info.Committee == nil || info.Committee.Key == nil) {
-		err = errors.New("it names no committee")
-	}
-	if err != nil {
-		r.found(CodeCommittee, WhoProof, "the committee is not certified: %v", err)
+	info := r.committee(checks, p.Certificate, termsHash)
+	if info == nil {
 		return
 	}
-	r.ChainID, r.TermsHash, r.Epoch = info.ChainID, info.TermsHash, info.Committee.Epoch
-	if termsHash != nil && info.TermsHash != *termsHash {
-		r.missing("the proof is about a committee with the terms %s, not about the trusted one with the terms %s", r.TermsHash, commitreveal.Hash(*termsHash))
-		return
-	}
-	r.Anchored = termsHash != nil
-	tx := p.place(r, &info)
+	tx := p.place(r, info)
 	if tx == nil {
 		return
 	}
-	tx.open(r, &info)
+	tx.open(r, info)
 	for i := range p.Receipts {
-		r.Receipts = append(r.Receipts, r.receipt(&info, &p.Receipts[i]))
+		r.Receipts = append(r.Receipts, r.receipt(info, &p.Receipts[i]))
 	}
 }
 
@@ -237,18 +225,7 @@ func (p *TxProof) place(r *TxReport, info *CommitteeInfo) *placedTx {
 		return nil
 	}
 	r.ID, r.Namespace = commitreveal.Hash(ct.ID()), ct.Header().Namespace
-	entry, err := commitreveal.MarshalEntry(e)
-	if err != nil {
-		r.missing("%v", err)
-		return nil
-	}
-	head, err := proof.Check(entry)
-	if err != nil {
-		r.found(CodeLogRoot, WhoProof, "the commit entry is not in the log of the checkpoint: %v", err)
-		return nil
-	}
-	r.LogSize, r.LogRoot = head.Size, head.Root
-	if !r.signed(info, proof.Note, e) {
+	if !r.committed(info, proof, e) {
 		return nil
 	}
 	if h := ct.Header(); h.ChainID != info.ChainID {
@@ -257,26 +234,6 @@ func (p *TxProof) place(r *TxReport, info *CommitteeInfo) *placedTx {
 		r.found(CodeExpired, committeeName(r.Epoch), "a ciphertext was ordered that was valid until block %d", h.ValidUntil)
 	}
 	return &placedTx{tx, ct}
-}
-
-// signed checks that the committee signed the checkpoint of this batch.
-func (r *TxReport) signed(info *CommitteeInfo, n *note.Note, e commitreveal.CommitEntry) bool {
-	key := note.CommitteeKey(info.ChainID, info.Committee.Key)
-	line, there := key.Find(n)
-	if !there {
-		r.missing("the committee's signature on the checkpoint: the batch was not revealed when the proof was made")
-		return false
-	}
-	if _, err := key.Verify(n); err != nil {
-		r.found(CodeCertificate, WhoProof, "%v", err)
-		return false
-	}
-	c, _, err := note.Certified(n.Text, line.Data)
-	if err != nil || c.ChainID != info.ChainID || c.Height != e.Height || c.Epoch != e.Epoch || c.Epoch != r.Epoch || c.BatchRoot != e.Root {
-		r.found(CodeCertificate, WhoProof, "the committee's signature is not on the checkpoint of this batch")
-		return false
-	}
-	return true
 }
 
 // open checks the opening and what it opens to.
@@ -343,6 +300,28 @@ func (w *walker) prove(checks Checks, b *walked, i int) (*TxProof, error) {
 	if err != nil {
 		return nil, err
 	}
+	proof, err := w.proveCommit(checks, b)
+	if err != nil {
+		return nil, err
+	}
+	tx := commitreveal.TransactionProof{
+		Entry: b.commit, Position: uint32(i), Path: path,
+		Ciphertext: b.transactions[i].Ciphertext, Opening: b.transactions[i].Opening,
+	}
+	if proof.Extra, err = tx.MarshalBinary(); err != nil {
+		return nil, err
+	}
+	signed, err := proof.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	p := &TxProof{Certificate: b.committee, Proof: signed}
+	return p, p.validate()
+}
+
+// proveCommit proves that the batch's commit entry is the last of the log that the committee signed with it. It reads on to
+// the reveal, which has the signature.
+func (w *walker) proveCommit(checks Checks, b *walked) (*note.Proof, error) {
 	info, err := checks.Committee(b.committee)
 	if err != nil {
 		return nil, err
@@ -351,29 +330,15 @@ func (w *walker) prove(checks Checks, b *walked, i int) (*TxProof, error) {
 	if err != nil {
 		return nil, err
 	}
-	tx := commitreveal.TransactionProof{
-		Entry: b.commit, Position: uint32(i), Path: path,
-		Ciphertext: b.transactions[i].Ciphertext, Opening: b.transactions[i].Opening,
-	}
-	extra, err := tx.MarshalBinary()
-	if err != nil {
-		return nil, err
-	}
 	last, err := lastPath(b.before)
 	if err != nil {
 		return nil, err
 	}
 	text := note.Checkpoint{Origin: note.Origin(w.chainID), Size: b.checkpoint.LogSize, Root: b.checkpoint.LogRoot}.Text()
-	proof := note.Proof{
-		Extra: extra, Index: b.checkpoint.LogSize - 1, Path: last,
+	return &note.Proof{
+		Index: b.checkpoint.LogSize - 1, Path: last,
 		Note: &note.Note{Text: text, Signatures: []note.Signature{note.CertificateLine(info.Committee.Key, b.checkpoint, certificate)}},
-	}
-	signed, err := proof.Marshal()
-	if err != nil {
-		return nil, err
-	}
-	p := &TxProof{Certificate: b.committee, Proof: signed}
-	return p, p.validate()
+	}, nil
 }
 
 // lastPath is the inclusion proof of an entry that is appended to the log: the

@@ -8,7 +8,7 @@
 // Invariants:
 //   - Every byte from a server is bounded before it is kept and checked before it
 //     is believed: tiles and entries against the root of the checkpoint at hand,
-//     bodies against the entries that name them. What does not fit is never stored.
+//     bodies against the entries that name them. What does not fit is never counted as mirrored.
 //   - The directory remembers the largest checkpoint that was ever shown, before
 //     anything of it is fetched. One that does not extend it is refused, and both
 //     are kept; if signatures prove that somebody signed both, so is the evidence.

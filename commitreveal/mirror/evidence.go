@@ -32,6 +32,14 @@ type evidencePage struct {
 	Next *uint64 `json:"next"`
 }
 
+// parseEvidenceList reads an answer of /v1/evidence. Fields that are not known are for later versions.
+func parseEvidenceList(b []byte) (page evidencePage, err error) {
+	if err := json.Unmarshal(b, &page); err != nil {
+		return page, fmt.Errorf("%w: list of evidence: %w", ErrServer, err)
+	}
+	return page, nil
+}
+
 // evidence fetches what the node holds against members, as far as it is not here, nor recorded in the log.
 // A node that serves none of it does not spoil the mirror.
 func (u *update) evidence() error {
@@ -52,9 +60,9 @@ func (u *update) evidence() error {
 		if err != nil {
 			return err
 		}
-		var page evidencePage
-		if err := json.Unmarshal(b, &page); err != nil {
-			return fmt.Errorf("%w: list of evidence: %w", ErrServer, err)
+		page, err := parseEvidenceList(b)
+		if err != nil {
+			return err
 		}
 		for _, e := range page.Evidence {
 			if items++; items > maxEvidenceItems || left <= 0 {

@@ -38,7 +38,7 @@ func FuzzParseState(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	f.Add([]byte(`{"format":"scrim-mirror/v1"}`))
+	f.Add([]byte(`{"format":"scrim-mirror/v2"}`))
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, log, err := parseState(b)
@@ -82,6 +82,21 @@ func batch(t testing.TB) (job, []byte) {
 		t.Fatal(err)
 	}
 	return job{commit: &commit, reveal: &reveal}, lines
+}
+
+func FuzzParseEvidenceList(f *testing.F) {
+	f.Add([]byte(`{"evidence":[{"number":1,"hash":"0x` + strings.Repeat("0a", 32) + `","kind":"x"}],"next":7}`))
+	f.Add([]byte(`{"evidence":null}`))
+	f.Add([]byte(`{"evidence":[{"hash":"0X"}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		page, err := parseEvidenceList(b)
+		if err != nil && !errors.Is(err, ErrServer) {
+			t.Error(err)
+		}
+		if err == nil && len(page.Evidence) > len(b) {
+			t.Errorf("%d pieces in %d bytes", len(page.Evidence), len(b))
+		}
+	})
 }
 
 // FuzzCopyBatch: only the lines that the entries name are ever taken.

@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -399,7 +400,7 @@ func TestFork(t *testing.T) {
 		update(t, m, client(t, a))
 		_, err := m.Update(t.Context(), client(t, b))
 		var fork *mirror.ForkError
-		if !errors.As(err, &fork) || fork.Proved != nil || fork.Evidence != "" {
+		if !errors.As(err, &fork) || fork.Proved != nil || fork.Evidence != "" || len(fork.Kept) > 1 {
 			t.Fatalf("error %v", err)
 		}
 	})
@@ -505,19 +506,35 @@ func TestLostFile(t *testing.T) {
 	}
 }
 
-// TestFalseRounds: what blocks said for the order is not signed for by itself. What does not give the hash of the next
-// commit entry is refused when it comes.
+// TestFalseRounds: what blocks said for the order is not signed for by itself, but every commit entry has the hash of it. What does
+// not give that hash is refused when it comes, nothing of the update is counted, and the next update gets what is true.
 func TestFalseRounds(t *testing.T) {
-	s := server(t, chain())
-	dir := t.TempDir()
-	m := open(t, dir)
-	lost := fault(s, "/log/rounds/", func([]byte) []byte { return []byte{} })
-	if _, err := m.Update(t.Context(), client(t, lost)); !errors.Is(err, mirror.ErrServer) || !strings.Contains(err.Error(), "said for the order") {
-		t.Errorf("left out: %v", err)
-	}
-	update(t, m, client(t, s))
-	if r := verify(t, dir, audit.Options{}); r.Verdict != audit.Verified {
-		t.Errorf("%s %v %v", r.Verdict, r.Findings, r.Missing)
+	for name, tt := range map[string]struct {
+		had   uint64 // entries that an honest node gave before
+		false func([]byte) []byte
+	}{
+		"all of it is left out":                      {0, func([]byte) []byte { return []byte{} }},
+		"the first round of each answer is left out": {3, func(b []byte) []byte { return b[bytes.IndexByte(b, '\n')+1:] }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := server(t, chain())
+			full := s.Size
+			dir := t.TempDir()
+			m := open(t, dir)
+			if tt.had > 0 {
+				s.Size = tt.had
+				update(t, m, client(t, s))
+				s.Size = full
+			}
+			lost := fault(s, "/log/rounds/", tt.false)
+			if _, err := m.Update(t.Context(), client(t, lost)); !errors.Is(err, mirror.ErrServer) || !strings.Contains(err.Error(), "said for the order") || m.Size() != tt.had {
+				t.Errorf("%v, %d entries", err, m.Size())
+			}
+			update(t, m, client(t, s))
+			if r := verify(t, dir, audit.Options{}); r.Verdict != audit.Verified || r.LogSize != full {
+				t.Errorf("%s %v %v", r.Verdict, r.Findings, r.Missing)
+			}
+		})
 	}
 }
 

@@ -402,6 +402,28 @@ func Tree(dir string) (tiles.Reader, error) {
 	return diskTree(s, note.Checkpoint{Size: log.Size(), Root: log.Root()}).hashes, nil
 }
 
+// Certificates gives those of the committees of a mirror's log, in order.
+func Certificates(dir string) ([][]byte, error) {
+	s := &store{dir: dir}
+	b, err := s.read(stateName, maxStateSize)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMirror, err)
+	}
+	known, _, err := parseState(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrMirror, stateName, err)
+	}
+	var out [][]byte
+	for _, hash := range known.Committees {
+		b, err := s.read(certificateName(hash), commitreveal.MaxCertificateSize)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMirror, err)
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
 // Checkpoints gives the signed notes that the mirror keeps, by their file names:
 // the newest one is "checkpoint".
 func Checkpoints(dir string) (map[string][]byte, error) {

@@ -41,6 +41,9 @@ type ForkError struct {
 
 func (e *ForkError) Error() string {
 	text := fmt.Sprintf("%v: both checkpoints are kept as %s", ErrFork, strings.Join(e.Kept, " and "))
+	if len(e.Kept) < 2 {
+		text = fmt.Sprintf("%v, and nobody known signed that one", ErrFork)
+	}
 	if e.Proved != nil {
 		return text + fmt.Sprintf("; %s (evidence: %s)", e.Proved, e.Evidence)
 	}
@@ -223,6 +226,9 @@ func (u *update) fork(a, b *signedHead, read tiles.Reader) error {
 func (m *Mirror) split(a, b *signedHead, read tiles.Reader) error {
 	e := &ForkError{}
 	for _, h := range []*signedHead{a, b} {
+		if !signedBy(h, m.known) {
+			continue // a stranger may make up as many as it likes
+		}
 		name := fmt.Sprintf("evidence/checkpoint-%d-%s", h.Size, h.Root)
 		if err := m.store.replace(name, h.bytes); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/scrimlabs/scrim/commitreveal/audit"
@@ -185,8 +186,14 @@ func (w *Watcher) Audited() (entries uint64, findings, forks int) {
 }
 
 // Close ends the watch, closes its mirror, and reports what it saw. A fork is in it: proved, as a
-// finding; else as what is missing to tell who is to blame.
+// finding; else as what is missing to tell who is to blame. So is the evidence that is in
+// the directory: what nodes hold, and the split views of earlier watches.
 func (w *Watcher) Close() (*audit.Report, error) {
+	evidence, err := w.beside()
+	if err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	w.follower.Beside(evidence, w.m.hashes)
 	r := w.follower.Report()
 	for _, f := range w.forks {
 		if f.Proved == nil {
@@ -196,9 +203,21 @@ func (w *Watcher) Close() (*audit.Report, error) {
 		r.Findings = append(r.Findings, audit.Finding{Code: audit.CodeSplitView, Who: f.Proved.Who, What: f.Proved.What, Evidence: f.Evidence})
 	}
 	r.Conclude()
+	return r, w.close()
+}
+
+func (w *Watcher) close() error {
 	err := w.m.Close()
 	if w.lines != nil {
 		err = errors.Join(err, w.lines.Close())
 	}
-	return r, err
+	return err
+}
+
+// beside is the evidence in the directory, but for the forks of this watch.
+func (w *Watcher) beside() ([]audit.EvidenceBody, error) {
+	all, err := Evidence(w.m.store.dir)
+	return slices.DeleteFunc(all, func(e audit.EvidenceBody) bool {
+		return slices.ContainsFunc(w.forks, func(f *ForkError) bool { return f.Evidence == w.m.store.path(e.Name) })
+	}), err
 }

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"fmt"
+	"html"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,7 +53,7 @@ func pagesInABrowser(t *testing.T, n *network) {
 	hex := v1.HexOf(id[:]).String()
 	for path, wants := range map[string][]string{
 		"/explorer/": {`href="/explorer/batches/`, "revealed"},
-		"/explorer/search?q=" + hex: {hex, "a readable &lt;b&gt;plaintext&lt;/b&gt;", "<svg", "scrim audit bundle.jsonl", final.Opening.String(),
+		"/explorer/search?q=" + hex: {hex, "a readable &lt;b&gt;plaintext&lt;/b&gt;", "<svg", "scrim audit verify-tx tx.json", final.Opening.String(),
 			`class="done"`, "received", "ordered", "opened", "recorded", "since ordered", `class="at"`},
 	} {
 		dom := open(path)
@@ -61,11 +63,32 @@ func pagesInABrowser(t *testing.T, n *network) {
 			}
 		}
 	}
+	for path, verified := range map[string]int{"/explorer/transactions/" + hex: 2, fmt.Sprintf("/explorer/batches/%d", *final.Height): 2} {
+		copyAndRun(t, n, open(path), verified)
+	}
 	if dir := os.Getenv("SCRIM_SCREENSHOTS"); dir != "" {
 		cmd := exec.CommandContext(n.ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--window-size=1100,900",
 			"--screenshot="+filepath.Join(dir, "transaction.png"), n.Nodes[2].URL+"/explorer/transactions/"+hex)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("screenshot: %v\n%s", err, out)
 		}
+	}
+}
+
+// copyAndRun does what a page tells its reader to do: the commands, as they are shown, line by line in an empty folder, with
+// nothing but scrim. So many of them must answer that something is verified.
+func copyAndRun(t *testing.T, n *network, dom string, verified int) {
+	t.Helper()
+	_, commands, found := strings.Cut(dom, `<pre class="commands">`)
+	commands, _, ended := strings.Cut(commands, "</pre>")
+	if !found || !ended {
+		t.Fatalf("no commands in\n%s", dom)
+	}
+	cmd := exec.CommandContext(n.ctx, "sh", "-ex", "-c", html.UnescapeString(commands))
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(buildScrim(t, n.ctx))+":"+os.Getenv("PATH"), "HOME="+cmd.Dir)
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.Count("\n"+string(out), "\nverified\n") != verified {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -180,6 +180,38 @@ func WriteTxReport(w io.Writer, r *audit.TxReport) error {
 	return err
 }
 
+// WriteCompletenessReport writes what a namespace has in a batch for people, the verdict last.
+func WriteCompletenessReport(w io.Writer, r *audit.CompletenessReport) error {
+	var b strings.Builder
+	if r.ChainID != "" {
+		fmt.Fprintf(&b, "chain %s, committee of epoch %d, terms hash %s\n", r.ChainID, r.Epoch, r.TermsHash)
+		if !r.Anchored {
+			b.WriteString("  nothing but the file says that this is the right committee: --terms-hash was not given, or is another\n")
+		}
+	}
+	if r.LogSize > 0 {
+		fmt.Fprintf(&b, "in the log of %d entries with root %s\n", r.LogSize, r.LogRoot)
+	}
+	if r.Verdict == audit.Verified {
+		fmt.Fprintf(&b, "namespace %s in block %d: %d of %d transactions, and no others\n", r.Namespace, r.Height, len(r.Transactions), r.Count)
+	}
+	for _, t := range r.Transactions {
+		fmt.Fprintf(&b, "%d %s\n", t.Position, t.ID)
+	}
+	for _, f := range r.Findings {
+		fmt.Fprintf(&b, "%s: %s (%s)\n", f.Who, f.What, f.Code)
+		if f.Evidence != "" {
+			fmt.Fprintf(&b, "  evidence: %s\n", f.Evidence)
+		}
+	}
+	for _, text := range r.Missing {
+		fmt.Fprintf(&b, "missing: %s\n", text)
+	}
+	fmt.Fprintln(&b, r.Verdict)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
 // WriteReport writes the report for people: what was looked at, what was found, the verdict last.
 func WriteReport(w io.Writer, r *audit.Report) error {
 	var b strings.Builder

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/scrimlabs/scrim/commitreveal"
@@ -135,6 +137,7 @@ func (s *LogSource) WriteEvidence(r *audit.Report, dir string) ([]string, error)
 		files = append(files, name)
 		return name, nil
 	}
+	var whole []*audit.Finding
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		proof := f.Proof
@@ -142,6 +145,7 @@ func (s *LogSource) WriteEvidence(r *audit.Report, dir string) ([]string, error)
 			proof = s.proveLate(f.Late)
 		}
 		if proof == nil {
+			whole = append(whole, f)
 			continue
 		}
 		name, err := write(proof, f.Height)
@@ -169,7 +173,106 @@ func (s *LogSource) WriteEvidence(r *audit.Report, dir string) ([]string, error)
 			}
 		}
 	}
-	return files, nil
+	name, err := s.wholeLog(whole, filepath.Join(dir, fmt.Sprintf("%03d-log.jsonl", len(files)+1)))
+	if name != "" {
+		files = append(files, name)
+	}
+	return files, err
+}
+
+// wholeLog names the log itself as the evidence of findings against somebody that have no smaller one: a bundle as it is, of
+// a mirror a bundle that is written now. Whoever has the file replays it with nothing else.
+func (s *LogSource) wholeLog(findings []*audit.Finding, name string) (written string, err error) {
+	findings = slices.DeleteFunc(findings, func(f *audit.Finding) bool { return f.Who == audit.WhoBundle || f.Evidence != "" })
+	if len(findings) == 0 {
+		return "", nil
+	}
+	if !s.mirror {
+		name = s.path
+	} else if written = name; s.writeBundle(name) != nil {
+		// The mirror is not whole, which the report says.
+		if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		return "", nil
+	}
+	for _, f := range findings {
+		f.Evidence = name
+	}
+	return written, nil
+}
+
+// writeBundle writes what the source holds as a bundle.
+func (s *LogSource) writeBundle(name string) error {
+	header, err := s.header()
+	if err != nil {
+		return err
+	}
+	lines, err := s.open()
+	if err != nil {
+		return err
+	}
+	defer lines.Close()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(copyLines(f, header, lines), f.Close())
+}
+
+func copyLines(out io.Writer, header *commitreveal.BundleHeader, lines audit.Lines) error {
+	w, err := commitreveal.NewBundleWriter(out, *header)
+	if err != nil {
+		return err
+	}
+	for {
+		line, err := lines.Next()
+		if errors.Is(err, io.EOF) {
+			return w.Close()
+		}
+		if err != nil {
+			return err
+		}
+		switch line.(type) {
+		case *commitreveal.BundleHeader, *commitreveal.BundleEnd:
+			continue
+		}
+		if err := w.Line(line); err != nil {
+			return err
+		}
+	}
+}
+
+// header is that of a bundle of the source. A mirror has no terms: those of its first certificate are the ones.
+func (s *LogSource) header() (*commitreveal.BundleHeader, error) {
+	lines, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	defer lines.Close()
+	var header *commitreveal.BundleHeader
+	for {
+		line, err := lines.Next()
+		if err != nil {
+			return nil, err
+		}
+		switch l := line.(type) {
+		case *commitreveal.BundleHeader:
+			if header = l; len(l.Terms) > 0 {
+				return header, nil
+			}
+		case *commitreveal.BundleCertificate:
+			info, err := anyCommittee(l.Certificate)
+			if err != nil {
+				return nil, err
+			}
+			header.Terms = info.Terms
+			return header, nil
+		}
+	}
 }
 
 // earlyShares makes of two shares for one height the evidence against those of a
@@ -237,10 +340,57 @@ func (s *LogSource) ProveTx(id threshold.ID, receipts []commitreveal.Receipt) (*
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range receipts {
-		if r.ID == id {
-			p.Receipts = append(p.Receipts, r)
-		}
-	}
+	p.Receipts = receiptsFor(id, receipts)
 	return p, nil
+}
+
+// ProveNamespace makes the file that shows all of a namespace's transactions in the batch
+// of a height.
+func (s *LogSource) ProveNamespace(height uint64, namespace string) (*audit.Completeness, error) {
+	lines, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	defer lines.Close()
+	return audit.ProveNamespace(lines, Checks(), height, namespace)
+}
+
+// PackEvidence makes a file of evidence of what a node serves. It is not verified.
+func (s *LogSource) PackEvidence(body []byte) (*audit.EvidenceFile, error) {
+	if !s.mirror {
+		return nil, fmt.Errorf("%s is no mirror", s.path)
+	}
+	certificates, err := mirror.Certificates(s.path)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := mirror.Tree(s.path)
+	if err != nil {
+		return nil, err
+	}
+	return audit.PackEvidence(Checks(), body, tree, certificates...)
+}
+
+// Policy is a policy file (c2sp.org/tlog-policy) for the committee in office of a log: its
+// newest checkpoint must have the cosignatures of so many of its members; 0: of as many
+// as it takes to open a batch. The log must verify up to its committees.
+func (s *LogSource) Policy(quorum int, termsHash *[32]byte) ([]byte, error) {
+	r, err := s.Verify(VerifyOptions{TermsHash: termsHash})
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Committees) == 0 || r.Verdict != audit.Verified {
+		return nil, fmt.Errorf("the log is not verified, so its committees are not either: %s: 'scrim audit verify' says why", r.Verdict)
+	}
+	info, err := anyCommittee(r.Committees[len(r.Committees)-1].Certificate)
+	if err != nil {
+		return nil, err
+	}
+	if quorum == 0 {
+		quorum = info.Committee.Threshold
+	}
+	if n := len(info.Identities); quorum < 0 || quorum > n {
+		return nil, fmt.Errorf("a quorum of %d in a committee of %d", quorum, n)
+	}
+	return note.CommitteePolicy(info.ChainID, info.Identities, quorum), nil
 }

@@ -37,21 +37,7 @@ func TestEvidenceOfANode(t *testing.T) {
 	committed := c.Results[height-1].Batch.Batch.Root
 	two, err := commitreveal.MarshalEvidence(commitreveal.NewConflictingShares(share(committed), share(commitreveal.Hash{1})))
 	c.Must(err)
-	node := mirrortest.New(sim.ChainID, c.Secrets[0].Identity())
-	c.Must(node.Add(mirrortest.FromChain(t, c)...))
-	node.AddEvidence(two)
-	node.AddEvidence(equivocation(t, c))
-	node.AddEvidence([]byte("nothing"))
-	server := httptest.NewServer(node)
-	defer server.Close()
-	client, err := mirror.NewClient(server.URL, nil)
-	c.Must(err)
-	dir := filepath.Join(t.TempDir(), "m")
-	m, err := mirror.Open(dir, mirror.Options{Checks: wallet.Checks()})
-	c.Must(err)
-	_, err = m.Update(t.Context(), client)
-	c.Must(err)
-
+	dir := mirrorOf(t, c, two, equivocation(t, c), []byte("nothing"))
 	source, err := wallet.NewLogSource(dir)
 	c.Must(err)
 	r, err := source.Verify(wallet.VerifyOptions{})
@@ -81,6 +67,74 @@ func TestEvidenceOfANode(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// mirrorOf is the directory of a mirror of a node that holds this evidence.
+func mirrorOf(t *testing.T, c *sim.Chain, evidence ...[]byte) string {
+	t.Helper()
+	node := mirrortest.New(sim.ChainID, c.Secrets[0].Identity())
+	c.Must(node.Add(mirrortest.FromChain(t, c)...))
+	for _, body := range evidence {
+		node.AddEvidence(body)
+	}
+	server := httptest.NewServer(node)
+	defer server.Close()
+	client, err := mirror.NewClient(server.URL, nil)
+	c.Must(err)
+	dir := filepath.Join(t.TempDir(), "m")
+	m, err := mirror.Open(dir, mirror.Options{Checks: wallet.Checks()})
+	c.Must(err)
+	_, err = m.Update(t.Context(), client)
+	c.Must(err)
+	c.Must(m.Close())
+	return dir
+}
+
+// TestWholeLog: a finding against somebody that has no smaller evidence has the log itself, with all that is beside it, as a file
+// that is replayed with nothing else; a bundle is its own; a mirror that is not whole gives none.
+func TestWholeLog(t *testing.T) {
+	c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+	c.Block(ordering.Proposal{Txs: [][]byte{c.Accuse(c.Misdeeds(2, "")[0])}})
+	for i := range 3 {
+		c.Block(ordering.Proposal{Txs: c.SealTxs(fmt.Sprint(i)), Openings: c.Open(1, 2, 3)})
+	}
+	dir := mirrorOf(t, c)
+	findings := func() *audit.Report {
+		return &audit.Report{Findings: []audit.Finding{{Code: audit.CodePlaintext, Who: "committee of epoch 1"}, {Code: audit.CodeOrder, Who: audit.WhoBundle}}}
+	}
+	write := func(from string) (files []string, evidence string) {
+		source, err := wallet.NewLogSource(from)
+		c.Must(err)
+		r := findings()
+		files, err = source.WriteEvidence(r, filepath.Join(dir, "found"))
+		c.Must(err)
+		if r.Findings[1].Evidence != "" {
+			t.Errorf("a finding against nobody has evidence: %s", r.Findings[1].Evidence)
+		}
+		return files, r.Findings[0].Evidence
+	}
+	files, bundle := write(dir)
+	if !slices.Equal(files, []string{bundle}) {
+		t.Fatalf("%v, %q", files, bundle)
+	}
+	replayed := func(from string) *audit.Report {
+		source, err := wallet.NewLogSource(from)
+		c.Must(err)
+		r, err := source.Verify(wallet.VerifyOptions{})
+		c.Must(err)
+		return r
+	}
+	if r, m := replayed(bundle), replayed(dir); r.Verdict != audit.Verified || r.LogSize != m.LogSize || r.LogRoot != m.LogRoot || len(r.Misbehaviour) != 1 || !r.Misbehaviour[0].Proved {
+		t.Errorf("%s, %d of %d entries, %v %v %+v", r.Verdict, r.LogSize, m.LogSize, r.Findings, r.Missing, r.Misbehaviour)
+	}
+	if files, evidence := write(bundle); len(files) != 0 || evidence != bundle {
+		t.Errorf("a bundle: %v, %q", files, evidence)
+	}
+	c.Must(os.RemoveAll(filepath.Join(dir, "batch")))
+	c.Must(os.RemoveAll(filepath.Join(dir, "found")))
+	if files, evidence := write(dir); len(files) != 0 || evidence != "" {
+		t.Errorf("a mirror that is not whole: %v, %q", files, evidence)
 	}
 }
 
