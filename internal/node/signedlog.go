@@ -64,6 +64,8 @@ func openSignedLog(path, chainID string) (*signedLog, error) {
 	err = d.Decode(&f)
 	switch {
 	case err != nil:
+	case d.Decode(new(any)) != io.EOF:
+		err = errors.New("there is more in it than one record")
 	case f.Format != signedFormat:
 		err = fmt.Errorf("format %q, want %q", f.Format, signedFormat)
 	case f.Size == 0 || f.Size > tiles.MaxSize:

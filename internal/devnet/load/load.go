@@ -160,12 +160,22 @@ func (r *run) done() (all bool) {
 	return all
 }
 
-// watch asks a node for its newest batches again and again.
+// watch asks a node for its newest batches again and again, and for each until it is revealed.
 func (r *run) watch(ctx context.Context, node *client.Client) {
-	final := make(map[uint64]bool)
+	known, open := make(map[uint64]bool), make(map[uint64]bool)
 	for ctx.Err() == nil {
-		for before, more := uint64(0), true; more; {
-			before, more = r.look(ctx, node, before, final)
+		for _, height := range newBatches(ctx, node, known) {
+			known[height], open[height] = true, true
+		}
+		for height := range open {
+			batch, err := node.Batch(ctx, height)
+			if err != nil {
+				continue
+			}
+			r.see(batch)
+			if batch.RevealHeight != nil {
+				delete(open, height)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -174,24 +184,21 @@ func (r *run) watch(ctx context.Context, node *client.Client) {
 	}
 }
 
-// look sees a small page of batches below height before (0: the newest), and says whether there may be more to see below it. The
-// pages are small so that watching costs the node little.
-func (r *run) look(ctx context.Context, node *client.Client, before uint64, final map[uint64]bool) (next uint64, more bool) {
-	page, err := node.Batches(ctx, before, watched)
-	if err != nil || len(page.Batches) == 0 {
-		return 0, false
-	}
-	for _, b := range page.Batches {
-		next = b.Height
-		if final[b.Height] {
-			return 0, false
+// newBatches gives the heights of the batches that are not known, from the newest down to one that is. The pages are small so
+// that watching costs the node little.
+func newBatches(ctx context.Context, node *client.Client, known map[uint64]bool) (heights []uint64) {
+	for before := uint64(0); ; {
+		page, err := node.Batches(ctx, before, watched)
+		if err != nil || len(page.Batches) == 0 {
+			return heights
 		}
-		if batch, err := node.Batch(ctx, b.Height); err == nil {
-			r.see(batch)
-			final[b.Height] = batch.RevealHeight != nil
+		for _, b := range page.Batches {
+			if known[b.Height] {
+				return heights
+			}
+			heights, before = append(heights, b.Height), b.Height
 		}
 	}
-	return next, true
 }
 
 func (r *run) see(b *v1.Batch) {
