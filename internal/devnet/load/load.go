@@ -163,6 +163,11 @@ func (r *run) done() (all bool) {
 // watch asks a node for its newest batches again and again, and for each until it is revealed.
 func (r *run) watch(ctx context.Context, node *client.Client) {
 	known, open := make(map[uint64]bool), make(map[uint64]bool)
+	if page, err := node.Batches(ctx, 0, 1); err == nil {
+		for _, b := range page.Batches { // of an earlier run
+			known[b.Height] = true
+		}
+	}
 	for ctx.Err() == nil {
 		for _, height := range newBatches(ctx, node, known) {
 			known[height], open[height] = true, true
