@@ -54,7 +54,8 @@ tell (the bundle is incomplete, damaged, or not one); 64 wrong usage.`,
 	f.StringVar(&termsHash, "terms-hash", "", "hash of the committee's terms (0x and 64 digits), as its members publish it")
 	f.StringVar(&receipts, "receipts", "", "receipts file of 'scrim tx send': check that its receipts were honoured")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.AddCommand(newAuditMirror(), newAuditVerify(), newVerifyReceipt(), newVerifyTx(), newProveTx(), newEvidence(), newAuditWatch())
+	cmd.AddCommand(newAuditMirror(), newAuditVerify(), newVerifyReceipt(), newVerifyTx(), newProveTx(), newEvidence(), newAuditWatch(),
+		newProveEntry(), newVerifyEntry(), newProveConsistency(), newVerifyConsistency())
 	return cmd
 }
 
