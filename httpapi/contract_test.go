@@ -272,7 +272,7 @@ func TestParametersAreTheContracts(t *testing.T) {
 	h := New(newFake(), Options{Gatherer: prometheus.NewRegistry()})
 	values := map[string]string{
 		"id": repeat(8, 32).String(), "height": "7", "namespace": "demo", "code": "busy",
-		"before": "9", "limit": "2", "after": "3-1", "other": repeat(9, 32).String(), "from": "2", "size": "7", "hash": repeat(8, 32).String(), "tile": "entries/000", "number": "7",
+		"before": "9", "limit": "2", "after": "3-1", "other": repeat(9, 32).String(), "from": "2", "size": "7", "index": "7", "old": "7", "hash": repeat(8, 32).String(), "tile": "entries/000", "number": "7",
 	}
 	for route, item := range c.doc["paths"].(map[string]any) {
 		op, ok := item.(map[string]any)["get"].(map[string]any)

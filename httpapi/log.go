@@ -34,6 +34,11 @@ type LogBackend interface {
 	LogEvidence(ctx context.Context, hash commitreveal.Hash) ([]byte, error)
 	// LogProof gives the .tlog-proof of a transaction; code not_found if it is not in the log.
 	LogProof(ctx context.Context, id threshold.ID) ([]byte, error)
+	// LogEntryProof gives the .tlog-proof of an entry, with the entry as extra, at the newest checkpoint; code not_found if it does not have it.
+	LogEntryProof(ctx context.Context, index uint64) ([]byte, error)
+	// LogConsistency gives the proof that the newest checkpoint extends the first old entries, as a witness is asked (note.AddCheckpoint); code
+	// not_found if it has fewer.
+	LogConsistency(ctx context.Context, old uint64) ([]byte, error)
 	// LogNamespace gives the completeness proof of a namespace in a batch; codes not_found and invalid_namespace.
 	LogNamespace(ctx context.Context, height uint64, namespace string) (v1.NamespaceProof, error)
 	// EvidenceList gives at most limit pieces of evidence with a number above after, oldest first.
@@ -61,6 +66,8 @@ func (a *api) logRoutes(r chi.Router) {
 	r.Get("/v1/log/certificate/{hash}", a.raw(a.logCertificate))
 	r.Get("/v1/log/evidence/{hash}", a.raw(a.logEvidence))
 	r.Get("/v1/log/proof/{id}", a.raw(a.logProof))
+	r.Get("/v1/log/entry/{index}/proof", a.raw(a.logEntryProof))
+	r.Get("/v1/log/consistency/{old}", a.raw(a.logConsistency))
 	r.Get("/v1/log/namespace/{height}/{namespace}", a.get(a.logNamespace))
 	r.Get("/v1/evidence", a.getQuery(a.evidenceList))
 	r.Get("/v1/evidence/{number}", a.raw(a.oneEvidence))

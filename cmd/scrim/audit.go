@@ -59,7 +59,7 @@ tell (the bundle is incomplete, damaged, or not one); 64 wrong usage.`,
 	f.StringVar(&receipts, "receipts", "", "receipts file of 'scrim tx send': check that its receipts were honoured")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.AddCommand(newAuditMirror(), newAuditVerify(), newVerifyReceipt(), newVerifyTx(), newProveTx(), newVerifyNamespace(), newProveNamespace(),
-		newPolicy(), newEvidence(), newAuditWatch())
+		newProveEntry(), newVerifyEntry(), newProveConsistency(), newVerifyConsistency(), newPolicy(), newEvidence(), newAuditWatch())
 	neverViolated(cmd)
 	return cmd
 }

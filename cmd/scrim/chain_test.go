@@ -93,6 +93,7 @@ func (c *audited) files(t testing.TB, dir string) error {
 			return err
 		}
 	}
+	c.checkpoints(t, dir)
 	certificate, err := c.State.Ceremony().Certificate().MarshalBinary()
 	c.Must(err)
 	lines := commitreveal.NewBundleReader(bytes.NewReader(bundle.Bytes()))

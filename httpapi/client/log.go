@@ -60,6 +60,18 @@ func (c *Client) LogProof(ctx context.Context, id v1.Hex) ([]byte, error) {
 	return bytesOf(ctx, c, "/v1/log/proof/"+id.String())
 }
 
+// LogEntryProof gives the .tlog-proof of the entry of an index, from 0, at the node's newest checkpoint; Problem not_found if
+// that does not cover it. The caller verifies it.
+func (c *Client) LogEntryProof(ctx context.Context, index uint64) ([]byte, error) {
+	return bytesOf(ctx, c, "/v1/log/entry/"+strconv.FormatUint(index, 10)+"/proof")
+}
+
+// LogConsistency gives the proof that the node's newest checkpoint extends the log's first old entries, for
+// note.ParseAddCheckpoint; Problem not_found if it has fewer. The caller verifies it.
+func (c *Client) LogConsistency(ctx context.Context, old uint64) ([]byte, error) {
+	return bytesOf(ctx, c, "/v1/log/consistency/"+strconv.FormatUint(old, 10))
+}
+
 // LogNamespace gives all transactions of a namespace in the batch of a height, with the proof that they are all.
 func (c *Client) LogNamespace(ctx context.Context, height uint64, namespace string) (*v1.NamespaceProof, error) {
 	return get[v1.NamespaceProof](ctx, c, "/v1/log/namespace/"+strconv.FormatUint(height, 10)+"/"+url.PathEscape(namespace), nil)

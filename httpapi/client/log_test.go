@@ -42,6 +42,8 @@ func TestLogMethods(t *testing.T) {
 		"/v1/log/evidence/0x0102":    func(ctx context.Context) ([]byte, error) { return c.LogEvidence(ctx, id) },
 		"/v1/log/certificate/0x0102": func(ctx context.Context) ([]byte, error) { return c.LogCertificate(ctx, id) },
 		"/v1/log/proof/0x0102":       func(ctx context.Context) ([]byte, error) { return c.LogProof(ctx, id) },
+		"/v1/log/entry/0/proof":      func(ctx context.Context) ([]byte, error) { return c.LogEntryProof(ctx, 0) },
+		"/v1/log/consistency/4":      func(ctx context.Context) ([]byte, error) { return c.LogConsistency(ctx, 4) },
 		"/v1/evidence/3":             func(ctx context.Context) ([]byte, error) { return c.Evidence(ctx, 3) },
 	} {
 		if got, err := call(t.Context()); err != nil || string(got) != want {
