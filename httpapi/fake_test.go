@@ -210,7 +210,7 @@ func (f *fake) Order(_ context.Context, id threshold.ID, other *threshold.ID) (v
 	if !ok {
 		return v1.Order{}, Errorf(v1.CodeNotFound, "this node knows nothing of the transaction")
 	}
-	o := v1.Order{ID: id[:], State: v1.OrderStated, Logs: []v1.LogPlace{{Member: 1, Place: ptr(uint32(1))}, {Member: 2}}, Wait: &v1.OrderWait{Held: 1, Solid: 3, ForgottenAt: ptr(uint64(9))}}
+	o := v1.Order{ID: id[:], State: v1.OrderStated, Epoch: ptr(uint64(1)), SearchedFrom: ptr(uint64(1)), Logs: []v1.LogPlace{{Member: 1, Place: ptr(uint32(1)), Position: ptr(uint64(7)), Time: ptr(v1.UnixMilli(1_800_000_000_000))}, {Member: 2}}, Wait: &v1.OrderWait{Held: 1, Solid: 3, ForgottenAt: ptr(uint64(9))}}
 	if tx.Height != nil {
 		o.State, o.Height, o.Place, o.Wait = v1.OrderOrdered, tx.Height, tx.Place, nil
 		o.Time = ptr(v1.UnixMilli(1_800_000_000_000))

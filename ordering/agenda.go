@@ -433,11 +433,19 @@ func ParseFrames(p Params, b []byte) ([]fair.Set, error) {
 }
 
 // IsQueued reports whether an id is decided and waits for a block with room.
-func (s *State) IsQueued(id threshold.ID) bool {
-	return slices.ContainsFunc(s.agenda.queue, func(f fair.Set) bool {
+func (s *State) IsQueued(id threshold.ID) bool { return s.QueuedSet(id) != nil }
+
+// QueuedSet is the set with which an id was decided that waits for a block with room, as far as it waits too; nil if the id does
+// not.
+func (s *State) QueuedSet(id threshold.ID) fair.Set {
+	at := slices.IndexFunc(s.agenda.queue, func(f fair.Set) bool {
 		_, found := slices.BinarySearchFunc(f.Content(), id, compareIDs)
 		return found
 	})
+	if at < 0 {
+		return nil
+	}
+	return s.agenda.queue[at]
 }
 
 func (r *reader) frames(p Params) ([]fair.Set, error) {

@@ -48,7 +48,7 @@ func TestExecutedByTime(t *testing.T) {
 		got := n.final(3, id)
 		why, err := n.Nodes[3].Client.Order(n.ctx, v1.HexOf(id[:]), nil)
 		n.must(err)
-		if why.State != v1.OrderOrdered || why.Time == nil || why.Place == nil || len(why.Logs) != 0 {
+		if why.State != v1.OrderOrdered || why.Time == nil || why.Place == nil || len(why.Logs) != 4 {
 			t.Fatalf("%+v", why)
 		}
 		places = append(places, place{*got.Height, uint64(*got.Place), uint64(why.Time.UnixMilli()), got.ID.String()})

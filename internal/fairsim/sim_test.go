@@ -2,6 +2,7 @@ package fairsim
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"slices"
 	"strings"
@@ -192,7 +193,9 @@ func (m *mean) add(x int) { m.sum, m.n = m.sum+x, m.n+1 }
 
 func (m *mean) mean() int { return m.sum / max(1, m.n) }
 
-// The same seed gives the same page, another one another.
+var update = flag.Bool("update", false, "rewrite testdata/page.txt")
+
+// The same seed gives the same page, also in another process and on another machine; another one another.
 func TestReproducible(t *testing.T) {
 	c := Config{Seed: 5, Members: 4, Transactions: 60}
 	a, err := Report(c)
@@ -202,6 +205,14 @@ func TestReproducible(t *testing.T) {
 	b, err := Report(c)
 	if err != nil || a != b {
 		t.Errorf("two pages of one seed differ, %v", err)
+	}
+	if *update {
+		if err := os.WriteFile("testdata/page.txt", []byte(a), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if golden, err := os.ReadFile("testdata/page.txt"); err != nil || string(golden) != a {
+		t.Errorf("not the page of testdata, %v; if the simulator or a rule was changed: go test ./internal/fairsim -run TestReproducible -update\n%s", err, a)
 	}
 	c.Seed++
 	if b, err = Report(c); err != nil || a == b {

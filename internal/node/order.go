@@ -35,8 +35,7 @@ func (b backend) Order(ctx context.Context, id threshold.ID, other *threshold.ID
 		out.State = v1.OrderDropped
 		return out, nil
 	case t.Height == 0:
-		waiting(s, id, &out)
-		return out, nil
+		return out, b.waiting(ctx, s, id, &out)
 	}
 	out.State, out.Height = v1.OrderOrdered, &t.Height
 	if t.Revealed {
@@ -50,13 +49,8 @@ func (b backend) Order(ctx context.Context, id threshold.ID, other *threshold.ID
 	if at < 0 {
 		return out, fmt.Errorf("order of 0x%s: no frame of batch %d has it", id, t.Height)
 	}
-	out.Forced = frames[at].IsForced()
-	switch f := frames[at].(type) {
-	case *fair.Frame:
-		out.Logs = logPlaces(places(f, id))
-	case *fair.TimedFrame:
-		key, _ := f.Key(id)
-		out.Time = timeOf(key)
+	if err := b.decided(ctx, frames[at], id, t.Height, &out); err != nil {
+		return out, err
 	}
 	if other != nil && *other != id {
 		out.Other, err = b.between(ctx, s, t, frames, *other)
@@ -65,20 +59,20 @@ func (b backend) Order(ctx context.Context, id threshold.ID, other *threshold.ID
 }
 
 // waiting is how far an id that is in no batch has come.
-func waiting(s *ordering.State, id threshold.ID, out *v1.Order) {
-	if s.IsQueued(id) {
+func (b backend) waiting(ctx context.Context, s *ordering.State, id threshold.ID, out *v1.Order) error {
+	if f := s.QueuedSet(id); f != nil {
 		out.State = v1.OrderDecided
-		return
+		return b.decided(ctx, f, id, s.Height(), out)
 	}
 	logs, ok := s.ReceiveLogs()
 	if !ok {
-		return
+		return nil
 	}
 	st, err := logs.Status(id)
 	if err != nil {
-		return // in no committed log
+		return nil //nolint:nilerr // in no committed log
 	}
-	out.State, out.Logs, out.Time = v1.OrderStated, logPlaces(st.Logs), timeOf(st.Time)
+	out.State, out.Time = v1.OrderStated, timeOf(st.Time)
 	solid := uint32(logs.Params().Solid)
 	if logs.Rule() == fair.ReceiveTime {
 		solid = uint32(logs.Params().Freezes())
@@ -87,6 +81,41 @@ func waiting(s *ordering.State, id threshold.ID, out *v1.Order) {
 		Held: uint32(st.Held), Solid: solid,
 		SolidAt: unlessZero(st.SolidAt), DueAt: unlessZero(st.DueAt), ForgottenAt: unlessZero(st.ForgottenAt), WaitsFor: hexes(st.WaitsFor),
 	}
+	return b.logs(ctx, id, s.Height()+1, st.Logs, out)
+}
+
+// decided is what the set with which an id was decided says of it, and where the logs had it when blocks up to a height were in.
+func (b backend) decided(ctx context.Context, f fair.Set, id threshold.ID, height uint64, out *v1.Order) error {
+	out.Forced = f.IsForced()
+	switch f := f.(type) {
+	case *fair.Frame:
+		return b.logs(ctx, id, height, places(f, id), out)
+	case *fair.TimedFrame:
+		key, _ := f.Key(id)
+		out.Time = timeOf(key)
+	}
+	return b.logs(ctx, id, height, nil, out)
+}
+
+// logs says where the members' receive logs have an id, as they were after the block of a height.
+func (b backend) logs(ctx context.Context, id threshold.ID, height uint64, places []uint32, out *v1.Order) error {
+	o, entries, t, err := b.positions(ctx, id, height, places)
+	if err != nil {
+		return fmt.Errorf("positions of 0x%s: %w", id, err)
+	}
+	from := t.after + 1
+	out.Epoch, out.SearchedFrom = &o.epoch, &from
+	for i, e := range entries {
+		l := v1.LogPlace{Member: uint32(i + 1)}
+		if places != nil && places[i] > 0 {
+			l.Place = &places[i]
+		}
+		if e != nil {
+			l.Position, l.Time = &e.position, timeOf(e.time)
+		}
+		out.Logs = append(out.Logs, l)
+	}
+	return nil
 }
 
 // between compares a transaction with another one; nil if they cannot be compared yet.
@@ -99,11 +128,11 @@ func (b backend) between(ctx context.Context, s *ordering.State, t *pg.Transacti
 		return nil, err
 	}
 	if u.Height != t.Height {
-		return inTurn("blocks", t.ID, other, t.Height < u.Height), nil
+		return b.counted(ctx, inTurn("blocks", t.ID, other, t.Height < u.Height), t.Height, u.Height)
 	}
 	i, j := frameOf(frames, t.ID), frameOf(frames, other)
 	if i != j {
-		return inTurn("frames", t.ID, other, i < j), nil
+		return b.counted(ctx, inTurn("frames", t.ID, other, i < j), t.Height, t.Height)
 	}
 	batch, err := b.n.store.Batch(ctx, t.Height)
 	if err != nil || batch.RevealHeight == 0 {
@@ -119,7 +148,16 @@ func (b backend) between(ctx context.Context, s *ordering.State, t *pg.Transacti
 	if e.Reason == fair.ByBeacon {
 		out.Won, out.Lost = v1.HexOf(e.Won[:]), v1.HexOf(e.Lost[:])
 	}
+	if f.Rule() == fair.ReceiveTime { // a frame of times does not know the logs
+		return b.counted(ctx, out, t.Height, t.Height)
+	}
 	return out, nil
+}
+
+// counted adds how many logs have one id before the other, where their frame does not say it.
+func (b backend) counted(ctx context.Context, o *v1.OrderBetween, one, two uint64) (_ *v1.OrderBetween, err error) {
+	o.Forward, o.Backward, err = b.votes(ctx, threshold.ID(o.First), threshold.ID(o.Second), min(one, two), max(one, two))
+	return o, err
 }
 
 func inTurn(reason string, a, b threshold.ID, aFirst bool) *v1.OrderBetween {
@@ -148,17 +186,6 @@ func places(f *fair.Frame, id threshold.ID) []uint32 {
 	out := make([]uint32, len(f.Logs))
 	for i, log := range f.Logs {
 		out[i] = uint32(slices.Index(log, x) + 1)
-	}
-	return out
-}
-
-func logPlaces(places []uint32) (out []v1.LogPlace) {
-	for i, p := range places {
-		l := v1.LogPlace{Member: uint32(i + 1)}
-		if p > 0 {
-			l.Place = &p
-		}
-		out = append(out, l)
 	}
 	return out
 }

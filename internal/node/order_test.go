@@ -48,7 +48,53 @@ func (r *room) order(tx, other []byte) v1.Order {
 	}
 	o, err := r.Order(r.t.Context(), sim.IDOf(tx), second)
 	r.c.Must(err)
+	r.compareLogs(tx, o)
 	return o
+}
+
+// compareLogs checks positions and times of the members in office against their receive logs: none where there is none, and
+// never a place without a position.
+func (r *room) compareLogs(tx []byte, o v1.Order) {
+	r.t.Helper()
+	for _, l := range o.Logs {
+		log := r.c.Log(int(l.Member))
+		at := slices.Index(log.IDs, sim.IDOf(tx))
+		switch {
+		case l.Position == nil && (l.Place != nil || l.Time != nil):
+			r.t.Errorf("member %d: a place or a time without a position: %+v", l.Member, l)
+		case l.Position == nil:
+		case *l.Position != uint64(at+1):
+			r.t.Errorf("member %d: position %d, its log has it at %d", l.Member, *l.Position, at+1)
+		case (l.Time != nil) != (r.c.Genesis.Params.Order.Rule == fair.ReceiveTime):
+			r.t.Errorf("member %d: time %v", l.Member, l.Time)
+		case l.Time != nil && uint64(l.Time.UnixMilli()) != log.Times[at]:
+			r.t.Errorf("member %d: time %v, its log says %d", l.Member, l.Time, log.Times[at])
+		}
+	}
+}
+
+// positions are those in all logs, 0 for none.
+func positions(o v1.Order) (out []uint64) {
+	for _, l := range o.Logs {
+		if l.Position == nil {
+			out = append(out, 0)
+			continue
+		}
+		out = append(out, *l.Position)
+	}
+	return out
+}
+
+// until makes blocks with all statements until a transaction is ordered and the beacon known.
+func (r *room) until(tx []byte) {
+	r.t.Helper()
+	for range 10 {
+		r.block(1, 2, 3, 4)
+		if o := r.order(tx, nil); o.Place != nil {
+			return
+		}
+	}
+	r.t.Fatalf("not ordered: %+v", r.order(tx, nil))
 }
 
 // between asks for two transactions both ways, which must agree, also with the places.
@@ -135,7 +181,7 @@ func TestOrderIsExplained(t *testing.T) {
 	if e := r.between(cycle[1], after, "edges"); e.Forward != 3 || e.Backward != 0 {
 		t.Errorf("%+v", e)
 	}
-	if e := r.between(abc[0], after, "blocks"); e.Forward != 0 || e.Chain != nil {
+	if e := r.between(abc[0], after, "blocks"); e.Forward != 4 || e.Backward != 0 || e.Chain != nil {
 		t.Errorf("%+v", e)
 	}
 
@@ -251,6 +297,162 @@ func TestOrderByTimeIsExplained(t *testing.T) {
 			}
 			r.between(a, b, want)
 		}
+	}
+}
+
+// Positions are those in whole logs under either rule, and so are the counts where no frame has them: one log has it another way
+// round, one lacks it until the batch is over.
+func TestPositionsInWholeLogs(t *testing.T) {
+	for _, rule := range []fair.Rule{fair.ReceiveOrder, fair.ReceiveTime} {
+		t.Run(rule.String(), func(t *testing.T) {
+			params := ordering.DefaultParams()
+			params.Order.Rule = rule
+			r := newRoom(t, params)
+			c := r.c
+			before := c.SealTxs("1", "2", "3")
+			for m := range 4 {
+				c.Receive(m+1, before...)
+			}
+			r.until(before[2])
+			if o := r.order(before[1], nil); !slices.Equal(positions(o), []uint64{2, 2, 2, 2}) || *o.Epoch != 1 || *o.SearchedFrom < 1 || *o.SearchedFrom > *o.Height {
+				t.Errorf("%+v", o)
+			}
+
+			a, b := c.SealTxs("a")[0], c.SealTxs("b")[0]
+			c.Receive(1, a, b)
+			c.Receive(2, b, a)
+			r.block(1, 2, 3)
+			if o := r.order(a, nil); o.State != v1.OrderStated || !slices.Equal(positions(o), []uint64{4, 5, 0, 0}) || o.Wait.Held != 2 {
+				t.Errorf("stated by two: %+v", o)
+			}
+			c.Receive(3, a, b)
+			r.until(a)
+			r.until(b)
+			var next []byte
+			for range 2 { // nor does what a log says when the batch is over change what is said
+				one, two := r.order(a, b), r.order(b, a)
+				if !slices.Equal(positions(one), []uint64{4, 5, 4, 0}) || !slices.Equal(positions(two), []uint64{5, 4, 5, 0}) {
+					t.Errorf("%+v and %+v", one.Logs, two.Logs)
+				}
+				forward, backward := one.Other.Forward, one.Other.Backward
+				if one.Other.First.String() != hexID(a) {
+					forward, backward = backward, forward
+				}
+				if forward != 2 || backward != 1 || two.Other.Forward != one.Other.Forward || two.Other.Backward != one.Other.Backward {
+					t.Errorf("%d and %d, %+v", forward, backward, two.Other)
+				}
+				if e := r.between(before[0], a, "blocks"); e.Forward != 4 || e.Backward != 0 { // one log has the first one only
+					t.Errorf("%+v", e)
+				}
+				c.Log(4).Add(sim.IDOf(b))
+				c.Log(4).Add(sim.IDOf(a))
+				next = c.SealTxs("next")[0]
+				for m := range 4 {
+					c.Receive(m+1, next)
+				}
+				r.until(next)
+			}
+			if last := r.order(next, nil); !slices.Equal(positions(last), []uint64{7, 7, 7, 7}) { // as late as "a" was in the last one
+				t.Errorf("%+v", last)
+			}
+		})
+	}
+}
+
+// What is decided and waits for room has its positions, and a log that comes to it then has one without a place.
+func TestPositionsWhileDecided(t *testing.T) {
+	params := ordering.DefaultParams()
+	params.MaxBatch = 1
+	r := newRoom(t, params)
+	c := r.c
+	txs := c.SealTxs("a", "b", "c")
+	for m := range 3 {
+		c.Receive(m+1, txs...)
+	}
+	r.block(1, 2, 3)
+	if o := r.order(txs[2], nil); o.State != v1.OrderDecided || !slices.Equal(positions(o), []uint64{3, 3, 3, 0}) || o.Logs[0].Place == nil || o.Wait != nil {
+		t.Fatalf("%+v", o)
+	}
+	c.Log(4).Add(sim.IDOf(txs[2]))
+	r.block(1, 2, 3, 4)
+	r.block(1, 2, 3, 4)
+	r.block()
+	o := r.order(txs[2], nil)
+	if o.State != v1.OrderOrdered || !slices.Equal(positions(o), []uint64{3, 3, 3, 1}) || o.Logs[3].Place != nil || o.Logs[2].Place == nil {
+		t.Errorf("%+v", o)
+	}
+}
+
+// What is asked costs a bounded search: what is further back is not found, and the answer says how far it went.
+func TestPositionsFarBack(t *testing.T) {
+	r := newRoom(t, ordering.DefaultParams())
+	c := r.c
+	first, late := c.SealTxs("first")[0], c.SealTxs("late")[0]
+	for m := range 4 {
+		c.Receive(m+1, first)
+	}
+	r.until(first)
+	c.Receive(1, late)
+	c.Receive(2, late)
+	r.block(1, 2, 3, 4)
+	for range tracePages {
+		tx := c.SealTxs("in between")[0]
+		for m := range 4 {
+			c.Receive(m+1, tx)
+		}
+		r.block(1, 2, 3, 4)
+	}
+	c.Receive(4, late)
+	r.until(late)
+	if o := r.order(late, first); !slices.Equal(positions(o), []uint64{2, 2, 0, 10}) || o.Other.Forward != 4 {
+		t.Errorf("%+v %+v", o, o.Other)
+	}
+	defer func(n int) { traceRounds = n }(traceRounds)
+	traceRounds = 1
+	id, other := sim.IDOf(late), sim.IDOf(first)
+	o, err := r.Order(t.Context(), id, &other)
+	c.Must(err)
+	if !slices.Equal(positions(o), []uint64{0, 0, 0, 10}) || *o.SearchedFrom != *o.Height-tracePages+1 || o.Logs[0].Place == nil {
+		t.Errorf("%+v", o)
+	}
+	if o.Other.Forward != 0 || o.Other.Backward != 0 || o.Other.Reason != "blocks" {
+		t.Errorf("%+v", o.Other)
+	}
+}
+
+// A log goes on over committees: what it said as another member is found, and who is meant says the epoch.
+func TestPositionsOverCommittees(t *testing.T) {
+	for _, rule := range []fair.Rule{fair.ReceiveOrder, fair.ReceiveTime} {
+		t.Run(rule.String(), func(t *testing.T) {
+			params := ordering.DefaultParams()
+			params.Order.Rule = rule
+			r := newRoom(t, params)
+			c := r.c
+			old, carried := c.SealTxs("old")[0], c.SealTxs("carried")[0]
+			for m := range 4 {
+				c.Receive(m+1, old)
+			}
+			r.until(old)
+			c.Receive(2, carried)
+			c.Receive(3, carried)
+			r.block(1, 2, 3)
+			c.Reshare(3, c.Secrets[2], c.Newcomers(1)[0], c.Secrets[1], c.Secrets[0])
+			r.follow()
+			if o := r.order(carried, nil); o.State != v1.OrderStated || *o.Epoch != 2 || !slices.Equal(positions(o), []uint64{2, 0, 2, 0}) {
+				t.Errorf("%+v", o)
+			}
+			c.Receive(2, carried)
+			r.until(carried)
+			if o := r.order(carried, nil); *o.Epoch != 2 || !slices.Equal(positions(o), []uint64{2, 1, 2, 0}) {
+				t.Errorf("%+v", o)
+			}
+			second := sim.IDOf(carried)
+			o, err := r.Order(t.Context(), sim.IDOf(old), &second)
+			c.Must(err)
+			if *o.Epoch != 1 || !slices.Equal(positions(o), []uint64{1, 1, 1, 1}) || o.Other.Forward != 4 || o.Other.Backward != 0 {
+				t.Errorf("%+v %+v", o, o.Other)
+			}
+		})
 	}
 }
 

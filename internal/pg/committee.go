@@ -95,6 +95,20 @@ func (s *Store) Committees(ctx context.Context, from uint64, limit int) ([]Commi
 	return all, nil
 }
 
+// OfficeBefore gives the certificate (keygen.Certificate) of the committee that was in office before the block of a height, and the height of
+// the block that put it there; ErrNotFound if there was none.
+func (s *Store) OfficeBefore(ctx context.Context, height uint64) (certificate []byte, since uint64, err error) {
+	err = s.read.QueryRow(ctx, `SELECT certificate, since FROM committees WHERE since < $1 ORDER BY since DESC LIMIT 1`, min(height, maxHeight)).
+		Scan(&certificate, &since)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, 0, fmt.Errorf("committee before block %d: %w", height, ErrNotFound)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read committee: %w", err)
+	}
+	return certificate, since, nil
+}
+
 // OfficeEnded gives the height of the block that ended the office of an epoch's
 // committee, 0 if it has not ended or never began.
 func (s *Store) OfficeEnded(ctx context.Context, epoch uint64) (height uint64, err error) {

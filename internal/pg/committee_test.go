@@ -89,6 +89,15 @@ func TestCommittees(t *testing.T) {
 			t.Errorf("epoch %d ended at %d, %v; want %d", epoch, ended, err, height)
 		}
 	}
+	for height, at := range map[uint64]int{want[0].Since + 1: 0, want[1].Since: 0, want[1].Since + 1: 1, want[2].Since: 1, 1<<64 - 1: 2} {
+		cert, since, err := s.OfficeBefore(ctx, height)
+		c.Must(err)
+		equal(t, "certificate", cert, want[at].Certificate)
+		equal(t, "since", since, want[at].Since)
+	}
+	if _, _, err := s.OfficeBefore(ctx, want[0].Since); !errors.Is(err, pg.ErrNotFound) {
+		t.Errorf("before the first committee: %v", err)
+	}
 }
 
 // A chain of a version that kept less is refused with words, and left as it is.

@@ -48,3 +48,10 @@ func SetCommitteeBytes(n int) (restore func()) {
 	committeeBytes = n
 	return func() { committeeBytes = before }
 }
+
+// SetMentionBytes changes how many bytes of sections a page of Mentions looks through.
+func SetMentionBytes(n int) (restore func()) {
+	before := mentionBytes
+	mentionBytes = n
+	return func() { mentionBytes = before }
+}

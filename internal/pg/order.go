@@ -59,6 +59,39 @@ SELECT height, section, aside FROM (
 	return all, nil
 }
 
+// mentionBytes bounds the sections that Mentions looks through for one page.
+var mentionBytes = 4 << 20
+
+// Mentions gives, newest first, those rounds of heights up to last whose sections have one of the ids, without what is aside. It
+// looks through a page of rounds, at most limit (see [MaxPage]) and some megabytes, and says where that ended: the next
+// page is up to rest, and there is none if that is 0. A section may also be given because its bytes happen to be an id's.
+func (s *Store) Mentions(ctx context.Context, ids []threshold.ID, last uint64, limit int) (found []ordering.Round, rest uint64, err error) {
+	keys := make([][]byte, len(ids))
+	for i := range ids {
+		keys[i] = ids[i][:]
+	}
+	rows, err := s.read.Query(ctx, `
+SELECT height, CASE WHEN EXISTS (SELECT FROM unnest($1::bytea[]) id WHERE position(id IN section) > 0) THEN section END FROM (
+	SELECT *, sum(coalesce(octet_length(section), 0)) OVER (ORDER BY height DESC) AS bytes
+	FROM (SELECT height, section FROM rounds WHERE height <= $2 ORDER BY height DESC LIMIT $3) r
+) page WHERE bytes - coalesce(octet_length(section), 0) < $4 ORDER BY height DESC`, keys, min(last, maxHeight), pageLimit(limit), mentionBytes)
+	if err != nil {
+		return nil, 0, fmt.Errorf("search rounds: %w", err)
+	}
+	var r ordering.Round
+	_, err = pgx.ForEachRow(rows, []any{&r.Height, &r.Section}, func() error {
+		rest = r.Height - 1
+		if r.Section != nil {
+			found = append(found, r)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("search rounds: %w", err)
+	}
+	return found, rest, nil
+}
+
 // Frames gives what the receive logs said about the batch of that height; ErrNotFound if the block ordered nothing.
 func (s *Store) Frames(ctx context.Context, height uint64) (frames []byte, err error) {
 	err = s.read.QueryRow(ctx, `SELECT frames FROM frames WHERE height = $1`, height).Scan(&frames)

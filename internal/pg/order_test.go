@@ -56,6 +56,58 @@ func TestRounds(t *testing.T) {
 	equal(t, "bodies that wait", bodies, [][]byte{cts[2].Ciphertext().Bytes()})
 }
 
+// Rounds are searched newest first, a page at a time, whether rows or bytes end it.
+func TestMentions(t *testing.T) {
+	s, _ := newStore(t)
+	ctx := t.Context()
+	c := &chain{t: t}
+	a, b := threshold.ID{1, 0xaa}, threshold.ID{2, 0xbb}
+	var rounds []*ordering.Result
+	for i := range 6 {
+		r := c.empty()
+		section := []byte("said of ")
+		if i == 1 || i == 4 {
+			section = append(section, a[:]...)
+		}
+		if i == 2 {
+			section = append(section, b[:]...)
+		}
+		if r.Round = (&ordering.Round{Height: r.Height, Section: section}); i == 3 {
+			r.Round = &ordering.Round{Height: r.Height, Aside: [][]byte{a[:]}}
+		}
+		rounds = append(rounds, r)
+	}
+	commit(t, s, rounds...)
+	search := func(last uint64, limit int, ids ...threshold.ID) (heights []uint64, rest uint64) {
+		t.Helper()
+		found, rest, err := s.Mentions(ctx, ids, last, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range found {
+			equal(t, "section", r.Section, rounds[r.Height-1].Round.Section)
+			heights = append(heights, r.Height)
+		}
+		return heights, rest
+	}
+	check := func(last uint64, limit int, ids []threshold.ID, want []uint64, wantRest uint64) {
+		t.Helper()
+		got, rest := search(last, limit, ids...)
+		equal(t, "heights", got, want)
+		equal(t, "rest", rest, wantRest)
+	}
+	check(6, 0, []threshold.ID{a}, []uint64{5, 2}, 0)
+	check(6, 0, []threshold.ID{a, b}, []uint64{5, 3, 2}, 0)
+	check(4, 0, []threshold.ID{a}, []uint64{2}, 0)
+	check(6, 2, []threshold.ID{a}, []uint64{5}, 4)
+	check(4, 2, []threshold.ID{a}, nil, 2)
+	check(0, 2, []threshold.ID{a}, nil, 0)
+	check(6, 0, []threshold.ID{{9}}, nil, 0)
+	defer pg.SetMentionBytes(1)()
+	check(5, 0, []threshold.ID{a}, []uint64{5}, 4)
+	check(4, 0, []threshold.ID{b}, []uint64{3}, 2) // without a section a round has no bytes
+}
+
 // What the logs said about a batch comes back.
 func TestFrames(t *testing.T) {
 	s, _ := newStore(t)

@@ -523,11 +523,32 @@ func FuzzParseEquivocation(f *testing.F) {
 }
 
 // A section's decoder is handed what a proposer made up; then everything that follows must stand it too.
+// chunksAgree checks that a section that is read without the logs before it says what it says with them.
+func chunksAgree(f *testing.F, s Logs, b []byte, section *Section, refused error) {
+	chunks, err := s.Rule().Chunks(s.Params(), b)
+	if err != nil && !errors.Is(err, ErrEncoding) {
+		f.Errorf("Chunks: %v", err)
+	}
+	if refused != nil {
+		return
+	}
+	if err != nil || len(chunks) != len(section.Entries) {
+		f.Fatalf("%d chunks of %d entries, %v", len(chunks), len(section.Entries), err)
+	}
+	for i, a := range section.Entries {
+		want, got := a.Chunk(), chunks[i]
+		if want.Member != got.Member || want.Sequence != got.Sequence || want.Watermark != got.Watermark || !slices.Equal(want.IDs, got.IDs) || !slices.Equal(want.Times, got.Times) {
+			f.Errorf("entry %d: %+v, want %+v", i, got, want)
+		}
+	}
+}
+
 func FuzzParseSection(f *testing.F) {
 	c := grown(f)
 	keys := identities(4)
 	roundTrip(f, mustMarshal(f, section(c), &Section{Height: c.s.Height() + 1}), func(b []byte) (marshaler, error) {
 		s, err := ParseSection(c.s, testChain, b)
+		chunksAgree(f, c.s, b, s, err)
 		if err == nil {
 			if chunks, err := s.Verify(c.s, testChain, keys); err == nil {
 				if _, _, err := Step(c.s, s.Height, chunks, nil); err != nil {
