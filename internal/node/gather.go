@@ -34,11 +34,8 @@ func (a *announcer) gather(s *ordering.State) []*fair.Announcement {
 	var target []threshold.ID
 	for arrived, patient := false, true; ; {
 		a.mu.Lock()
-		if !arrived && a.written >= begun {
-			arrived = true
-		}
-		if !arrived || target == nil {
-			target = a.undecidedLocked(s)
+		if !arrived {
+			arrived, target = a.written >= begun, a.undecidedLocked(s)
 		}
 		found, changed := a.fittingLocked(s), a.changed
 		a.mu.Unlock()

@@ -88,3 +88,28 @@ func TestGatherWaits(t *testing.T) {
 		})
 	}
 }
+
+// What arrives in a proposer's log while it waits for that is waited for at the other members too.
+func TestGatherWaitsForWhatArrived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := sim.New(t, 4, ordering.DefaultParams()).Ceremony()
+		all, disks := announcers(t, c)
+		txs := c.SealTxs("a", "b")
+		for i, a := range all {
+			a.begin(1)
+			a.appended(1, disks[i].write(txs[0]))
+			announceNow(t, a)
+		}
+		synctest.Wait()
+		all[0].begin(1)
+		go func() {
+			time.Sleep(gatherAll / 5)
+			all[0].appended(1, disks[0].write(txs[1]))
+		}()
+		start := time.Now()
+		all[0].gather(c.State)
+		if waited := time.Since(start); waited != gatherAll {
+			t.Errorf("waited %v, want %v", waited, gatherAll)
+		}
+	})
+}
