@@ -42,18 +42,11 @@ none, for 'scrim audit verify-namespace'. FROM is a mirror, a bundle, or the add
 }
 
 func proveNamespace(ctx context.Context, from string, height uint64, namespace string) (*audit.Completeness, error) {
-	if isURL(from) {
-		node, err := client.New(from, patience)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		return wallet.FetchNamespace(ctx, node, height, namespace)
-	}
-	source, err := wallet.NewLogSource(from)
-	if err != nil {
-		return nil, err
-	}
-	return source.ProveNamespace(height, namespace)
+	return prove(from,
+		func(node *client.Client) (*audit.Completeness, error) {
+			return wallet.FetchNamespace(ctx, node, height, namespace)
+		},
+		func(log *wallet.LogSource) (*audit.Completeness, error) { return log.ProveNamespace(height, namespace) })
 }
 
 func newVerifyNamespace() *cobra.Command {

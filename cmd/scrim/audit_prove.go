@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,11 +57,7 @@ func proveCommand(use, short string, prove func(p *mirror.Prover, n uint64) (mar
 			if err != nil {
 				return cannotTell(err)
 			}
-			if out != "" {
-				return os.WriteFile(out, text, 0o644)
-			}
-			_, err = cmd.OutOrStdout().Write(text)
-			return err
+			return writeText(cmd, out, text)
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "write to this file")
@@ -73,7 +68,7 @@ func proveCommand(use, short string, prove func(p *mirror.Prover, n uint64) (mar
 func newProver(ctx context.Context, from string) (*mirror.Prover, error) {
 	var p *mirror.Prover
 	var err error
-	if strings.HasPrefix(from, "http://") || strings.HasPrefix(from, "https://") {
+	if isURL(from) {
 		c, bad := mirror.NewClient(from, nil)
 		if bad != nil {
 			return nil, usageError{bad}

@@ -219,33 +219,44 @@ or the address of a node (http://...), which answers for this one transaction on
 }
 
 func proveTx(ctx context.Context, from string, id [32]byte, held []commitreveal.Receipt) (*audit.TxProof, error) {
+	return prove(from,
+		func(node *client.Client) (*audit.TxProof, error) { return wallet.FetchTx(ctx, node, id, held) },
+		func(log *wallet.LogSource) (*audit.TxProof, error) { return log.ProveTx(id, held) })
+}
+
+// prove makes a proof with what a node is asked for, or from a mirror or a bundle.
+func prove[T any](from string, fetch func(*client.Client) (*T, error), read func(*wallet.LogSource) (*T, error)) (*T, error) {
 	if isURL(from) {
 		node, err := client.New(from, patience)
 		if err != nil {
 			return nil, usageError{err}
 		}
-		return wallet.FetchTx(ctx, node, id, held)
+		return fetch(node)
 	}
-	source, err := wallet.NewLogSource(from)
+	log, err := wallet.NewLogSource(from)
 	if err != nil {
 		return nil, err
 	}
-	return source.ProveTx(id, held)
+	return read(log)
 }
 
 // isURL tells a node from a file.
 func isURL(s string) bool { return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") }
 
 // writeFile writes a proof to a file, or to standard output.
-func writeFile(cmd *cobra.Command, name string, proof interface{ Marshal() ([]byte, error) }) error {
+func writeFile(cmd *cobra.Command, name string, proof marshaler) error {
 	text, err := proof.Marshal()
 	if err != nil {
 		return err
 	}
+	return writeText(cmd, name, text)
+}
+
+func writeText(cmd *cobra.Command, name string, text []byte) error {
 	if name != "" {
 		return os.WriteFile(name, text, 0o644)
 	}
-	_, err = cmd.OutOrStdout().Write(text)
+	_, err := cmd.OutOrStdout().Write(text)
 	return err
 }
 

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -98,12 +97,8 @@ func ParseCompleteness(b []byte) (*Completeness, error) {
 		return nil, fmt.Errorf("%w: format %q, want %q", ErrCompleteness, j.Format, CompletenessFormat)
 	}
 	p := &Completeness{j.Certificate, j.Entry, j.Namespace, []byte(j.Proof)}
-	canonical, err := p.Marshal()
-	if err != nil {
+	if err := oneSpelling(p, b, ErrCompleteness); err != nil {
 		return nil, err
-	}
-	if !bytes.Equal(canonical, b) {
-		return nil, fmt.Errorf("%w: it is not written the one way it can be", ErrCompleteness)
 	}
 	return p, nil
 }

@@ -214,12 +214,8 @@ func ParseEvidence(b []byte) (*EvidenceFile, error) {
 	for _, c := range j.Certificates {
 		f.Certificates = append(f.Certificates, c)
 	}
-	canonical, err := f.Marshal()
-	if err != nil {
+	if err := oneSpelling(f, b, ErrEvidence); err != nil {
 		return nil, err
-	}
-	if !bytes.Equal(canonical, b) {
-		return nil, fmt.Errorf("%w: it is not written the one way it can be", ErrEvidence)
 	}
 	return f, nil
 }
@@ -233,6 +229,18 @@ func strictJSON(b []byte, v any) error {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: more than one JSON value", ErrEvidence)
+	}
+	return nil
+}
+
+// oneSpelling is nil if a file that was parsed is written as Marshal writes it; else the error wraps refused.
+func oneSpelling(parsed interface{ Marshal() ([]byte, error) }, b []byte, refused error) error {
+	canonical, err := parsed.Marshal()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(canonical, b) {
+		return fmt.Errorf("%w: it is not written the one way it can be", refused)
 	}
 	return nil
 }

@@ -104,11 +104,7 @@ func (p *WrongOrder) validate() error {
 }
 
 func (p *WrongOrder) check(j *judge) (*Established, error) {
-	log, err := p.Log.verify(j)
-	if err != nil {
-		return nil, err
-	}
-	c, err := log.last()
+	log, c, err := p.Log.verifyLast(j)
 	if err != nil {
 		return nil, err
 	}
@@ -126,13 +122,17 @@ func (p *WrongOrder) check(j *judge) (*Established, error) {
 	return &Established{Who: committeeName(log.committee.Committee.Epoch), Height: c.Height, What: what}, nil
 }
 
-// last is the commit entry of the signed checkpoint.
-func (p *proved) last() (*commitreveal.CommitEntry, error) {
+// verifyLast is verify, which also gives the last entry: the commit entry of the signed checkpoint.
+func (r *Range) verifyLast(j *judge) (*proved, *commitreveal.CommitEntry, error) {
+	p, err := r.verify(j)
+	if err != nil {
+		return nil, nil, err
+	}
 	c, ok := p.entries[len(p.entries)-1].(commitreveal.CommitEntry)
 	if !ok || c.Height != p.checkpoint.Height || c.Root != p.checkpoint.BatchRoot {
-		return nil, notProved("the last entry is not the commit entry of the signed batch")
+		return nil, nil, notProved("the last entry is not the commit entry of the signed batch")
 	}
-	return &c, nil
+	return p, &c, nil
 }
 
 // EarlyShare is a member's share of a batch that was not committed at its height,

@@ -197,11 +197,7 @@ func (p *OmittedTransaction) validate() error {
 }
 
 func (p *OmittedTransaction) check(j *judge) (*Established, error) {
-	log, err := p.Log.verify(j)
-	if err != nil {
-		return nil, err
-	}
-	c, err := log.last()
+	log, c, err := p.Log.verifyLast(j)
 	if err != nil {
 		return nil, err
 	}
